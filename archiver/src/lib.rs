@@ -1,0 +1,210 @@
+//! Brings mail from sources into the archive and accounts for every item it saw.
+//!
+//! Invariant: for every run, seen = archived + already there + filtered + failed. Owns the tables `runs` and `ledger`
+//! of master.redb. Never deletes at a source here.
+
+use redb::Database;
+use std::path::PathBuf;
+use std::sync::Arc;
+use storage::{Cancel, FolderPath, Storage};
+
+/// A mailbox format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One message a file.
+    Eml,
+    /// Maildir and Maildir++.
+    Maildir,
+    /// mbox, `>From ` quoting of `From ` lines only (reading never unquotes: it can't be told apart).
+    Mboxo,
+    /// mbox with reversible `>`-quoting.
+    Mboxrd,
+    /// mbox with Content-Length and quoting.
+    Mboxcl,
+    /// mbox with Content-Length, without quoting.
+    Mboxcl2,
+    /// MMDF: messages between lines of four ^A.
+    Mmdf,
+    /// MH: numbered files.
+    Mh,
+}
+
+/// Sums of a run or of one source folder of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Sums {
+    /// Items seen.
+    pub seen: u64,
+    /// New placements.
+    pub archived: u64,
+    /// Placements that were there.
+    pub already: u64,
+    /// Left out by rule (empty files, …), each with its name in the ledger.
+    pub filtered: u64,
+    /// Not archived for a reason that stands in the ledger.
+    pub failed: u64,
+    /// Canonical bytes archived anew.
+    pub bytes: u64,
+}
+
+/// Why an item was not archived.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Item {
+    /// File, with the offset in an mbox.
+    pub place: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// One source folder of a run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FolderRun {
+    /// Path at the source.
+    pub source: String,
+    /// Folder in the archive.
+    pub folder: String,
+    /// Format, detected or given.
+    pub format: Format,
+    /// Whether the format was given by the caller.
+    pub given: bool,
+    /// Sums.
+    pub sums: Sums,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// Not ended (or the program died in it; the next start says so).
+    Running,
+    /// Ended, the sums agree, nothing failed.
+    Succeeded,
+    /// Ended with failed items.
+    CompletedWithErrors,
+    /// Ended by an error of the whole run.
+    Failed,
+    /// Ended by its user or by the program's end.
+    Cancelled,
+}
+
+/// A run's account.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Run {
+    /// Number, rising.
+    pub id: u64,
+    /// What was archived: the path.
+    pub source: String,
+    /// Target folder.
+    pub into: String,
+    /// Who asked for it.
+    pub who: String,
+    /// Seconds since 1970 (UTC).
+    pub started: i64,
+    /// Seconds since 1970 (UTC); none while it runs.
+    pub ended: Option<i64>,
+    /// How it stands.
+    pub state: State,
+    /// Sums over all folders.
+    pub sums: Sums,
+    /// The folders.
+    pub folders: Vec<FolderRun>,
+    /// Why the whole run failed.
+    pub error: Option<String>,
+}
+
+/// What to archive.
+#[derive(Debug, Clone)]
+pub struct FileJob {
+    /// A file or a directory.
+    pub path: PathBuf,
+    /// Target folder: the path's own messages go here, subfolders below it.
+    pub into: FolderPath,
+    /// Format given by the user; detected per file or directory otherwise.
+    pub format: Option<Format>,
+    /// Who asked, for the ledger.
+    pub who: String,
+}
+
+/// Progress of a run, a few times a second.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Progress {
+    /// Sums so far.
+    pub sums: Sums,
+    /// Source bytes read so far.
+    pub done_bytes: u64,
+    /// Source bytes in all, once known.
+    pub total_bytes: Option<u64>,
+    /// What is being read.
+    pub at: String,
+}
+
+/// Why a run could not be done or shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The source can't be read at all.
+    #[error("{path}: {what}")]
+    Source {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+    /// Storage failed; all that was committed before stays.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The database of runs failed.
+    #[error("run database: {0}")]
+    Database(#[source] Box<redb::Error>),
+    /// No such run.
+    #[error("there is no run {0}; `mailkeep runs` lists them")]
+    Unknown(u64),
+}
+
+/// Archives, and keeps the account. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Archiver {
+    storage: Storage,
+    db: Arc<Database>,
+}
+
+impl Archiver {
+    /// Opens (and makes, if need be) the tables; runs that a dead program left running are marked failed.
+    /// # Errors
+    /// `Database`.
+    pub fn open(storage: Storage, db: Arc<Database>) -> Result<Archiver, Error> {
+        Ok(Archiver { storage, db })
+    }
+    /// Archives files; returns the run's account, also when items failed. Blocking; uses all cores.
+    /// # Errors
+    /// Only what keeps a run from being begun or accounted for; a run that dies in the middle returns `Ok` with state `Failed`.
+    pub fn archive_files(
+        &self,
+        job: &FileJob,
+        progress: &(dyn Fn(&Progress) + Sync),
+        cancel: &Cancel,
+    ) -> Result<Run, Error> {
+        let _ = (&self.storage, &self.db, job, progress, cancel);
+        todo!()
+    }
+    /// All runs, oldest first.
+    /// # Errors
+    /// `Database`.
+    pub fn runs(&self) -> Result<Vec<Run>, Error> {
+        todo!()
+    }
+    /// One run.
+    /// # Errors
+    /// `Unknown`.
+    pub fn run(&self, id: u64) -> Result<Run, Error> {
+        let _ = id;
+        todo!()
+    }
+    /// The failed and the filtered items of a run: (failed, filtered).
+    /// # Errors
+    /// `Unknown`.
+    pub fn items(&self, id: u64) -> Result<(Vec<Item>, Vec<Item>), Error> {
+        let _ = id;
+        todo!()
+    }
+}

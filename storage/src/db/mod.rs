@@ -1,0 +1,1 @@
+//! store.redb: the derived, transactional view of a store's packs.

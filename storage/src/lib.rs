@@ -1,0 +1,34 @@
+//! The archive itself: stores, packs, database, index, search.
+//!
+//! Promise: what a batch's commit has returned survives power loss, and every message comes back byte for byte or
+//! not at all. Everything outside the packs is derived and can be made again from them.
+//! Left to others: where mail comes from (`archiver`), who may see it (`auth`), and how it is shown (`imapd`).
+
+pub mod card;
+mod db;
+mod error;
+mod ids;
+pub mod incoming;
+pub mod keys;
+mod limits;
+pub mod mime;
+mod pack;
+mod path;
+mod prepared;
+pub mod search;
+mod store;
+pub mod text;
+mod uids;
+
+pub use error::Error;
+pub use ids::{ContentHash, FolderId, ModSeq, MsgNo, SourceId, StoreId, Uid, UidValidity};
+pub use incoming::Incoming;
+pub use keys::MasterKey;
+pub use limits::Limits;
+pub use path::{FolderPath, PathError};
+pub use prepared::Prepared;
+pub use store::{
+    Added, Batch, Cancel, CheckReport, Columns, Committed, FolderInfo, FolderView, InternalDate, Message,
+    MessageReader, NewPlacement, Row, Rows, Sighting, SourceFlags, Storage, StoreInfo, Subscription,
+};
+pub use uids::UidRanges;

@@ -1,0 +1,136 @@
+//! The promises of [`Auth`], each with the case that would break it.
+
+use super::*;
+
+fn auth() -> Auth {
+    let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+    Auth::open(Arc::new(db)).unwrap()
+}
+
+fn secret(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.to_owned())
+}
+
+fn log_in(auth: &Auth, name: &str, password: &str) -> Result<User, Error> {
+    auth.login(name, &secret(password), Privilege::Imap, None)
+}
+
+#[test]
+fn a_new_user_logs_in_and_reads_the_own_archive_only() {
+    let auth = auth();
+    let user = auth.add("alice", &secret("correct horse"), false).unwrap();
+    assert_eq!(user.privileges, [Privilege::Login, Privilege::Imap, Privilege::ChangePassword]);
+    assert_eq!(log_in(&auth, "alice", "correct horse").unwrap(), user);
+    assert!(auth.may_read("alice", "alice"));
+    assert!(!auth.may_read("alice", "bob"));
+    assert!(!auth.may_read("bob", "alice"));
+    assert!(!auth.may_read("bob", "bob"));
+    assert!(!auth.may(&user, Privilege::Admin));
+    let admin = auth.add("root", &secret("correct horse"), true).unwrap();
+    assert!(auth.may(&admin, Privilege::Admin));
+    assert!(!auth.may_read("root", "alice"), "administrators read no other archive");
+}
+
+#[test]
+fn every_refusal_has_the_same_words() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), false).unwrap();
+    auth.add("nologin", &secret("correct horse"), false).unwrap();
+    auth.set_privilege("nologin", Privilege::Login, false).unwrap();
+    auth.add("noimap", &secret("correct horse"), false).unwrap();
+    auth.set_privilege("noimap", Privilege::Imap, false).unwrap();
+    let long = "x".repeat(5_000_000);
+    for (name, password) in [
+        ("alice", "wrong horse"),
+        ("alice", ""),
+        ("alice", long.as_str()),
+        ("alice", "correct horse\0"),
+        ("Alice", "correct horse"),
+        ("nobody", "correct horse"),
+        ("", ""),
+        (long.as_str(), "correct horse"),
+        ("nologin", "correct horse"),
+        ("noimap", "correct horse"),
+    ] {
+        let refusal = log_in(&auth, name, password).unwrap_err();
+        assert!(matches!(refusal, Error::Denied));
+        assert_eq!(refusal.to_string(), "user name or password is wrong");
+    }
+}
+
+#[test]
+fn names_are_taken_once_in_any_case_and_form() {
+    let auth = auth();
+    auth.add("m\u{fc}ller", &secret("correct horse"), false).unwrap();
+    for taken in ["m\u{fc}ller", "mu\u{308}ller", "M\u{dc}LLER"] {
+        assert!(
+            matches!(auth.add(taken, &secret("correct horse"), false), Err(Error::Exists(_))),
+            "{taken:?}"
+        );
+    }
+    assert!(log_in(&auth, "mu\u{308}ller", "correct horse").is_ok());
+    assert!(matches!(auth.add("a/b", &secret("correct horse"), false), Err(Error::BadName { .. })));
+    assert!(matches!(auth.add("bob", &secret("short"), false), Err(Error::BadPassword(_))));
+    assert_eq!(auth.users().unwrap().len(), 1);
+}
+
+#[test]
+fn a_password_is_changed_and_the_old_one_ends() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), false).unwrap();
+    auth.set_password("alice", &secret("battery staple")).unwrap();
+    assert!(log_in(&auth, "alice", "correct horse").is_err());
+    assert!(log_in(&auth, "alice", "battery staple").is_ok());
+    assert!(matches!(auth.set_password("bob", &secret("battery staple")), Err(Error::Unknown(_))));
+    assert!(matches!(auth.set_password("alice", &secret("x")), Err(Error::BadPassword(_))));
+    assert!(log_in(&auth, "alice", "battery staple").is_ok());
+}
+
+#[test]
+fn rights_count_at_once_and_end_with_the_user() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), false).unwrap();
+    auth.set_read("alice", "bob", true).unwrap();
+    assert_eq!(auth.set_read("alice", "bob", true).unwrap().read, ["alice", "bob"]);
+    assert!(auth.may_read("alice", "bob"));
+    auth.set_read("alice", "bob", false).unwrap();
+    assert!(!auth.may_read("alice", "bob"));
+    assert!(auth.set_read("alice", "a/b", true).is_err());
+    auth.remove("alice").unwrap();
+    assert!(!auth.may_read("alice", "alice"));
+    assert!(log_in(&auth, "alice", "correct horse").is_err());
+    assert!(matches!(auth.remove("alice"), Err(Error::Unknown(_))));
+    assert!(matches!(auth.user("alice"), Err(Error::Unknown(_))));
+}
+
+#[test]
+fn users_and_audit_survive_and_no_password_lies_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("master.redb");
+    {
+        let auth = Auth::open(Arc::new(Database::create(&path).unwrap())).unwrap();
+        auth.add("alice", &secret("correct horse"), false).unwrap();
+        for i in 1..=5 {
+            auth.audit("local:root", "socket", &format!("act {i}"), "ok").unwrap();
+        }
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(!bytes.windows(13).any(|w| w == b"correct horse"));
+    let auth = Auth::open(Arc::new(Database::create(&path).unwrap())).unwrap();
+    assert!(log_in(&auth, "alice", "correct horse").is_ok());
+    auth.audit("local:root", "socket", "act 6", "denied").unwrap();
+    let log = auth.audit_log(3).unwrap();
+    assert_eq!(log.iter().map(|e| e.number).collect::<Vec<_>>(), [4, 5, 6]);
+    assert_eq!((log[2].what.as_str(), log[2].result.as_str()), ("act 6", "denied"));
+    assert_eq!(auth.audit_log(usize::MAX).unwrap().len(), 6);
+    assert!(auth.audit_log(0).unwrap().is_empty());
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), false).unwrap();
+    let shown = format!("{auth:?} {:?}", auth.users().unwrap());
+    assert!(!shown.contains("argon2id"), "{shown}");
+    assert!(!shown.contains("horse"), "{shown}");
+}

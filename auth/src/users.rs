@@ -1,0 +1,102 @@
+//! The table `users` of master.redb: a user and the hash of the password as JSON, by name.
+
+use crate::{Error, Privilege};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+pub(crate) const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
+
+/// A user, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct User {
+    /// The login name, also the name of the own archive.
+    pub name: String,
+    /// Global privileges.
+    pub privileges: Vec<Privilege>,
+    /// Archives (names) that the user may read.
+    pub read: Vec<String>,
+    /// Seconds since 1970 (UTC) when the user was added.
+    pub created: i64,
+}
+
+/// What the table holds. No `Debug`: the hash is nobody's business.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Stored {
+    #[serde(flatten)]
+    pub(crate) user: User,
+    pub(crate) hash: String,
+}
+
+fn decode(name: &str, bytes: &[u8]) -> Result<Stored, Error> {
+    serde_json::from_slice(bytes).map_err(|e| Error::Entry { key: name.to_owned(), what: e.to_string() })
+}
+
+fn encode(stored: &Stored) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(stored)
+        .map_err(|e| Error::Entry { key: stored.user.name.clone(), what: e.to_string() })
+}
+
+/// The entry of a name.
+pub(crate) fn find(db: &Database, name: &str) -> Result<Option<Stored>, Error> {
+    let txn = db.begin_read().map_err(Error::database)?;
+    let table = txn.open_table(USERS).map_err(Error::database)?;
+    let found = table.get(name).map_err(Error::database)?;
+    found.map(|bytes| decode(name, bytes.value())).transpose()
+}
+
+/// All users, by name.
+pub(crate) fn all(db: &Database) -> Result<Vec<User>, Error> {
+    let txn = db.begin_read().map_err(Error::database)?;
+    let table = txn.open_table(USERS).map_err(Error::database)?;
+    let mut users = Vec::new();
+    for row in table.iter().map_err(Error::database)? {
+        let (name, bytes) = row.map_err(Error::database)?;
+        users.push(decode(name.value(), bytes.value())?.user);
+    }
+    Ok(users)
+}
+
+/// Adds an entry; `Exists` if one of that name is there, in whatever case: names that differ in case alone would be
+/// mistaken for each other by people.
+pub(crate) fn insert(db: &Database, stored: &Stored) -> Result<(), Error> {
+    let txn = crate::write(db)?;
+    {
+        let mut table = txn.open_table(USERS).map_err(Error::database)?;
+        let lower = stored.user.name.to_lowercase();
+        for row in table.iter().map_err(Error::database)? {
+            let (name, _) = row.map_err(Error::database)?;
+            if name.value().to_lowercase() == lower {
+                return Err(Error::Exists(name.value().to_owned()));
+            }
+        }
+        table.insert(stored.user.name.as_str(), encode(stored)?.as_slice()).map_err(Error::database)?;
+    }
+    txn.commit().map_err(Error::database)
+}
+
+/// Changes an entry in one transaction.
+pub(crate) fn change(db: &Database, name: &str, change: impl FnOnce(&mut Stored)) -> Result<User, Error> {
+    let txn = crate::write(db)?;
+    let user = {
+        let mut table = txn.open_table(USERS).map_err(Error::database)?;
+        let found = table.get(name).map_err(Error::database)?;
+        let found = found.map(|bytes| decode(name, bytes.value())).transpose()?;
+        let Some(mut stored) = found else { return Err(Error::Unknown(name.to_owned())) };
+        change(&mut stored);
+        table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
+        stored.user
+    };
+    txn.commit().map_err(Error::database)?;
+    Ok(user)
+}
+
+/// Removes an entry.
+pub(crate) fn remove(db: &Database, name: &str) -> Result<(), Error> {
+    let txn = crate::write(db)?;
+    {
+        let mut table = txn.open_table(USERS).map_err(Error::database)?;
+        if table.remove(name).map_err(Error::database)?.is_none() {
+            return Err(Error::Unknown(name.to_owned()));
+        }
+    }
+    txn.commit().map_err(Error::database)
+}

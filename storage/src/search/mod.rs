@@ -1,6 +1,20 @@
 //! Search with the RFC's exact meaning (RFC 3501 §6.4.4): the index narrows, the stored text decides.
 
-use crate::{Cancel, Error, FolderView, Storage, UidRanges};
+mod cache;
+pub(crate) mod index;
+mod plan;
+mod scan;
+mod snapshot;
+mod words;
+
+use crate::mime::Tree;
+use crate::text::{Field, SearchText};
+use crate::{Cancel, Error, FolderView, Limits, Message, MsgNo, Storage, UidRanges};
+use plan::{Ground, Plan, Source};
+use scan::Folded;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A calendar day, proleptic Gregorian: days since 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,10 +76,95 @@ pub enum Key {
 
 impl Storage {
     /// The UIDs of the folder's messages that match `key`, exactly; complete up to the view's last message.
+    /// A message whose stored bytes are damaged matches by what is known without them, and is named in the log.
     /// # Errors
     /// `Cancelled`, `SearchTime`, and whatever reading gives.
     pub fn search(&self, view: &FolderView, key: &Key, cancel: &Cancel) -> Result<UidRanges, Error> {
-        let _ = (view, key, cancel);
-        todo!()
+        let secs = self.limits().search_time_secs;
+        let end = Instant::now().checked_add(Duration::from_secs(secs));
+        let check = || {
+            cancel.check()?;
+            match end {
+                Some(end) if Instant::now() >= end => Err(Error::SearchTime { secs }),
+                _ => Ok(()),
+            }
+        };
+        check()?;
+        let plan = Plan::new(key);
+        let columns = self.columns(view)?;
+        // The columns may be newer than the view.
+        let rows = match view.uids.last() {
+            Some(last) => &columns.rows[..columns.rows.partition_point(|row| row.uid <= last)],
+            None => return Ok(UidRanges::new()),
+        };
+        let snapshot = plan.has_text().then(|| self.indexer().snapshot());
+        let ground = Ground {
+            rows,
+            snapshot: snapshot.as_deref(),
+            check: &check,
+            damaged: &|what| self.indexer().report_damage(what),
+        };
+        let found = plan.run(&ground, &Stored { storage: self, check: &check })?;
+        let uids: UidRanges =
+            found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect();
+        Ok(uids.intersect(&view.uids))
+    }
+
+    fn indexer(&self) -> &index::Indexer {
+        todo!("the store hands out its indexer")
+    }
+}
+
+/// The searchable text of a stored message: what was handed to the index when it was archived.
+/// # Errors
+/// `Corrupt`, `WrongContent`, `Io`.
+pub(crate) fn stored_text(message: &Message, limits: &Limits) -> Result<SearchText, Error> {
+    let content = message.content()?;
+    let parse = AssertUnwindSafe(|| {
+        Tree::parse(content.reader(), limits).map(|tree| SearchText::new(&tree, &content, limits))
+    });
+    match std::panic::catch_unwind(parse) {
+        Ok(text) => text.map_err(Error::io("spool file")),
+        // As when it was archived: a message that breaks the parser has no text.
+        Err(_) => Ok(SearchText::default()),
+    }
+}
+
+/// Reads from the packs what the index leaves open.
+struct Stored<'a> {
+    storage: &'a Storage,
+    check: &'a dyn Fn() -> Result<(), Error>,
+}
+
+impl Stored<'_> {
+    /// A damaged message has no text; anything else ends the search.
+    fn or_damaged<T: Default>(&self, read: Result<T, Error>, number: MsgNo) -> Result<T, Error> {
+        match read {
+            Err(damage @ (Error::Corrupt { .. } | Error::WrongContent { .. })) => {
+                tracing::error!(message = number.0, %damage, "a damaged message cannot be searched");
+                Ok(T::default())
+            }
+            other => other,
+        }
+    }
+}
+
+impl Source for Stored<'_> {
+    fn fields(&self, number: MsgNo) -> Result<Arc<Vec<Field>>, Error> {
+        (self.check)()?;
+        let header = self.storage.message(number).and_then(|message| message.header());
+        Ok(Arc::new(SearchText::header_fields(&self.or_damaged(header, number)?)))
+    }
+
+    fn text(&self, number: MsgNo) -> Result<Arc<Folded>, Error> {
+        (self.check)()?;
+        let cache = &self.storage.indexer().texts;
+        if let Some(text) = cache.get(number) {
+            return Ok(text);
+        }
+        let text = self.storage.message(number).and_then(|m| stored_text(&m, self.storage.limits()));
+        let folded = Arc::new(Folded::new(&self.or_damaged(text, number)?));
+        cache.put(number, &folded);
+        Ok(folded)
     }
 }

@@ -1,0 +1,357 @@
+//! A store's packs, open for reading: records, items and chunks by address, through a bounded cache.
+//!
+//! Invariant: every byte that is given was authenticated for its address. Packs that can't be opened (a header that a
+//! crash tore, or damage) are named in [`Packs::unopened`], and their numbers are never used again.
+
+use super::block::Block;
+use super::cache::{Cache, Entry};
+use super::crypt::{SealKey, TAG_BYTES};
+use super::disk::{Disk, DiskFile};
+use super::header::{MAX_HEADER_BYTES, Opened, PackHeader, StoreIdentity};
+use super::record::{HEADER_BYTES, Misfit, RecordHeader, RecordKind, VERSION};
+use super::scan::{Batches, Scan};
+use super::writer::PackWriter;
+use super::{Addr, ItemAddr, PackId};
+use crate::{Error, MasterKey, StoreId};
+use bytes::Bytes;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Read with a record's header: most records lie in it whole.
+const READ_AHEAD_BYTES: usize = 24 << 10;
+
+/// One pack, open.
+#[derive(Debug)]
+pub(crate) struct Pack {
+    pub(super) id: PackId,
+    pub(super) store: StoreId,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) key: SealKey,
+    pub(super) header: PackHeader,
+    /// Where the first record lies.
+    pub(super) start: u64,
+    /// The header's tag.
+    pub(super) tag: [u8; TAG_BYTES],
+}
+
+/// A record read and opened.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) header: RecordHeader,
+    pub(crate) plain: Bytes,
+    pub(crate) tag: [u8; TAG_BYTES],
+    pub(crate) next: u64,
+}
+
+impl Pack {
+    /// An error that blames the record at `offset`.
+    pub(super) fn corrupt(&self, offset: u64, what: &'static str) -> Error {
+        Error::Corrupt { path: self.path.clone(), offset, what }
+    }
+
+    /// Reads up to `len` bytes at `offset`; fewer only at the end of the pack.
+    pub(super) fn bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+        let mut buffer = vec![0; len];
+        let got = self.file.read_at(offset, &mut buffer).map_err(Error::io(&self.path))?;
+        buffer.truncate(got);
+        Ok(buffer)
+    }
+
+    /// Understands the header that `bytes` begin with.
+    pub(super) fn parse(&self, offset: u64, bytes: &[u8]) -> Result<RecordHeader, Error> {
+        let head = bytes.first_chunk().ok_or_else(|| self.corrupt(offset, "the pack ends here"))?;
+        RecordHeader::parse(head, self.store, self.id, offset).map_err(|misfit| match misfit {
+            Misfit::Not(what) => self.corrupt(offset, what),
+            Misfit::Newer(found) => {
+                Error::Version { path: self.path.clone(), found: found.into(), known: VERSION.into() }
+            }
+        })
+    }
+
+    /// Reads and opens the record at `offset`.
+    pub(super) fn record(&self, offset: u64) -> Result<Record, Error> {
+        let mut stored = self.bytes(offset, HEADER_BYTES + READ_AHEAD_BYTES)?;
+        let header = self.parse(offset, &stored)?;
+        let len = HEADER_BYTES + header.stored_len as usize;
+        let more = stored.len();
+        if more < len {
+            stored.resize(len, 0);
+            let got = self
+                .file
+                .read_at(offset + more as u64, &mut stored[more..])
+                .map_err(Error::io(&self.path))?;
+            stored.truncate(more + got);
+        }
+        stored.truncate(len);
+        stored.drain(..HEADER_BYTES);
+        let tag = stored.last_chunk().copied().unwrap_or_default();
+        let plain = header.open(&self.key, stored).map_err(|what| self.corrupt(offset, what))?.into();
+        Ok(Record { header, plain, tag, next: offset + len as u64 })
+    }
+
+    /// The pack's length in bytes.
+    pub(super) fn len(&self) -> Result<u64, Error> {
+        self.file.len().map_err(Error::io(&self.path))
+    }
+}
+
+/// A pack file that is not part of the set.
+#[derive(Debug)]
+pub(crate) struct Unopened {
+    /// Its number, from its name.
+    pub(crate) pack: PackId,
+    /// Why not.
+    pub(crate) error: Error,
+}
+
+/// A store's packs.
+#[derive(Debug)]
+pub(crate) struct Packs {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    identity: StoreIdentity,
+    packs: RwLock<BTreeMap<PackId, Arc<Pack>>>,
+    unopened: Vec<Unopened>,
+    pub(super) cache: Cache,
+}
+
+impl Packs {
+    /// The set of a new store, still without a pack; `dir` must be there.
+    pub(crate) fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        identity: StoreIdentity,
+        cache_bytes: usize,
+    ) -> Packs {
+        let (packs, cache) = (RwLock::default(), Cache::new(cache_bytes));
+        Packs { disk, dir: dir.into(), identity, packs, unopened: Vec::new(), cache }
+    }
+
+    /// Opens all packs in `dir`.
+    /// # Errors
+    /// `WrongKey` and `Version` at once; another header's damage only if no pack opens at all; `Missing` if there is
+    /// none; `Io`.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        master: &MasterKey,
+        cache_bytes: usize,
+    ) -> Result<Packs, Error> {
+        let mut packs: BTreeMap<PackId, Arc<Pack>> = BTreeMap::new();
+        let mut unopened = Vec::new();
+        let mut newest = None;
+        for name in disk.list(dir).map_err(Error::io(dir))? {
+            let Some(id) = PackId::from_file_name(&name) else { continue };
+            let path = dir.join(&name);
+            let file = disk.open(&path, false).map_err(Error::io(&path))?;
+            match open_pack(id, &path, file, master) {
+                Ok((pack, identity)) => {
+                    if packs.values().next().is_some_and(|first| first.store != pack.store) {
+                        unopened
+                            .push(Unopened { pack: id, error: pack.corrupt(0, "a pack of another store") });
+                    } else {
+                        newest = Some(identity);
+                        packs.insert(id, Arc::new(pack));
+                    }
+                }
+                Err(error @ (Error::Io { .. } | Error::Version { .. } | Error::WrongKey { .. })) => {
+                    return Err(error);
+                }
+                Err(error) => unopened.push(Unopened { pack: id, error }),
+            }
+        }
+        let Some(identity) = newest else {
+            let none = || Error::Missing { what: format!("a pack in {}", dir.display()) };
+            return Err(unopened.into_iter().next().map_or_else(none, |u| u.error));
+        };
+        let (packs, cache) = (RwLock::new(packs), Cache::new(cache_bytes));
+        Ok(Packs { disk, dir: dir.into(), identity, packs, unopened, cache })
+    }
+
+    /// Begins a new pack, under the lowest number above all that are there; durable with its first sync.
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn new_pack(&self) -> Result<PackWriter, Error> {
+        let names = self.disk.list(&self.dir).map_err(Error::io(&self.dir))?;
+        let on_disk = names.iter().filter_map(|name| PackId::from_file_name(name)).max();
+        let highest = on_disk.max(self.packs.read().keys().next_back().copied()).map_or(0, |id| id.0);
+        let id = highest.checked_add(1).map(PackId).ok_or(Error::Limit {
+            what: "packs of a store",
+            found: u64::from(highest) + 1,
+            limit: u64::from(u32::MAX),
+        })?;
+        let path = self.dir.join(id.file_name());
+        let pack = self.begin(id, &path).map_err(Error::io(&path))?;
+        let pack = Arc::new(pack);
+        self.packs.write().insert(id, Arc::clone(&pack));
+        PackWriter::new(self, pack, None)
+    }
+
+    fn begin(&self, id: PackId, path: &Path) -> std::io::Result<Pack> {
+        let created = time::OffsetDateTime::now_utc().unix_timestamp();
+        let header = PackHeader::new(&self.identity, id, created, Vec::new());
+        let key = self.identity.pack_key(id)?;
+        let (bytes, tag) = header.encode(&key)?;
+        let file = self.disk.create(path)?;
+        file.write_at(0, &bytes)?;
+        let start = bytes.len() as u64;
+        Ok(Pack { id, store: self.identity.id, path: path.into(), file, key, header, start, tag })
+    }
+
+    /// Goes on writing a pack whose last batch is complete and ends the file; `previous` is that batch's commit tag
+    /// ([`CompleteBatch::tag`](super::CompleteBatch)), none when the pack has no batch. What is there is synced first.
+    /// # Errors
+    /// `Missing`, `Io`.
+    pub(crate) fn resume(
+        &self,
+        pack: PackId,
+        previous: Option<[u8; TAG_BYTES]>,
+    ) -> Result<PackWriter, Error> {
+        let old = self.pack(pack)?;
+        let file = self.disk.open(&old.path, true).map_err(Error::io(&old.path))?;
+        let key = self.identity.pack_key(pack).map_err(Error::io(&old.path))?;
+        let Pack { id, store, start, tag, .. } = *old;
+        let (path, header) = (old.path.clone(), old.header.clone());
+        let pack = Arc::new(Pack { id, store, path, file, key, header, start, tag });
+        self.packs.write().insert(id, Arc::clone(&pack));
+        let mut writer = PackWriter::new(self, pack, previous)?;
+        writer.sync()?;
+        Ok(writer)
+    }
+
+    /// Makes durable what a pack's file shows, its name too: what recovery takes in must not be lost again.
+    /// # Errors
+    /// `Missing`, `Io`.
+    pub(crate) fn sync(&self, pack: PackId) -> Result<(), Error> {
+        let pack = self.pack(pack)?;
+        pack.file.sync_data().map_err(Error::io(&pack.path))?;
+        self.disk.sync_dir(&self.dir).map_err(Error::io(&self.dir))
+    }
+
+    /// The store as the newest pack knows it.
+    pub(crate) fn identity(&self) -> &StoreIdentity {
+        &self.identity
+    }
+
+    /// The packs, rising.
+    pub(crate) fn list(&self) -> Vec<PackId> {
+        self.packs.read().keys().copied().collect()
+    }
+
+    /// Pack files that could not be opened.
+    pub(crate) fn unopened(&self) -> &[Unopened] {
+        &self.unopened
+    }
+
+    /// A pack's header.
+    /// # Errors
+    /// `Missing`.
+    pub(crate) fn header(&self, pack: PackId) -> Result<PackHeader, Error> {
+        Ok(self.pack(pack)?.header.clone())
+    }
+
+    /// A pack's file.
+    pub(crate) fn path(&self, pack: PackId) -> PathBuf {
+        self.dir.join(pack.file_name())
+    }
+
+    /// Where a pack's first record lies.
+    /// # Errors
+    /// `Missing`.
+    pub(crate) fn start(&self, pack: PackId) -> Result<u64, Error> {
+        Ok(self.pack(pack)?.start)
+    }
+
+    /// A pack's length in bytes.
+    /// # Errors
+    /// `Missing`, `Io`.
+    pub(crate) fn len(&self, pack: PackId) -> Result<u64, Error> {
+        self.pack(pack)?.len()
+    }
+
+    /// Reads and opens a record.
+    /// # Errors
+    /// `Corrupt` when it isn't what was written there; `Missing`, `Io`.
+    pub(crate) fn read(&self, addr: Addr) -> Result<(RecordKind, Bytes), Error> {
+        let record = self.pack(addr.pack)?.record(addr.offset)?;
+        Ok((record.header.kind, record.plain))
+    }
+
+    /// An item of a block, through the cache.
+    /// # Errors
+    /// `Corrupt`, `Missing`, `Io`.
+    pub(crate) fn item(&self, addr: ItemAddr) -> Result<Bytes, Error> {
+        let block = match self.cache.find(addr.record) {
+            Some(Entry::Block(block)) => block,
+            _ => {
+                let pack = self.pack(addr.record.pack)?;
+                let record = pack.record(addr.record.offset)?;
+                if record.header.kind != RecordKind::Block {
+                    return Err(
+                        pack.corrupt(addr.record.offset, "an item's address names a record that is no block")
+                    );
+                }
+                let block = Block::parse(record.plain).ok_or_else(|| {
+                    pack.corrupt(addr.record.offset, "the block's table contradicts itself")
+                })?;
+                let block = Arc::new(block);
+                self.cache.keep(addr.record, Entry::Block(Arc::clone(&block)));
+                block
+            }
+        };
+        let missing = || Error::Corrupt {
+            path: self.path(addr.record.pack),
+            offset: addr.record.offset,
+            what: "the block has no item of this number",
+        };
+        block.item(addr.item).ok_or_else(missing)
+    }
+
+    /// The records of a pack from `from` on ([`Packs::start`], or a record's end), until bytes that are none.
+    /// # Errors
+    /// `Missing`, `Io`.
+    pub(crate) fn scan(&self, pack: PackId, from: u64) -> Result<Scan, Error> {
+        Scan::new(self.pack(pack)?, from, false)
+    }
+
+    /// As [`Packs::scan`], but every record is opened, and damaged bytes are passed over.
+    /// # Errors
+    /// `Missing`, `Io`.
+    pub(crate) fn salvage(&self, pack: PackId, from: u64) -> Result<Scan, Error> {
+        Scan::new(self.pack(pack)?, from, true)
+    }
+
+    /// The complete batches of a pack from `from` on (its start, or a batch's end), every record opened.
+    /// # Errors
+    /// `Missing`, `Io`.
+    pub(crate) fn batches(&self, pack: PackId, from: u64) -> Result<Batches, Error> {
+        Batches::new(self.pack(pack)?, from)
+    }
+
+    pub(super) fn pack(&self, id: PackId) -> Result<Arc<Pack>, Error> {
+        let missing = || Error::Missing { what: self.path(id).display().to_string() };
+        self.packs.read().get(&id).cloned().ok_or_else(missing)
+    }
+}
+
+fn open_pack(
+    id: PackId,
+    path: &Path,
+    file: Arc<dyn DiskFile>,
+    master: &MasterKey,
+) -> Result<(Pack, StoreIdentity), Error> {
+    let mut head = vec![0; MAX_HEADER_BYTES];
+    let got = file.read_at(0, &mut head).map_err(Error::io(path))?;
+    let Opened { header, identity, key, len: start, tag } = PackHeader::open(&head[..got], path, master)?;
+    if header.pack != id {
+        return Err(Error::Corrupt {
+            path: path.into(),
+            offset: 0,
+            what: "the file has another pack's name",
+        });
+    }
+    Ok((Pack { id, store: header.store, path: path.into(), file, key, header, start, tag }, identity))
+}

@@ -337,7 +337,7 @@ mod tests {
                 head[..4].copy_from_slice(&MAGIC);
                 head[4] = VERSION;
                 head[5] = head[5] % 7;
-                head[6..8].copy_from_slice(&[head[6] & 3, 0]);
+                (head[6], head[7]) = (head[6] & 3, 0);
                 head[8..24].copy_from_slice(&STORE.0);
                 head[24..28].copy_from_slice(&PACK.0.to_le_bytes());
                 head[32..40].copy_from_slice(&0u64.to_le_bytes());

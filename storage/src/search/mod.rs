@@ -5,6 +5,8 @@ pub(crate) mod index;
 mod plan;
 mod scan;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use crate::mime::Tree;

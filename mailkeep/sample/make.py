@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the sample mail that ships with mailkeep: sample/FOLDER/mail.mbox, and src/sample.rs, which embeds them.
+"""Writes the sample mail that ships with mailkeep: sample/mail/FOLDER.mbox, and src/sample.rs, which embeds them.
 
 The mail of an invented small organisation, a harbour cooperative that keeps boats, a lighthouse and a museum. Every
 text was written for this project; all domains are those of RFC 2606; nobody in it exists. The MIME is put together
@@ -513,7 +513,7 @@ def build():
 
 def rust(built):
     """The module that carries the files in the program."""
-    entries = "".join(f'    ("{path}", include_bytes!("../sample/{path}/mail.mbox")),\n' for path in sorted(built))
+    entries = "".join(f'    ("{path}", include_bytes!("../sample/mail/{path}.mbox")),\n' for path in sorted(built))
     count = sum(number for number, _ in built.values())
     return f"""//! The sample mail that `demo` archives: a folder and its mbox each. Written by sample/make.py; don't edit.
 
@@ -529,7 +529,7 @@ pub(crate) const FOLDERS: [(&str, &[u8]); {len(built)}] = [
 def main():
     built = build()
     wrong = []
-    files = {HERE / path / "mail.mbox": data for path, (_, data) in built.items()}
+    files = {HERE / "mail" / f"{path}.mbox": data for path, (_, data) in built.items()}
     files[HERE.parent / "src" / "sample.rs"] = rust(built)
     for file, data in files.items():
         if "--check" in sys.argv[1:]:
@@ -538,7 +538,7 @@ def main():
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    strays = [str(file.relative_to(HERE.parent)) for file in HERE.rglob("*.mbox") if str(file.parent.relative_to(HERE)) not in built]
+    strays = [str(file.relative_to(HERE.parent)) for file in HERE.rglob("*.mbox") if file not in files]
     if wrong or strays:
         sys.exit(f"differs from what make.py writes: {', '.join(wrong + strays)}")
     count, size = sum(n for n, _ in built.values()), sum(len(data) for _, data in built.values())

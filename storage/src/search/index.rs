@@ -11,6 +11,7 @@ use crate::text::{SearchText, TEXT_VERSION, fold};
 use crate::{Cancel, Error, Limits, MsgNo};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use parking_lot::{Condvar, Mutex, RwLock};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -427,12 +428,17 @@ struct Work {
 impl Work {
     fn run(mut self, jobs: &Receiver<Job>) {
         let shared = self.shared.clone();
-        let done = self.work(jobs).and_then(|()| {
+        // A panic must reach those who wait, too.
+        let work = AssertUnwindSafe(|| {
+            self.work(jobs)?;
             if shared.abandon.load(Ordering::Relaxed) {
                 return Ok(());
             }
             self.commit()?;
             self.writer.wait_merging_threads()
+        });
+        let done = std::panic::catch_unwind(work).unwrap_or_else(|_| {
+            Err(tantivy::TantivyError::ErrorInThread("the index's writer panicked".to_owned()))
         });
         if let Err(e) = done {
             tracing::error!(index = %shared.dir.display(), error = %e, "the search index takes no more messages");

@@ -1,1 +1,129 @@
-//! Placeholder.
+//! The typed configuration: `mailkeep.toml`, its defaults, and every limit of the program as a field.
+//!
+//! Invariant: an empty file is the documented configuration; an unknown key, a wrong type or a value outside its
+//! range is an error with its place, never ignored. Knows nothing of the other crates: the program hands the values on.
+
+mod check;
+mod error;
+mod imap;
+mod storage;
+mod template;
+
+pub use error::Error;
+pub use imap::Imap;
+pub use storage::{Limits, Search, Storage};
+pub use template::TEMPLATE;
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Largest configuration file, bytes.
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Conf {
+    /// The IMAP server.
+    pub imap: Imap,
+    /// Certificate and key.
+    pub tls: Tls,
+    /// Where and how mail is kept.
+    pub storage: Storage,
+    /// Search and its index.
+    pub search: Search,
+    /// What a single message may be.
+    pub limits: Limits,
+    /// Logins.
+    pub auth: Auth,
+    /// The socket of the command line.
+    pub control: Control,
+    /// The log.
+    pub log: Log,
+}
+
+/// Certificate and key of TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Certificate chain, PEM; a relative path starts at DATA.
+    pub certificate: PathBuf,
+    /// Private key, PEM; a relative path starts at DATA.
+    pub key: PathBuf,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Tls { certificate: "tls/cert.pem".into(), key: "tls/key.pem".into() }
+    }
+}
+
+/// Logins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Passwords that are checked at once, each with 19 MiB of memory; further logins wait.
+    pub parallel_hashes: usize,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Auth { parallel_hashes: 4 }
+    }
+}
+
+/// The socket of the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// Longest request, bytes.
+    pub max_request_bytes: usize,
+    /// Connections at once.
+    pub max_connections: usize,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Control { max_request_bytes: 64 << 10, max_connections: 64 }
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,imapd=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { filter: "info".into() }
+    }
+}
+
+impl Conf {
+    /// Reads a configuration file.
+    /// # Errors
+    /// `Read`, or as [`Conf::parse`].
+    pub fn load(path: &Path) -> Result<Conf, Error> {
+        let read = |source| Error::Read { path: path.to_owned(), source };
+        let bytes = std::fs::metadata(path).map_err(read)?.len();
+        if bytes > MAX_FILE_BYTES {
+            return Err(Error::Large { path: path.to_owned(), bytes, limit: MAX_FILE_BYTES });
+        }
+        Conf::parse(&std::fs::read_to_string(path).map_err(read)?, path)
+    }
+
+    /// Reads a configuration from its text; `path` is only for the errors' words.
+    /// # Errors
+    /// `Syntax` with line and column, `Range` with the key.
+    pub fn parse(text: &str, path: &Path) -> Result<Conf, Error> {
+        let conf: Conf = toml::from_str(text).map_err(|e| Error::syntax(path, text, &e))?;
+        conf.check(path)?;
+        Ok(conf)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! The range of every number in the configuration: what lies outside would make the program useless or unbounded.
+
+use crate::{Conf, Error};
+use std::path::Path;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const DAY_SECS: u64 = 86_400;
+
+fn wide(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+impl Conf {
+    /// Every number of the configuration: key, value, least, most.
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 30] {
+        let Conf { imap, storage, search, limits, auth, control, .. } = self;
+        [
+            ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
+            ("imap.max_line_bytes", wide(imap.max_line_bytes), 8 * KIB, 16 * MIB),
+            ("imap.max_literal_before_login_bytes", wide(imap.max_literal_before_login_bytes), KIB, MIB),
+            ("imap.max_literal_bytes", wide(imap.max_literal_bytes), KIB, 16 * MIB),
+            ("imap.max_bad_before_login", imap.max_bad_before_login.into(), 1, 1_000),
+            ("imap.max_bad", imap.max_bad.into(), 1, 100_000),
+            ("imap.command_timeout_secs", imap.command_timeout_secs, 1, DAY_SECS),
+            ("imap.login_timeout_secs", imap.login_timeout_secs, 1, DAY_SECS),
+            // RFC 9051 §5.4: an autologout timer MUST be at least 30 minutes.
+            ("imap.idle_timeout_secs", imap.idle_timeout_secs, 1_800, DAY_SECS),
+            ("imap.max_connections_per_user", wide(imap.max_connections_per_user), 1, 1_000_000),
+            ("imap.max_connections_per_address", wide(imap.max_connections_per_address), 1, 1_000_000),
+            ("imap.max_before_login_per_address", wide(imap.max_before_login_per_address), 1, 1_000_000),
+            ("storage.max_pack_bytes", storage.max_pack_bytes, MIB, TIB),
+            ("storage.block_cache_bytes", wide(storage.block_cache_bytes), MIB, TIB),
+            ("storage.column_cache_bytes", wide(storage.column_cache_bytes), MIB, TIB),
+            ("storage.spool_above_bytes", wide(storage.spool_above_bytes), 4 * KIB, GIB),
+            ("storage.max_folder_depth", wide(storage.max_folder_depth), 2, 200),
+            ("storage.max_folder_name_bytes", wide(storage.max_folder_name_bytes), 255, 1_000),
+            ("search.time_limit_secs", search.time_limit_secs, 1, DAY_SECS),
+            ("search.index_memory_bytes", wide(search.index_memory_bytes), 16 * MIB, 4 * GIB - 1),
+            ("search.index_tail_messages", search.index_tail_messages, 1, 1_000_000),
+            ("search.index_tail_bytes", search.index_tail_bytes, MIB, TIB),
+            ("search.max_text_bytes", wide(search.max_text_bytes), KIB, GIB),
+            ("limits.max_message_bytes", limits.max_message_bytes, MIB, 4 * GIB - 1),
+            ("limits.max_mime_depth", wide(limits.max_mime_depth), 1, 1_000),
+            ("limits.max_mime_parts", wide(limits.max_mime_parts), 1, 1_000_000),
+            ("limits.max_header_bytes", wide(limits.max_header_bytes), KIB, 64 * MIB),
+            ("auth.parallel_hashes", wide(auth.parallel_hashes), 1, 1_024),
+            ("control.max_request_bytes", wide(control.max_request_bytes), KIB, 16 * MIB),
+            ("control.max_connections", wide(control.max_connections), 1, 10_000),
+        ]
+    }
+
+    /// Checks every range.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), Error> {
+        match self.numbers().into_iter().find(|&(_, found, least, most)| found < least || found > most) {
+            Some((key, found, least, most)) => {
+                Err(Error::Range { path: path.to_owned(), key, found, least, most })
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The section `[imap]`: listeners, behaviour, and the bounds on what clients send.
+
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// The IMAP server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Imap {
+    /// Listeners without TLS at first (STARTTLS offered).
+    pub listen: Vec<SocketAddr>,
+    /// Listeners with TLS from the start.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Passwords without TLS are taken from loopback addresses.
+    pub plain_on_loopback: bool,
+    /// STORE is answered with NO instead of being ignored.
+    pub refuse_store: bool,
+    /// Command line before login, bytes.
+    pub max_line_before_login_bytes: usize,
+    /// Command line after login, bytes.
+    pub max_line_bytes: usize,
+    /// Literal before login, bytes.
+    pub max_literal_before_login_bytes: usize,
+    /// Literal after login, bytes.
+    pub max_literal_bytes: usize,
+    /// Bad commands before login.
+    pub max_bad_before_login: u32,
+    /// Bad commands after login.
+    pub max_bad: u32,
+    /// Time for one command to arrive.
+    pub command_timeout_secs: u64,
+    /// Time until login.
+    pub login_timeout_secs: u64,
+    /// Autologout, also in IDLE.
+    pub idle_timeout_secs: u64,
+    /// Connections of one user.
+    pub max_connections_per_user: usize,
+    /// Connections from one address.
+    pub max_connections_per_address: usize,
+    /// Connections from one address that have not logged in.
+    pub max_before_login_per_address: usize,
+}
+
+impl Default for Imap {
+    fn default() -> Self {
+        Imap {
+            listen: vec![(Ipv4Addr::LOCALHOST, 1143).into()],
+            listen_tls: vec![(Ipv4Addr::LOCALHOST, 1993).into()],
+            plain_on_loopback: false,
+            refuse_store: false,
+            max_line_before_login_bytes: 8 << 10,
+            max_line_bytes: 64 << 10,
+            max_literal_before_login_bytes: 4 << 10,
+            max_literal_bytes: 64 << 10,
+            max_bad_before_login: 3,
+            max_bad: 20,
+            command_timeout_secs: 60,
+            login_timeout_secs: 60,
+            idle_timeout_secs: 30 * 60,
+            max_connections_per_user: 250,
+            max_connections_per_address: 2_000,
+            max_before_login_per_address: 50,
+        }
+    }
+}

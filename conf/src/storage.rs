@@ -1,0 +1,87 @@
+//! The sections `[storage]`, `[search]` and `[limits]`: sizes of files and caches, and what a message may be.
+
+use serde::{Deserialize, Serialize};
+
+/// Where and how mail is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+    /// Size at which a pack is closed and the next one begun.
+    pub max_pack_bytes: u64,
+    /// Memory for decompressed blocks.
+    pub block_cache_bytes: usize,
+    /// Memory for folder columns (UID, date, size, flags) that sessions share.
+    pub column_cache_bytes: usize,
+    /// A message above this is spooled to a file while it is read.
+    pub spool_above_bytes: usize,
+    /// Folders of one archive tree, deepest level.
+    pub max_folder_depth: usize,
+    /// Longest folder name (one level), bytes of UTF-8.
+    pub max_folder_name_bytes: usize,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Storage {
+            max_pack_bytes: 1 << 30,
+            block_cache_bytes: 32 << 20,
+            column_cache_bytes: 64 << 20,
+            spool_above_bytes: 1 << 20,
+            max_folder_depth: 200,
+            max_folder_name_bytes: 1_000,
+        }
+    }
+}
+
+/// Search and its index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Search {
+    /// Time that one search may take.
+    pub time_limit_secs: u64,
+    /// Memory of the index writer.
+    pub index_memory_bytes: usize,
+    /// Messages that may wait for the index before archiving waits.
+    pub index_tail_messages: u64,
+    /// Bytes that may wait for the index before archiving waits.
+    pub index_tail_bytes: u64,
+    /// Decoded text of one message that is indexed and searched, bytes of UTF-8.
+    pub max_text_bytes: usize,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Search {
+            time_limit_secs: 120,
+            index_memory_bytes: 64 << 20,
+            index_tail_messages: 5_000,
+            index_tail_bytes: 64 << 20,
+            max_text_bytes: 16 << 20,
+        }
+    }
+}
+
+/// What a single message may be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest message, canonical bytes; more is refused, never cut.
+    pub max_message_bytes: u64,
+    /// Deepest nesting of MIME entities that is parsed; below it, content is opaque.
+    pub max_mime_depth: usize,
+    /// Most MIME entities of one message that are told apart.
+    pub max_mime_parts: usize,
+    /// Header bytes of one message that are parsed.
+    pub max_header_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_message_bytes: 256 << 20,
+            max_mime_depth: 100,
+            max_mime_parts: 10_000,
+            max_header_bytes: 1 << 20,
+        }
+    }
+}

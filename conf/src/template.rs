@@ -1,0 +1,78 @@
+//! The text of a new `mailkeep.toml`: every key with its default value, commented out.
+
+/// What `init` writes; a test keeps every line of it true.
+pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here with its default value: remove the `#` before a line to change it.
+# An unknown key or a value outside its range is an error that names its place. Restart mailkeep after a change.
+
+[imap]
+# Listeners that start without TLS (STARTTLS is offered) and with TLS. Mail clients of other machines need an address
+# that they can reach, such as "0.0.0.0:993" or "[::]:993"; ports below 1024 need root or CAP_NET_BIND_SERVICE.
+#listen = ["127.0.0.1:1143"]
+#listen_tls = ["127.0.0.1:1993"]
+
+# Take passwords without TLS from clients on this machine.
+#plain_on_loopback = false
+
+# The archive is read-only: changes of flags are ignored without a complaint, or refused with NO.
+#refuse_store = false
+
+# What one client may send and hold.
+#max_line_before_login_bytes = 8192
+#max_line_bytes = 65536
+#max_literal_before_login_bytes = 4096
+#max_literal_bytes = 65536
+#max_bad_before_login = 3
+#max_bad = 20
+#command_timeout_secs = 60
+#login_timeout_secs = 60
+#idle_timeout_secs = 1800
+#max_connections_per_user = 250
+#max_connections_per_address = 2000
+#max_before_login_per_address = 50
+
+[tls]
+# PEM files; relative paths start at the data directory. The certificate that `init` makes is self-signed.
+#certificate = "tls/cert.pem"
+#key = "tls/key.pem"
+
+[storage]
+# A pack is closed at this size and the next one begun.
+#max_pack_bytes = 1073741824
+# Memory that all readers share.
+#block_cache_bytes = 33554432
+#column_cache_bytes = 67108864
+# Larger messages go to a temporary file while they are read.
+#spool_above_bytes = 1048576
+#max_folder_depth = 200
+#max_folder_name_bytes = 1000
+
+[search]
+#time_limit_secs = 120
+#index_memory_bytes = 67108864
+# How far the index may lag behind the archive before archiving waits for it (searches are complete all the same).
+#index_tail_messages = 5000
+#index_tail_bytes = 67108864
+# Text of one message that is searched.
+#max_text_bytes = 16777216
+
+[limits]
+# A larger message is refused and stands as failed in the run's account; it is never cut.
+#max_message_bytes = 268435456
+# What lies deeper or beyond is archived as it is, but not taken apart.
+#max_mime_depth = 100
+#max_mime_parts = 10000
+#max_header_bytes = 1048576
+
+[auth]
+# Passwords checked at once; each takes 19 MiB of memory, further logins wait.
+#parallel_hashes = 4
+
+[control]
+# The socket that the command line talks to.
+#max_request_bytes = 65536
+#max_connections = 64
+
+[log]
+# error, warn, info, debug, trace, or by crate: "info,imapd=debug".
+#filter = "info"
+"#;

@@ -1,2 +1,114 @@
-//! Placeholder.
-fn main() {}
+//! The program: from the command line to a command's work, and back to an exit status.
+//!
+//! Exit status: 0 all was done, 1 something failed, 2 the command line makes no sense.
+
+mod cli;
+mod command;
+mod control;
+mod data;
+mod demo;
+mod door;
+mod init;
+mod output;
+mod pages;
+mod password;
+mod progress;
+mod request;
+mod serve;
+mod settings;
+mod signals;
+mod tls;
+mod who;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use cli::{Cli, Verb};
+use data::Data;
+use output::Style;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // What mailkeep makes holds mail: nobody else's business.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With standard error gone there is nobody left to tell.
+            output::complain(&format!("{error:#}")).ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let Cli { data, config, json, quiet, log, verb } = cli;
+    let style = Style { json, quiet };
+    // These need no data directory.
+    let verb = match verb {
+        Verb::Completions { shell } => return pages::completions(shell),
+        Verb::Man { dir } => return pages::man(dir.as_deref()),
+        Verb::Demo(demo) => {
+            start_log(log.as_deref(), "warn")?;
+            return runtime()?.block_on(demo::run(demo, style));
+        }
+        other => other,
+    };
+    let Some(root) = data else {
+        output::complain("which archive? --data DIR (or MAILKEEP_DATA) names its data directory")?;
+        return Ok(ExitCode::from(2));
+    };
+    let root = std::path::absolute(&root).with_context(|| root.display().to_string())?;
+    let data = Data::new(root, config);
+    match verb {
+        Verb::Init => {
+            start_log(log.as_deref(), "warn")?;
+            init::run(&data, json)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Serve(listen) => {
+            data.owner()?;
+            let conf = data.conf()?;
+            start_log(log.as_deref(), &conf.log.filter)?;
+            runtime()?.block_on(serve::run(&data, conf, listen))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        other => {
+            start_log(log.as_deref(), "warn")?;
+            let (command, view) = request::command(other)?;
+            runtime()?.block_on(async {
+                let cancel = Arc::new(Notify::new());
+                let events = door::send(&data, command, cancel.clone()).await?;
+                Ok(output::show(events, view, style, cancel).await?.into())
+            })
+        }
+    }
+}
+
+fn runtime() -> Result<Runtime> {
+    Runtime::new().context("threads")
+}
+
+/// The log goes to standard error: `--log`, else RUST_LOG, else `usual`.
+fn start_log(given: Option<&str>, usual: &str) -> Result<()> {
+    let filter = match (given, std::env::var("RUST_LOG")) {
+        (Some(given), _) => EnvFilter::try_new(given).with_context(|| format!("--log {given}"))?,
+        (None, Ok(set)) if !set.is_empty() => {
+            EnvFilter::try_new(&set).with_context(|| format!("RUST_LOG={set}"))?
+        }
+        _ => EnvFilter::try_new(usual).with_context(|| format!("log filter {usual:?}"))?,
+    };
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    log.try_init().map_err(|error| anyhow::anyhow!("log: {error}"))
+}

@@ -1,0 +1,420 @@
+//! The command line: what can be said, and the help that teaches it. What is done stands elsewhere.
+
+use crate::password::Source;
+use archiver::Format;
+use auth::Privilege;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Try it out (makes a throwaway archive, serves it, removes it at the end):
+  mailkeep demo
+  mailkeep demo ~/Mail
+
+Set it up:
+  mailkeep --data /srv/mail init
+  mailkeep --data /srv/mail user add alice
+  mailkeep --data /srv/mail archive ~/old.mbox --into alice/Old
+  mailkeep --data /srv/mail serve
+
+Look into it:
+  mailkeep --data /srv/mail search --user alice 'from:bob invoice after:2019-01-01'
+  mailkeep --data /srv/mail cat alice/Old 17
+  mailkeep --data /srv/mail check
+
+Every command works while the server runs and while it doesn't. MAILKEEP_DATA stands for --data.
+Exit status: 0 all was done, 1 something failed, 2 the command line makes no sense.";
+
+/// Keeps an organisation's mail for decades, and lets everyone read their own in any mail client.
+#[derive(Debug, Parser)]
+#[command(name = "mailkeep", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The data directory
+    #[arg(long, value_name = "DIR", env = "MAILKEEP_DATA", global = true, value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+    /// The configuration file, if it is not DIR/mailkeep.toml
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print results as JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as info,imapd=debug
+    #[arg(long, value_name = "FILTER", global = true)]
+    pub(crate) log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make a new data directory, with a key, a certificate and an administrator
+    #[command(after_help = "\
+Example:
+  mailkeep --data /srv/mail init
+
+The directory must be empty or not be there yet. The administrator's password is shown once. Keep a copy of
+DIR/keys/master.key elsewhere: without it nobody can read the archive, and nobody can restore it.")]
+    Init,
+    /// Serve the archive by IMAP until SIGTERM or Ctrl-C
+    #[command(after_help = "\
+Examples:
+  mailkeep --data /srv/mail serve
+  mailkeep --data /srv/mail serve --imap 127.0.0.1:1143 --imaps 0.0.0.0:993
+
+Prints the addresses and then a line `ready` on standard output once all listeners are bound. The log goes to
+standard error.")]
+    Serve(Listen),
+    /// Try it out: a throwaway archive of sample mail or of PATH, served until Ctrl-C, then removed
+    #[command(after_help = "\
+Examples:
+  mailkeep demo
+  mailkeep demo ~/.thunderbird/abc.default/Mail/'Local Folders'
+  mailkeep demo export.mbox --imap 127.0.0.1:2143")]
+    Demo(Demo),
+    /// Who may log in, and what they may read
+    #[command(subcommand)]
+    User(User),
+    /// Archive mail from files: EML, mbox, Maildir, MMDF, MH, or a directory of them
+    #[command(after_help = "\
+Examples:
+  mailkeep archive ~/old.mbox --into alice/Old
+  mailkeep archive /var/mail/alice --into alice/INBOX --format mboxrd
+  mailkeep archive ~/Maildir --into alice/Import
+
+A directory's own messages go into FOLDER, its subdirectories into folders below it. What is there already is not
+archived again, so that a command can be repeated. `mailkeep runs` keeps the account of every run.")]
+    Archive(Archive),
+    /// The folders, of all archives or of one
+    Folders {
+        /// Only this archive
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Search an archive
+    #[command(after_help = "\
+QUERY is made of words and phrases, all of which must be found, in any part of a message:
+  invoice                    the word, or a part of a word, whatever its case
+  \"annual report\"            the phrase
+  -draft                     messages without it
+  from:bob to:ann cc:ann     in that header field (to: looks into Cc as well)
+  subject:\"annual report\"    in the subject
+  body:invoice               in the text, not in the headers
+  after:2019-01-01           received on that day or later
+  before:2020-01-01 on:2019-05-01
+  larger:10M smaller:500k    by size
+  is:flagged is:answered is:forwarded
+
+Examples:
+  mailkeep search --user alice 'from:bob invoice -draft'
+  mailkeep search --user alice 'subject:offer after:2019-01-01' --json")]
+    Search(Search),
+    /// Print a message, bit for bit as it was at its source
+    #[command(after_help = "\
+Example:
+  mailkeep cat alice/Import 17 > message.eml")]
+    Cat {
+        /// The folder, with the archive first: alice/Import
+        #[arg(value_name = "USER/FOLDER")]
+        folder: String,
+        /// The message's UID in it, as `search` shows it
+        uid: u32,
+    },
+    /// The archive stores
+    #[command(subcommand)]
+    Store(Store),
+    /// Read everything again and compare it with its seals and hashes
+    Check,
+    /// The accounts of archiving runs: seen = archived + already there + filtered + failed
+    #[command(after_help = "\
+Examples:
+  mailkeep runs
+  mailkeep runs show 3
+  mailkeep runs failed 3 --json")]
+    Runs {
+        #[command(subcommand)]
+        which: Option<RunsVerb>,
+    },
+    /// Who did what
+    Audit {
+        /// Only the newest N entries
+        #[arg(long, value_name = "N", default_value_t = 1_000)]
+        last: u32,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = "\
+Example:
+  mailkeep completions bash > /usr/share/bash-completion/completions/mailkeep")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands into a directory
+    Man {
+        /// A directory for the pages
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Listeners in place of the configured ones.
+#[derive(Debug, Args)]
+pub(crate) struct Listen {
+    /// Listen here without TLS at first (STARTTLS offered), in place of the configured addresses
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) imap: Vec<SocketAddr>,
+    /// Listen here with TLS, in place of the configured addresses
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) imaps: Vec<SocketAddr>,
+    /// Take passwords without TLS from clients on this machine
+    #[arg(long)]
+    pub(crate) plain_on_loopback: bool,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Mail to show in place of the sample: an mbox, a Maildir, a directory of EML files …
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) path: Option<PathBuf>,
+    /// Listen here without TLS
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:1143")]
+    pub(crate) imap: SocketAddr,
+    /// Listen here with TLS
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:1993")]
+    pub(crate) imaps: SocketAddr,
+}
+
+/// `user …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Add a user, who may log in, use IMAP, and read the own archive
+    #[command(after_help = "\
+Examples:
+  mailkeep user add alice
+  pass mail/alice | mailkeep user add alice --password-stdin
+
+An archive that an earlier user of this name left becomes the new user's own.")]
+    Add {
+        /// The login name, also the name of the archive
+        name: String,
+        /// Make an administrator
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        password: Source,
+    },
+    /// All users
+    List,
+    /// One user
+    Show {
+        /// The login name
+        name: String,
+    },
+    /// Set a user's password
+    Passwd {
+        /// The login name
+        name: String,
+        #[command(flatten)]
+        password: Source,
+    },
+    /// Give rights
+    #[command(after_help = "\
+Examples:
+  mailkeep user grant bob --read alice
+  mailkeep user grant bob --privilege admin")]
+    Grant(Rights),
+    /// Take rights
+    Revoke(Rights),
+    /// Remove a user; the archive stays
+    Remove {
+        /// The login name
+        name: String,
+    },
+}
+
+/// Rights to give or take.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true, id = "rights")]
+pub(crate) struct Rights {
+    /// The login name
+    #[arg(group = "who")]
+    pub(crate) name: String,
+    /// The right to read this archive
+    #[arg(long, value_name = "ARCHIVE")]
+    pub(crate) read: Vec<String>,
+    /// A privilege
+    #[arg(long, value_name = "PRIVILEGE")]
+    pub(crate) privilege: Vec<PrivilegeName>,
+}
+
+/// A privilege's name.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "camelCase")]
+pub(crate) enum PrivilegeName {
+    Login,
+    Imap,
+    ChangePassword,
+    Admin,
+}
+
+impl From<PrivilegeName> for Privilege {
+    fn from(name: PrivilegeName) -> Privilege {
+        match name {
+            PrivilegeName::Login => Privilege::Login,
+            PrivilegeName::Imap => Privilege::Imap,
+            PrivilegeName::ChangePassword => Privilege::ChangePassword,
+            PrivilegeName::Admin => Privilege::Admin,
+        }
+    }
+}
+
+/// `archive`.
+#[derive(Debug, Args)]
+pub(crate) struct Archive {
+    /// A file or a directory
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// The folder for it, with the archive first: alice/Import
+    #[arg(long, value_name = "USER/FOLDER")]
+    pub(crate) into: String,
+    /// The format, if it should not be detected
+    #[arg(long)]
+    pub(crate) format: Option<FormatName>,
+}
+
+/// A format's name.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FormatName {
+    /// One message a file
+    Eml,
+    /// Maildir and Maildir++
+    Maildir,
+    /// mbox, only `From ` lines quoted
+    Mboxo,
+    /// mbox, quoted so that it can be undone
+    Mboxrd,
+    /// mbox with Content-Length, quoted
+    Mboxcl,
+    /// mbox with Content-Length, not quoted
+    Mboxcl2,
+    /// Messages between lines of four ^A
+    Mmdf,
+    /// Numbered files
+    Mh,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Format {
+        match name {
+            FormatName::Eml => Format::Eml,
+            FormatName::Maildir => Format::Maildir,
+            FormatName::Mboxo => Format::Mboxo,
+            FormatName::Mboxrd => Format::Mboxrd,
+            FormatName::Mboxcl => Format::Mboxcl,
+            FormatName::Mboxcl2 => Format::Mboxcl2,
+            FormatName::Mmdf => Format::Mmdf,
+            FormatName::Mh => Format::Mh,
+        }
+    }
+}
+
+/// `search`.
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// Whose archive
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: String,
+    /// Only this folder, with the archive first
+    #[arg(long, value_name = "USER/FOLDER")]
+    pub(crate) folder: Option<String>,
+    /// No more than this many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// What to look for; several arguments count as one line
+    #[arg(required = true)]
+    pub(crate) query: Vec<String>,
+}
+
+/// `store …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// The stores and what they take
+    List,
+}
+
+/// `runs …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsVerb {
+    /// All runs, oldest first
+    List,
+    /// One run, folder by folder
+    Show {
+        /// The run's number
+        id: u64,
+    },
+    /// The items of a run that failed, with the reason
+    Failed {
+        /// The run's number
+        id: u64,
+    },
+    /// The items of a run that were left out by rule
+    Filtered {
+        /// The run's number
+        id: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_lines_that_scripts_rely_on() {
+        for line in [
+            "mailkeep --data D init",
+            "mailkeep --data D user add alice --password-stdin",
+            "mailkeep --data D archive P --into alice/Import",
+            "mailkeep --data D serve --imap 127.0.0.1:1143 --imaps 127.0.0.1:1993",
+            "mailkeep --data D search --user alice QUERY --json",
+            "mailkeep --data D runs --json",
+            "mailkeep runs failed 3 --json --data D",
+            "mailkeep demo",
+            "mailkeep demo P --imap 127.0.0.1:1 --imaps 127.0.0.1:2",
+            "mailkeep user grant bob --read alice",
+            "mailkeep user revoke bob --privilege changePassword",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_a_usage_error() {
+        for line in [
+            "mailkeep",
+            "mailkeep nonsense",
+            "mailkeep user add alice --password secret",
+            "mailkeep user add alice --password-stdin --password-file f",
+            "mailkeep user grant bob",
+            "mailkeep cat alice/F x",
+            "mailkeep archive P",
+            "mailkeep search QUERY",
+        ] {
+            assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

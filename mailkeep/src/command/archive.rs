@@ -1,0 +1,41 @@
+//! `archive.files`: mail from files into a folder. Its row is the run's account.
+
+use super::{Act, Context, Failure, Outcome, Progress, Unit};
+use archiver::{FileJob, Format, State};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use storage::FolderPath;
+
+/// Archives a file or a directory.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Archive {
+    /// Absolute: the server runs in a directory of its own.
+    pub(crate) path: PathBuf,
+    pub(crate) into: String,
+    pub(crate) format: Option<Format>,
+}
+
+impl Act for Archive {
+    fn audit(&self) -> String {
+        format!("archive.files {:?} into {:?}", self.path, self.into)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        if !self.path.is_absolute() {
+            return Err(Failure::usage(format!("{}: the path must be absolute", self.path.display())));
+        }
+        let into = FolderPath::new(self.into.as_str()).map_err(Failure::usage)?;
+        // An archive is named as its user is, so that mail never lands where no user could be.
+        auth::check_name(into.archive())?;
+        let job = FileJob { path: self.path.clone(), into, format: self.format, who: cx.caller.who.clone() };
+        let progress = |p: &archiver::Progress| {
+            let text = format!("{} messages, {}", p.sums.seen, p.at);
+            cx.progress(Progress { done: p.done_bytes, total: p.total_bytes, unit: Unit::Bytes, text });
+        };
+        let run = cx.installation.archiver.archive_files(&job, &progress, &cx.cancel)?;
+        let done = run.state == State::Succeeded && run.sums.failed == 0;
+        // A cancelled run has an account as well, and its reader may still be there.
+        cx.last_row(&run)?;
+        Ok(Outcome { failed: !done })
+    }
+}

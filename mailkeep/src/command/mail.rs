@@ -1,0 +1,196 @@
+//! `folder.list`, `mail.search` and `mail.cat`: what is in the archives.
+
+use super::{Act, Context, Failure, Kind, Outcome, query};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use storage::text::{Field, SearchText};
+use storage::{FolderInfo, FolderPath, FolderView, InternalDate, Row, Uid};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
+
+/// The folders, of one archive or of all.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Folders {
+    pub(crate) user: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FolderRow {
+    folder: String,
+    messages: u64,
+    bytes: u64,
+    uid_validity: u32,
+    uid_next: u32,
+}
+
+impl Act for Folders {
+    fn audit(&self) -> String {
+        self.user.as_ref().map_or_else(|| "folder.list".into(), |user| format!("folder.list {user:?}"))
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let storage = &cx.installation.storage;
+        let folders = match &self.user {
+            Some(user) => archive_of(cx, user)?,
+            None => storage.folders(),
+        };
+        for folder in folders {
+            cx.row(&FolderRow {
+                folder: folder.path.to_string(),
+                messages: folder.messages,
+                bytes: folder.bytes,
+                uid_validity: folder.uid_validity.0,
+                uid_next: folder.uid_next.0,
+            })?;
+        }
+        Ok(Outcome::DONE)
+    }
+}
+
+/// The folders of an archive; an archive without mail is empty if it has a user, otherwise there is none.
+fn archive_of(cx: &Context<'_>, user: &str) -> Result<Vec<FolderInfo>, Failure> {
+    let folders = cx.installation.storage.folders_of(user);
+    if folders.is_empty() {
+        cx.installation.auth.user(user).map_err(|error| match error {
+            auth::Error::Unknown(_) => Failure::new(
+                Kind::Failed,
+                format!("there is no user and no archive {user:?}; `mailkeep folders` shows what is there"),
+            ),
+            other => other.into(),
+        })?;
+    }
+    Ok(folders)
+}
+
+/// Searches an archive.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Search {
+    pub(crate) user: String,
+    pub(crate) query: String,
+    /// Only this folder: a path with the archive first.
+    pub(crate) folder: Option<String>,
+    /// No more hits than this.
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Hit {
+    folder: String,
+    uid: u32,
+    sha256: String,
+    date: Option<String>,
+    from: String,
+    subject: String,
+}
+
+impl Act for Search {
+    fn audit(&self) -> String {
+        format!("mail.search {:?} {:?}", self.user, self.query)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let key = query::parse(&self.query).map_err(Failure::usage)?;
+        let storage = &cx.installation.storage;
+        let mut folders = archive_of(cx, &self.user)?;
+        if let Some(only) = &self.folder {
+            folders.retain(|folder| folder.path.as_str() == only);
+            if folders.is_empty() {
+                return Err(missing(only));
+            }
+        }
+        let mut left = self.limit.unwrap_or(u64::MAX);
+        for folder in folders {
+            let Some(view) = storage.view(&folder.path) else { continue };
+            let uids = storage.search(&view, &key, &cx.cancel)?;
+            let mut rows = storage.rows(view.info.id, uids)?;
+            while let Some(batch) = rows.next_batch()? {
+                for row in batch {
+                    if left == 0 {
+                        return Ok(Outcome::DONE);
+                    }
+                    left -= 1;
+                    cx.row(&hit(cx, &view, &row)?)?;
+                }
+            }
+        }
+        Ok(Outcome::DONE)
+    }
+}
+
+fn hit(cx: &Context<'_>, view: &FolderView, row: &Row) -> Result<Hit, Failure> {
+    let message = cx.installation.storage.message(row.msg)?;
+    let fields = SearchText::header_fields(&message.header()?);
+    Ok(Hit {
+        folder: view.info.path.to_string(),
+        uid: row.uid.0,
+        sha256: message.hash().to_string(),
+        date: rfc3339(row.date),
+        from: value(&fields, "From"),
+        subject: value(&fields, "Subject"),
+    })
+}
+
+fn value(fields: &[Field], name: &str) -> String {
+    let found = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+    found.map(|field| field.value.trim().to_owned()).unwrap_or_default()
+}
+
+/// INTERNALDATE in its own zone; none when it lies outside the years 0 to 9999.
+fn rfc3339(date: InternalDate) -> Option<String> {
+    let zone = UtcOffset::from_whole_seconds(i32::from(date.zone) * 60).unwrap_or(UtcOffset::UTC);
+    OffsetDateTime::from_unix_timestamp(date.secs).ok()?.checked_to_offset(zone)?.format(&Rfc3339).ok()
+}
+
+fn missing(folder: &str) -> Failure {
+    Failure::new(
+        Kind::Failed,
+        format!("folder {folder:?} is not in the archive; `mailkeep folders` shows what is there"),
+    )
+}
+
+/// The source's bytes of a placement.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cat {
+    pub(crate) folder: String,
+    pub(crate) uid: u32,
+}
+
+impl Act for Cat {
+    fn audit(&self) -> String {
+        format!("mail.cat {:?} {}", self.folder, self.uid)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let path = FolderPath::new(self.folder.as_str()).map_err(Failure::usage)?;
+        let storage = &cx.installation.storage;
+        let view = storage.view(&path).ok_or_else(|| missing(&self.folder))?;
+        if !view.uids.contains(Uid(self.uid)) {
+            let message = format!("folder {:?} has no message with UID {}", self.folder, self.uid);
+            return Err(Failure::new(Kind::Failed, message));
+        }
+        let mut out = cx.bytes();
+        let done = storage
+            .cat(view.info.id, Uid(self.uid), &mut out)
+            .and_then(|()| out.flush().map_err(|source| storage::Error::Io { path: "-".into(), source }));
+        cx.cancel.check()?;
+        done?;
+        Ok(Outcome::DONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_keep_their_zone() {
+        let at = |secs, zone| rfc3339(InternalDate { secs, zone });
+        assert_eq!(at(0, 0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert_eq!(at(1_700_000_000, 330).as_deref(), Some("2023-11-15T03:43:20+05:30"));
+        assert_eq!(at(1_700_000_000, -480).as_deref(), Some("2023-11-14T14:13:20-08:00"));
+        assert_eq!(at(i64::MAX, 0), None);
+        assert_eq!(at(i64::MIN, 0), None);
+        assert!(at(0, i16::MAX).is_some(), "an impossible zone counts as UTC");
+    }
+}

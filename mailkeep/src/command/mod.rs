@@ -1,0 +1,136 @@
+//! Every management function is one command: a name, typed parameters, the privilege it needs, a line for the audit
+//! log, and a result. The server runs it for the socket's clients, the command line runs it in-process: the same code.
+//!
+//! Invariant: [`run`] is the only way to a command's work; it decides whether the caller may, and it writes the audit
+//! log whatever the end was.
+
+mod archive;
+mod audit;
+mod check;
+mod event;
+mod mail;
+mod query;
+mod runs;
+mod stores;
+mod users;
+
+pub(crate) use archive::Archive;
+pub(crate) use audit::AuditLog;
+pub(crate) use check::Check;
+pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
+pub(crate) use mail::{Cat, Folders, Search};
+pub(crate) use runs::{RunItems, RunShow, Runs, Which};
+pub(crate) use stores::StoreList;
+pub(crate) use users::{Secret, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow};
+
+use auth::Privilege;
+use serde::{Deserialize, Serialize};
+
+/// Who gives a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// For the audit log and the ledger.
+    pub(crate) who: String,
+    /// `socket` or `in-process`.
+    pub(crate) from: &'static str,
+    /// What the caller may do.
+    pub(crate) privileges: Vec<Privilege>,
+}
+
+impl Caller {
+    /// The owner of DATA or root on this machine: administrator without a password.
+    pub(crate) fn local(uid: u32, from: &'static str) -> Caller {
+        let who = format!("local:{}", crate::who::name(uid));
+        Caller { who, from, privileges: vec![Privilege::Admin] }
+    }
+}
+
+/// What a command is and does.
+pub(crate) trait Act {
+    /// What the caller needs.
+    fn needs(&self) -> Privilege {
+        Privilege::Admin
+    }
+    /// Name and parameters for the audit log, without secrets.
+    fn audit(&self) -> String;
+    /// Does it.
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure>;
+}
+
+/// A command with its parameters, as it goes over the socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", content = "params")]
+pub(crate) enum Command {
+    #[serde(rename = "user.add")]
+    UserAdd(UserAdd),
+    #[serde(rename = "user.list")]
+    UserList(UserList),
+    #[serde(rename = "user.show")]
+    UserShow(UserShow),
+    #[serde(rename = "user.password")]
+    UserPassword(UserPassword),
+    #[serde(rename = "user.rights")]
+    UserRights(UserRights),
+    #[serde(rename = "user.remove")]
+    UserRemove(UserRemove),
+    #[serde(rename = "archive.files")]
+    Archive(Archive),
+    #[serde(rename = "runs.list")]
+    Runs(Runs),
+    #[serde(rename = "runs.show")]
+    RunShow(RunShow),
+    #[serde(rename = "runs.items")]
+    RunItems(RunItems),
+    #[serde(rename = "folder.list")]
+    Folders(Folders),
+    #[serde(rename = "mail.search")]
+    Search(Search),
+    #[serde(rename = "mail.cat")]
+    Cat(Cat),
+    #[serde(rename = "store.list")]
+    StoreList(StoreList),
+    #[serde(rename = "store.check")]
+    Check(Check),
+    #[serde(rename = "audit.list")]
+    AuditLog(AuditLog),
+}
+
+impl Command {
+    fn act(&self) -> &dyn Act {
+        match self {
+            Command::UserAdd(c) => c,
+            Command::UserList(c) => c,
+            Command::UserShow(c) => c,
+            Command::UserPassword(c) => c,
+            Command::UserRights(c) => c,
+            Command::UserRemove(c) => c,
+            Command::Archive(c) => c,
+            Command::Runs(c) => c,
+            Command::RunShow(c) => c,
+            Command::RunItems(c) => c,
+            Command::Folders(c) => c,
+            Command::Search(c) => c,
+            Command::Cat(c) => c,
+            Command::StoreList(c) => c,
+            Command::Check(c) => c,
+            Command::AuditLog(c) => c,
+        }
+    }
+}
+
+/// Decides, does, and writes the audit log. Blocking.
+pub(crate) fn run(command: &Command, cx: &Context<'_>) -> Result<Outcome, Failure> {
+    let act = command.act();
+    let end = if cx.caller.privileges.contains(&act.needs()) {
+        act.run(cx)
+    } else {
+        Err(Failure::new(Kind::Denied, "you have not the right to do that"))
+    };
+    let result = match &end {
+        Ok(Outcome { failed: false }) => "ok".to_owned(),
+        Ok(Outcome { failed: true }) => "ended with failures".to_owned(),
+        Err(failure) => failure.message.clone(),
+    };
+    cx.installation.auth.audit(&cx.caller.who, cx.caller.from, &act.audit(), &result)?;
+    end
+}

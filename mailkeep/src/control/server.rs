@@ -1,0 +1,180 @@
+//! The server's side of the socket.
+//!
+//! Invariant: a command runs on a thread of its own; its end is awaited before the connection is forgotten, so that
+//! stopping the server leaves no command behind.
+
+use super::wire;
+use crate::command::{self, Caller, Command, Context, Event, Failure, Kind};
+use crate::data::Installation;
+use anyhow::{Context as _, Result, bail};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::Cancel;
+use tokio::io::{AsyncReadExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Events between a command and its connection.
+const QUEUE: usize = 64;
+/// Time for the command's line to arrive.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// Pause after a failed accept (no file descriptors left): others must end first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// The bound socket.
+pub(crate) struct Control {
+    listener: UnixListener,
+    installation: Arc<Installation>,
+    path: PathBuf,
+}
+
+impl Control {
+    /// Binds the socket; one that a dead server left is removed, since whoever has the installation has its lock.
+    pub(crate) fn bind(installation: Arc<Installation>) -> Result<Control> {
+        let path = installation.data.socket_file();
+        let shown = || path.display().to_string();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(shown);
+            }
+            _ => {}
+        }
+        let (address, _directory) = wire::address(&path)?;
+        let listener = UnixListener::bind(address).with_context(shown)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).with_context(shown)?;
+        Ok(Control { listener, installation, path })
+    }
+
+    /// Serves until `stop` turns true; then running commands are cancelled and awaited, and the socket is removed.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(self.installation.conf.control.max_connections));
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = told(&mut stop) => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => match places.clone().try_acquire_owned() {
+                        Ok(place) => {
+                            let (installation, stop) = (self.installation.clone(), stop.clone());
+                            connections.spawn(async move {
+                                if let Err(error) = serve(stream, installation, stop).await {
+                                    tracing::info!(error = format!("{error:#}"), "control connection ended");
+                                }
+                                drop(place);
+                            });
+                        }
+                        Err(_) => tracing::warn!("too many control connections; one was turned away"),
+                    },
+                    Err(error) => {
+                        tracing::warn!(%error, "control socket: accept failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = connections.join_next() => log_panic(ended),
+            }
+        }
+        while let Some(ended) = connections.join_next().await {
+            log_panic(ended);
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "the control socket could not be removed");
+        }
+    }
+}
+
+/// Waits until the server is to stop, or nobody could say so any more.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|&stop| stop).await);
+}
+
+fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a control connection broke");
+    }
+}
+
+/// One connection: one command.
+async fn serve(
+    stream: UnixStream,
+    installation: Arc<Installation>,
+    stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let peer = stream.peer_cred().context("peer credentials")?.uid();
+    let (read, mut write) = stream.into_split();
+    let owner = installation.data.owner()?;
+    if peer != owner && peer != 0 {
+        tracing::warn!(peer, "control connection of another user refused");
+        let refusal = Failure::new(Kind::Denied, "only the owner of the data directory and root may do that");
+        return wire::write_line(&mut write, &Event::Failure(refusal)).await;
+    }
+    let mut read = BufReader::new(read);
+    let most = installation.conf.control.max_request_bytes;
+    let command = match tokio::time::timeout(REQUEST_TIME, wire::read_line(&mut read, most)).await {
+        Err(_) => bail!("no command came within {} s", REQUEST_TIME.as_secs()),
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Ok(Some(line))) => serde_json::from_slice::<Command>(&line)
+            .map_err(|error| Failure::usage(format!("the server does not understand the command: {error}"))),
+        Ok(Err(error)) => Err(Failure::usage(format!("{error:#}"))),
+    };
+    let command = match command {
+        Ok(command) => command,
+        Err(failure) => return wire::write_line(&mut write, &Event::Failure(failure)).await,
+    };
+    let (events, received) = mpsc::channel(QUEUE);
+    let cancel = Cancel::default();
+    let caller = Caller::local(peer, "socket");
+    let work = tokio::task::spawn_blocking({
+        let cancel = cancel.clone();
+        move || start(&command, &installation, caller, cancel, events)
+    });
+    let relayed = relay(received, read, &mut write, &cancel, stop).await;
+    work.await.context("the command broke")?;
+    relayed
+}
+
+/// Runs a command and sends its end as the last event. Blocking.
+pub(crate) fn start(
+    command: &Command,
+    installation: &Installation,
+    caller: Caller,
+    cancel: Cancel,
+    events: mpsc::Sender<Event>,
+) {
+    let cx = Context { installation, caller, cancel, events };
+    let last = match command::run(command, &cx) {
+        Ok(outcome) => Event::End(outcome),
+        Err(failure) => Event::Failure(failure),
+    };
+    if cx.events.blocking_send(last).is_err() {
+        tracing::info!("nobody waited for a command's end");
+    }
+}
+
+/// Passes events on until the last one; cancels when the client closes its side or goes, or the server stops.
+async fn relay(
+    mut events: mpsc::Receiver<Event>,
+    mut read: BufReader<OwnedReadHalf>,
+    write: &mut OwnedWriteHalf,
+    cancel: &Cancel,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let mut byte = [0u8; 1];
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                None => return Ok(()),
+                Some(event) => if let Err(error) = wire::write_line(write, &event).await {
+                    cancel.set();
+                    return Err(error.context("the client went away"));
+                },
+            },
+            // Whatever comes after the command, its end or more bytes, ends it.
+            _ = read.read(&mut byte), if !cancel.is_set() => cancel.set(),
+            () = told(&mut stop), if !cancel.is_set() => cancel.set(),
+        }
+    }
+}

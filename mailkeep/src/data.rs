@@ -1,0 +1,134 @@
+//! The data directory: its layout, the lock that says who works on it, and everything in it opened together.
+//!
+//! Invariant: whoever holds an [`Installation`] holds the lock on DATA; the lock goes with the process, however it ends.
+
+use crate::settings;
+use anyhow::{Context, Result, bail};
+use archiver::Archiver;
+use auth::Auth;
+use conf::Conf;
+use redb::Database;
+use rustix::process::geteuid;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage::{MasterKey, Storage};
+
+/// Where things lie below DATA.
+#[derive(Debug, Clone)]
+pub(crate) struct Data {
+    root: PathBuf,
+    conf: Option<PathBuf>,
+}
+
+impl Data {
+    /// The data directory at `root`; `conf` is a configuration file elsewhere.
+    pub(crate) fn new(root: PathBuf, conf: Option<PathBuf>) -> Data {
+        Data { root, conf }
+    }
+    /// DATA itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+    /// The configuration file.
+    pub(crate) fn conf_file(&self) -> PathBuf {
+        self.conf.clone().unwrap_or_else(|| self.root.join("mailkeep.toml"))
+    }
+    /// The master key.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.root.join("keys/master.key")
+    }
+    /// Users, runs, audit log.
+    pub(crate) fn master_file(&self) -> PathBuf {
+        self.root.join("master.redb")
+    }
+    /// The socket of the command line.
+    pub(crate) fn socket_file(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+    /// A path from the configuration, from DATA if it is relative.
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Says what is wrong when this is no data directory; gives its owner otherwise.
+    pub(crate) fn owner(&self) -> Result<u32> {
+        let root = self.root.display();
+        let there = std::fs::metadata(&self.root)
+            .with_context(|| format!("no data directory at {root}; make one: mailkeep --data {root} init"))?;
+        match std::fs::metadata(self.key_file()) {
+            Ok(_) => Ok(there.uid()),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                bail!("{root} belongs to {}: run this as that user or as root", crate::who::name(there.uid()))
+            }
+            Err(_) => bail!(
+                "{root} is no data directory of mailkeep (it has no keys/master.key); \
+                 make one in an empty directory: mailkeep --data DIR init"
+            ),
+        }
+    }
+
+    /// The lock on DATA, if nobody has it.
+    pub(crate) fn try_lock(&self) -> Result<Option<File>> {
+        let path = self.root.join("lock");
+        let open = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&path);
+        let file = open.with_context(|| path.display().to_string())?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+        }
+    }
+
+    /// The configuration.
+    pub(crate) fn conf(&self) -> Result<Conf> {
+        Ok(Conf::load(&self.conf_file())?)
+    }
+
+    /// Opens all that is in DATA. `lock` comes from [`Data::try_lock`].
+    pub(crate) fn open(&self, lock: File, conf: Conf) -> Result<Installation> {
+        let (owner, me) = (self.owner()?, geteuid().as_raw());
+        if owner != me {
+            // What root writes here, the owner's server could not open again.
+            let name = crate::who::name(owner);
+            bail!(
+                "{} belongs to {name} and no server is up: run this as {name}, or start the server first",
+                self.root.display()
+            );
+        }
+        let key = MasterKey::load(&self.key_file())?;
+        let master = self.master_file();
+        let database = Database::open(&master).with_context(|| {
+            format!("{}: the database of users and runs can't be opened", master.display())
+        })?;
+        let db = Arc::new(database);
+        let auth = Auth::open_with(db.clone(), conf.auth.parallel_hashes)?;
+        let storage = Storage::open(&self.root, &key, settings::limits(&conf))?;
+        let archiver = Archiver::open(storage.clone(), db)?;
+        Ok(Installation { data: self.clone(), conf, auth, storage, archiver, _lock: lock })
+    }
+}
+
+/// All of DATA, opened by this process alone.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    /// Where it lies.
+    pub(crate) data: Data,
+    /// Its configuration.
+    pub(crate) conf: Conf,
+    /// Users and audit.
+    pub(crate) auth: Auth,
+    /// Mail.
+    pub(crate) storage: Storage,
+    /// Runs.
+    pub(crate) archiver: Archiver,
+    _lock: File,
+}
+
+impl Installation {
+    /// Commits the index and ends storage's threads; the last thing to do.
+    pub(crate) fn close(&self) -> Result<()> {
+        Ok(self.storage.close()?)
+    }
+}

@@ -1,0 +1,185 @@
+//! How each command's rows look to people.
+
+use super::clean;
+use super::table::{Column, Form, moment, size};
+use archiver::{Run, Sums};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io;
+
+/// How a command's result is shown when it isn't JSON.
+#[derive(Clone, Copy)]
+pub(crate) enum View {
+    /// Rows as a table; the words for none.
+    Table(&'static [Column], &'static str),
+    /// A row as text.
+    Text(fn(&Value) -> io::Result<String>),
+    /// Bytes as they come.
+    Bytes,
+    /// Only the words at the end.
+    Done(&'static str),
+}
+
+impl View {
+    /// The table's columns.
+    pub(crate) fn columns(&self) -> &'static [Column] {
+        match self {
+            View::Table(columns, _) => columns,
+            View::Text(_) | View::Bytes | View::Done(_) => &[],
+        }
+    }
+}
+
+pub(crate) const USERS: View = View::Table(
+    &[
+        Column("NAME", "/name", Form::Text),
+        Column("PRIVILEGES", "/privileges", Form::Text),
+        Column("READS", "/read", Form::Text),
+        Column("ADDED", "/created", Form::Time),
+    ],
+    "There are no users; mailkeep user add NAME",
+);
+
+pub(crate) const FOLDERS: View = View::Table(
+    &[
+        Column("FOLDER", "/folder", Form::Text),
+        Column("MESSAGES", "/messages", Form::Count),
+        Column("SIZE", "/bytes", Form::Size),
+        Column("UIDVALIDITY", "/uidValidity", Form::Count),
+        Column("UIDNEXT", "/uidNext", Form::Count),
+    ],
+    "There are no folders; mailkeep archive PATH --into USER/FOLDER",
+);
+
+pub(crate) const HITS: View = View::Table(
+    &[
+        Column("FOLDER", "/folder", Form::Text),
+        Column("UID", "/uid", Form::Count),
+        Column("DATE", "/date", Form::Text),
+        Column("FROM", "/from", Form::Text),
+        Column("SUBJECT", "/subject", Form::Text),
+    ],
+    "Nothing was found.",
+);
+
+pub(crate) const STORES: View = View::Table(
+    &[
+        Column("STORE", "/name", Form::Text),
+        Column("STATE", "/state", Form::Text),
+        Column("MESSAGES", "/messages", Form::Count),
+        Column("PLACEMENTS", "/placements", Form::Count),
+        Column("MAIL", "/messageBytes", Form::Size),
+        Column("PACKS", "/packBytes", Form::Size),
+        Column("DATABASE", "/databaseBytes", Form::Size),
+        Column("INDEX", "/indexBytes", Form::Size),
+        Column("NOT INDEXED", "/indexTail", Form::Count),
+        Column("PATH", "/path", Form::Text),
+    ],
+    "There are no stores.",
+);
+
+pub(crate) const RUNS: View = View::Table(
+    &[
+        Column("RUN", "/id", Form::Count),
+        Column("STARTED", "/started", Form::Time),
+        Column("STATE", "/state", Form::Text),
+        Column("SEEN", "/sums/seen", Form::Count),
+        Column("ARCHIVED", "/sums/archived", Form::Count),
+        Column("THERE", "/sums/already", Form::Count),
+        Column("FILTERED", "/sums/filtered", Form::Count),
+        Column("FAILED", "/sums/failed", Form::Count),
+        Column("INTO", "/into", Form::Text),
+        Column("SOURCE", "/source", Form::Text),
+    ],
+    "Nothing was archived yet; mailkeep archive PATH --into USER/FOLDER",
+);
+
+pub(crate) const ITEMS: View = View::Table(
+    &[Column("PLACE", "/place", Form::Text), Column("REASON", "/reason", Form::Text)],
+    "There are none.",
+);
+
+pub(crate) const AUDIT: View = View::Table(
+    &[
+        Column("NO", "/number", Form::Count),
+        Column("WHEN", "/when", Form::Time),
+        Column("WHO", "/who", Form::Text),
+        Column("FROM", "/from", Form::Text),
+        Column("WHAT", "/what", Form::Text),
+        Column("RESULT", "/result", Form::Text),
+    ],
+    "The audit log is empty.",
+);
+
+/// A run's account.
+pub(crate) const RUN: View = View::Text(|row| {
+    let run: Run = serde::Deserialize::deserialize(row).map_err(io::Error::other)?;
+    let mut text = String::new();
+    account(&run, &mut text).map_err(io::Error::other)?;
+    Ok(text)
+});
+
+/// A run's sums in one line.
+pub(crate) const RUN_SUMS: View = View::Text(|row| {
+    let run: Run = serde::Deserialize::deserialize(row).map_err(io::Error::other)?;
+    let Sums { archived, bytes, .. } = run.sums;
+    Ok(format!("Archived {archived} messages ({}) in {} folders.\n", size(bytes), run.folders.len()))
+});
+
+/// What `check` found.
+pub(crate) const REPORT: View = View::Text(|row| {
+    let count = |field: &str| row.get(field).and_then(Value::as_u64).unwrap_or_default();
+    let damage = row.get("damage").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut text = String::new();
+    for place in damage {
+        text.push_str("DAMAGED  ");
+        text.push_str(&place.as_str().map(clean).unwrap_or_default());
+        text.push('\n');
+    }
+    let end = if damage.is_empty() { "no damage".to_owned() } else { format!("{} damaged", damage.len()) };
+    writeln!(text, "{} records and {} messages read: {end}", count("records"), count("messages"))
+        .map_err(io::Error::other)?;
+    Ok(text)
+});
+
+fn account(run: &Run, text: &mut String) -> std::fmt::Result {
+    let state = match run.state {
+        archiver::State::Running => "runs",
+        archiver::State::Succeeded => "succeeded",
+        archiver::State::CompletedWithErrors => "ended with failures",
+        archiver::State::Failed => "failed",
+        archiver::State::Cancelled => "was cancelled",
+    };
+    writeln!(text, "Run {} {state}: {} into {}", run.id, clean(&run.source), clean(&run.into))?;
+    writeln!(text, "  started {}{}", moment(run.started), run.ended.map(ended).unwrap_or_default())?;
+    if let Some(error) = &run.error {
+        writeln!(text, "  {}", clean(error))?;
+    }
+    for folder in &run.folders {
+        let given = if folder.given { "given" } else { "detected" };
+        let format = format!("{:?}", folder.format).to_lowercase();
+        writeln!(text, "  {} ({format}, {given}): {}", clean(&folder.folder), equation(&folder.sums))?;
+    }
+    writeln!(text, "  in all: {}; {} new", equation(&run.sums), size(run.sums.bytes))?;
+    if run.sums.seen > 0 && run.sums.already == run.sums.seen {
+        writeln!(text, "  Everything was there already; nothing was archived.")?;
+    }
+    if run.sums.failed > 0 {
+        writeln!(text, "  What failed, and why: mailkeep runs failed {}", run.id)?;
+    }
+    if run.sums.filtered > 0 {
+        writeln!(text, "  What was left out: mailkeep runs filtered {}", run.id)?;
+    }
+    Ok(())
+}
+
+fn ended(at: i64) -> String {
+    format!(", ended {}", moment(at))
+}
+
+fn equation(sums: &Sums) -> String {
+    let Sums { seen, archived, already, filtered, failed, .. } = sums;
+    format!(
+        "seen {seen} = archived {archived} + already there {already} + filtered {filtered} + failed {failed}"
+    )
+}

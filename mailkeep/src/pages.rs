@@ -1,0 +1,33 @@
+//! Completions and manual pages, from the one definition of the command line.
+
+use crate::cli::Cli;
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Prints a shell's completions.
+pub(crate) fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "mailkeep", &mut text);
+    print(&text)
+}
+
+/// Prints the manual page, or writes the pages of all commands into a directory.
+pub(crate) fn man(dir: Option<&Path>) -> Result<ExitCode> {
+    if let Some(dir) = dir {
+        clap_mangen::generate_to(Cli::command(), dir).with_context(|| dir.display().to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+    print(&text)
+}
+
+fn print(text: &[u8]) -> Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

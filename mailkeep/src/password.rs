@@ -1,0 +1,116 @@
+//! Where passwords come from: a prompt without echo, a file, or one line of standard input. Never an argument, since
+//! every user of a machine can read those. And passwords made by the program.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// Most bytes that are read while looking for the line's end: a password of the greatest length, and its line end.
+const MAX_LINE_BYTES: u64 = auth::MAX_PASSWORD_BYTES as u64 + 2;
+
+/// How a password is given.
+#[derive(Debug, Clone, clap::Args)]
+#[group(multiple = false)]
+pub(crate) struct Source {
+    /// Read the password from standard input: one line
+    #[arg(long)]
+    password_stdin: bool,
+    /// Read the password from the first line of a file
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl Source {
+    /// Reads the password; asks for it twice at a terminal.
+    pub(crate) fn read(&self, user: &str) -> Result<Zeroizing<String>> {
+        if let Some(path) = &self.password_file {
+            let file = File::open(path).with_context(|| path.display().to_string())?;
+            return first_line(file).with_context(|| path.display().to_string());
+        }
+        if self.password_stdin {
+            return first_line(std::io::stdin().lock()).context("standard input");
+        }
+        ensure!(
+            std::io::stdin().is_terminal(),
+            "there is no terminal to ask for a password at; use --password-stdin or --password-file FILE"
+        );
+        let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
+        let shown = crate::output::clean(user);
+        let password = ask(format!("Password for {shown}: ")).context("prompt")?;
+        let again = ask(format!("The same again for {shown}: ")).context("prompt")?;
+        if *password != *again {
+            bail!("the two passwords differ; nothing was changed");
+        }
+        Ok(password)
+    }
+}
+
+/// The first line, without its end.
+fn first_line(source: impl Read) -> Result<Zeroizing<String>> {
+    // Reserved whole, so that growing leaves no copies behind.
+    let mut line = Zeroizing::new(Vec::with_capacity(auth::MAX_PASSWORD_BYTES + 2));
+    BufReader::with_capacity(1, source.take(MAX_LINE_BYTES)).read_until(b'\n', &mut line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    }
+    ensure!(!line.is_empty(), "the password's line is empty");
+    ensure!(line.len() <= auth::MAX_PASSWORD_BYTES, "the password is longer than 1,024 bytes");
+    let text = std::str::from_utf8(&line).ok().context("the password is not UTF-8")?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// A random password of 20 letters and digits that are hard to mistake for each other (100 bits).
+pub(crate) fn random() -> Result<Zeroizing<String>> {
+    const SIGNS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut random = Zeroizing::new([0u8; 20]);
+    getrandom::fill(random.as_mut_slice()).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    let mut password = Zeroizing::new(String::with_capacity(24));
+    for (i, byte) in random.iter().enumerate() {
+        if i > 0 && i % 5 == 0 {
+            password.push('-');
+        }
+        password.extend(SIGNS.get(usize::from(byte % 32)).map(|&sign| char::from(sign)));
+    }
+    Ok(password)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_read_and_its_end_left_out() {
+        for (input, password) in [
+            ("correct horse\nmore\n", "correct horse"),
+            ("correct horse\r\n", "correct horse"),
+            ("correct horse", "correct horse"),
+            (" blanks count ", " blanks count "),
+        ] {
+            assert_eq!(first_line(input.as_bytes()).unwrap().as_str(), password);
+        }
+        for bad in [&b""[..], b"\n", b"\r\n", b"\xff\xfe rubbish\n"] {
+            assert!(first_line(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_read_up_to_the_bound() {
+        let longest = "x".repeat(auth::MAX_PASSWORD_BYTES);
+        assert_eq!(first_line(format!("{longest}\r\n").as_bytes()).unwrap().as_str(), longest);
+        assert!(first_line(format!("{longest}x\n").as_bytes()).is_err());
+        assert!(first_line(std::io::repeat(b'x')).is_err(), "an endless line ends");
+    }
+
+    #[test]
+    fn random_passwords_pass_the_rules_and_differ() {
+        let (a, b) = (random().unwrap(), random().unwrap());
+        auth::check_password(&a).unwrap();
+        assert_eq!(a.len(), 23);
+        assert_ne!(*a, *b);
+    }
+}

@@ -1,0 +1,80 @@
+//! From what was said on the command line to the command that is meant, and how its result is shown.
+
+use crate::cli::{RunsVerb, Store, User, Verb};
+use crate::command::{
+    Archive, AuditLog, Cat, Check, Command, Folders, RunItems, RunShow, Runs, Search, Secret, StoreList,
+    UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
+};
+use crate::output::{View, view};
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+/// The command and its view. Passwords are asked for here.
+pub(crate) fn command(verb: Verb) -> Result<(Command, View)> {
+    Ok(match verb {
+        Verb::User(user) => return self::user(user),
+        Verb::Archive(archive) => {
+            let path = absolute(&archive.path)?;
+            let format = archive.format.map(Into::into);
+            (Command::Archive(Archive { path, into: archive.into, format }), view::RUN)
+        }
+        Verb::Folders { user } => (Command::Folders(Folders { user }), view::FOLDERS),
+        Verb::Search(search) => {
+            let query = search.query.join(" ");
+            let (user, folder, limit) = (search.user, search.folder, search.limit);
+            (Command::Search(Search { user, query, folder, limit }), view::HITS)
+        }
+        Verb::Cat { folder, uid } => (Command::Cat(Cat { folder, uid }), View::Bytes),
+        Verb::Store(Store::List) => (Command::StoreList(StoreList {}), view::STORES),
+        Verb::Check => (Command::Check(Check {}), view::REPORT),
+        Verb::Runs { which } => match which {
+            None | Some(RunsVerb::List) => (Command::Runs(Runs {}), view::RUNS),
+            Some(RunsVerb::Show { id }) => (Command::RunShow(RunShow { id }), view::RUN),
+            Some(RunsVerb::Failed { id }) => {
+                (Command::RunItems(RunItems { id, which: Which::Failed }), view::ITEMS)
+            }
+            Some(RunsVerb::Filtered { id }) => {
+                (Command::RunItems(RunItems { id, which: Which::Filtered }), view::ITEMS)
+            }
+        },
+        Verb::Audit { last } => (Command::AuditLog(AuditLog { last }), view::AUDIT),
+        Verb::Init | Verb::Serve(_) | Verb::Demo(_) | Verb::Completions { .. } | Verb::Man { .. } => {
+            bail!("this is no command for a data directory")
+        }
+    })
+}
+
+fn user(user: User) -> Result<(Command, View)> {
+    Ok(match user {
+        User::Add { name, admin, password } => {
+            auth::check_name(&name)?;
+            let password = Secret(password.read(&name)?);
+            (Command::UserAdd(UserAdd { name, password, admin }), view::USERS)
+        }
+        User::List => (Command::UserList(UserList {}), view::USERS),
+        User::Show { name } => (Command::UserShow(UserShow { name }), view::USERS),
+        User::Passwd { name, password } => {
+            let password = Secret(password.read(&name)?);
+            (Command::UserPassword(UserPassword { name, password }), View::Done("The password is set."))
+        }
+        User::Grant(rights) => {
+            let privileges = rights.privilege.into_iter().map(Into::into).collect();
+            let (name, read) = (rights.name, rights.read);
+            (Command::UserRights(UserRights { name, give: true, privileges, read }), view::USERS)
+        }
+        User::Revoke(rights) => {
+            let privileges = rights.privilege.into_iter().map(Into::into).collect();
+            let (name, read) = (rights.name, rights.read);
+            (Command::UserRights(UserRights { name, give: false, privileges, read }), view::USERS)
+        }
+        User::Remove { name } => (
+            Command::UserRemove(UserRemove { name }),
+            View::Done("The user is removed; the archive stays and can be searched as before."),
+        ),
+    })
+}
+
+/// The path as the server can find it, wherever it runs.
+fn absolute(path: &Path) -> Result<std::path::PathBuf> {
+    std::path::absolute(path).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,64 @@
+//! The configuration's values handed to the crates that they are for; no other crate reads the file.
+
+use conf::Conf;
+
+/// Storage's bounds.
+pub(crate) fn limits(conf: &Conf) -> storage::Limits {
+    let Conf { storage, search, limits, .. } = conf;
+    storage::Limits {
+        max_message_bytes: limits.max_message_bytes,
+        spool_above_bytes: storage.spool_above_bytes,
+        max_mime_depth: limits.max_mime_depth,
+        max_mime_parts: limits.max_mime_parts,
+        max_header_bytes: limits.max_header_bytes,
+        max_text_bytes: search.max_text_bytes,
+        index_tail_messages: search.index_tail_messages,
+        index_tail_bytes: search.index_tail_bytes,
+        max_pack_bytes: storage.max_pack_bytes,
+        block_cache_bytes: storage.block_cache_bytes,
+        column_cache_bytes: storage.column_cache_bytes,
+        max_folder_depth: storage.max_folder_depth,
+        max_folder_name_bytes: storage.max_folder_name_bytes,
+        search_time_secs: search.time_limit_secs,
+        index_memory_bytes: search.index_memory_bytes,
+    }
+}
+
+/// The IMAP server's settings.
+pub(crate) fn imap(conf: &Conf) -> imapd::Settings {
+    let imap = &conf.imap;
+    imapd::Settings {
+        imap: imap.listen.clone(),
+        imaps: imap.listen_tls.clone(),
+        plain_on_loopback: imap.plain_on_loopback,
+        refuse_store: imap.refuse_store,
+        max_line_before_login: imap.max_line_before_login_bytes,
+        max_line: imap.max_line_bytes,
+        max_literal_before_login: imap.max_literal_before_login_bytes,
+        max_literal: imap.max_literal_bytes,
+        max_bad_before_login: imap.max_bad_before_login,
+        max_bad: imap.max_bad,
+        command_timeout_secs: imap.command_timeout_secs,
+        login_timeout_secs: imap.login_timeout_secs,
+        idle_timeout_secs: imap.idle_timeout_secs,
+        max_connections_per_user: imap.max_connections_per_user,
+        max_connections_per_address: imap.max_connections_per_address,
+        max_before_login_per_address: imap.max_before_login_per_address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The defaults stand in the configuration and in the crates; this keeps them the same.
+    #[test]
+    fn the_defaults_are_the_crates_own() {
+        let conf = Conf::default();
+        assert_eq!(format!("{:?}", limits(&conf)), format!("{:?}", storage::Limits::default()));
+        let mut server = imap(&conf);
+        server.imap.clear();
+        server.imaps.clear();
+        assert_eq!(format!("{server:?}"), format!("{:?}", imapd::Settings::default()));
+    }
+}

@@ -1,0 +1,88 @@
+//! TLS: the self-signed certificate of a new installation, and the server's settings from PEM files.
+
+use anyhow::{Context, Result, anyhow};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use time::{Duration, OffsetDateTime};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use zeroize::Zeroizing;
+
+/// How long the self-signed certificate is valid: people confirm it by hand, once.
+const VALID: Duration = Duration::days(3_650);
+
+/// Makes `cert.pem` and `key.pem` (0600) in `dir`.
+pub(crate) fn self_signed(dir: &Path) -> Result<()> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    names.extend(host_name());
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, "mailkeep, self-signed");
+    params.not_before = OffsetDateTime::now_utc() - Duration::days(1);
+    params.not_after = params.not_before + VALID;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    write_new(&dir.join("key.pem"), 0o600, Zeroizing::new(key.serialize_pem()).as_bytes())?;
+    write_new(&dir.join("cert.pem"), 0o644, certificate.pem().as_bytes())
+}
+
+/// Writes a file that was not there, and syncs it.
+pub(crate) fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().with_context(|| path.display().to_string())
+}
+
+/// This machine's name, if it is one that a certificate can carry.
+fn host_name() -> Option<String> {
+    let read = |path| std::fs::read_to_string(path).ok();
+    let name = read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname"))?;
+    let name = name.trim();
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    (!name.is_empty() && name.len() <= 253 && name.chars().all(good) && name != "localhost")
+        .then(|| name.to_owned())
+}
+
+/// The server's TLS settings.
+pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
+    let read = |path: &Path| format!("{}: no PEM file that can be read", path.display());
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| anyhow!(error).context(read(certificate)))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| anyhow!(error).context(read(key)))?;
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .with_context(|| format!("{}: certificate and key can't be used", certificate.display()))?;
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_self_signed_certificate_loads_and_its_key_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        self_signed(dir.path()).unwrap();
+        let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        load(&certificate, &key).unwrap();
+        assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(self_signed(dir.path()).is_err(), "nothing is written over");
+        assert!(load(&key, &key).is_err());
+        assert!(load(&certificate, &certificate).is_err());
+        assert!(load(&dir.path().join("none.pem"), &key).is_err());
+    }
+}

@@ -5,6 +5,8 @@
 
 use crate::program::{Archive, PATIENCE};
 use anyhow::{Context, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
@@ -172,6 +174,32 @@ fn announced(bytes: &[u8]) -> Option<u64> {
 #[must_use]
 pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Modified UTF-7 (RFC 3501 §5.1.3), written from the RFC.
+#[must_use]
+pub fn mutf7(name: &str) -> String {
+    let mut out = String::new();
+    let mut shifted = String::new();
+    let flush = |shifted: &mut String, out: &mut String| {
+        if !shifted.is_empty() {
+            let bytes: Vec<u8> = shifted.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            let coded = STANDARD_NO_PAD.encode(bytes).replace('/', ",");
+            out.push_str(&format!("&{coded}-"));
+            shifted.clear();
+        }
+    };
+    for c in name.chars() {
+        if (' '..='~').contains(&c) {
+            flush(&mut shifted, &mut out);
+            out.push(c);
+            out.push_str(if c == '&' { "-" } else { "" });
+        } else {
+            shifted.push(c);
+        }
+    }
+    flush(&mut shifted, &mut out);
+    out
 }
 
 /// The data items of one FETCH response.
@@ -357,5 +385,12 @@ mod tests {
         assert_eq!(announced(b"* 1 FETCH (BODY[] {310}\r\n"), Some(310));
         assert_eq!(announced(b"* OK {x}\r\n"), None);
         assert_eq!(announced(b"* OK {3} y\r\n"), None);
+    }
+
+    #[test]
+    fn modified_utf7_is_the_rfcs() {
+        // RFC 3501 §5.1.3 and RFC 2152's rule for shifted text.
+        assert_eq!(mutf7("~peter/mail/台北/日本語"), "~peter/mail/&U,BTFw-/&ZeVnLIqe-");
+        assert_eq!(mutf7("Kunden & Co/Entwürfe"), "Kunden &- Co/Entw&APw-rfe");
     }
 }

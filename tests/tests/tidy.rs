@@ -5,7 +5,7 @@
 
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use tests::Result;
 

@@ -1,0 +1,341 @@
+//! Other people's mail clients read an archive: what they hold in the end is the mail, by hash.
+//!
+//! The source is the sample mail: its scripts, charsets, attachments and odd MIME.
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tests::mail::{canonical, files, sha256};
+use tests::program::Server;
+use tests::{Archive, Imap, Result, imap, scripts, tools};
+
+/// An archive with the sample mail in `Sample`, served; and what a raw client finds in it: wire name, UID, hash.
+struct Office {
+    archive: Archive,
+    server: Server,
+    mail: BTreeMap<(String, u32), String>,
+}
+
+impl Office {
+    fn open() -> Result<Office> {
+        let archive = Archive::with_users(&["alice"])?;
+        archive.archive(&tools::repository()?.join("mailkeep/sample/mail"), "alice/Sample")?;
+        let server = archive.serve()?;
+        let mut raw = Imap::login(server.imap, "alice")?;
+        let mut mail = BTreeMap::new();
+        for row in archive.run(["folders", "--user", "alice", "--json"])?.ok()?.json()? {
+            let path = row["folder"].as_str().context("a folder without a path")?;
+            let name = imap::mutf7(path.trim_start_matches("alice").trim_start_matches('/'));
+            if row["messages"] != 0 && !name.is_empty() {
+                for (uid, hash) in raw.hashes(&name)? {
+                    mail.insert((name.clone(), uid), hash);
+                }
+            }
+        }
+        ensure!(mail.len() == 327, "{} messages", mail.len());
+        Ok(Office { archive, server, mail })
+    }
+    fn password(&self) -> String {
+        Archive::password("alice")
+    }
+    /// How often each message is there, All Mail and other views not counted.
+    fn bag(&self) -> BTreeMap<String, usize> {
+        bag(self.mail.values().cloned())
+    }
+    /// A folder for the client's own files.
+    fn home(&self) -> Result<PathBuf> {
+        let home = self.archive.scratch().join("home");
+        std::fs::create_dir_all(&home)?;
+        Ok(home)
+    }
+    /// A mailbox with umlauts and `&`, and its UIDs.
+    fn odd_mailbox(&self) -> Result<(&str, u32)> {
+        let found = self.mail.keys().find(|(name, _)| name.contains("Entw&APw-rfe"));
+        found.map(|(name, uid)| (name.as_str(), *uid)).context("the folder with the umlaut")
+    }
+}
+
+fn bag(hashes: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut bag = BTreeMap::new();
+    for hash in hashes {
+        *bag.entry(hash).or_default() += 1;
+    }
+    bag
+}
+
+/// Runs a Python script that prints an object a message; compares each with the raw client's view.
+fn python_reads_all(script: &str, decoded_names: bool) -> Result {
+    let Some(mut command) = scripts::python(script)? else { return Ok(()) };
+    let office = Office::open()?;
+    let address = office.server.imap;
+    command.args([address.ip().to_string(), address.port().to_string(), "alice".into()]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    writeln!(child.stdin.take().context("standard input")?, "{}", office.password())?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    let mut found = BTreeMap::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let row: Value = serde_json::from_str(line)?;
+        let name = row["mailbox"].as_str().context("mailbox")?.trim_matches('"');
+        let name = if decoded_names { imap::mutf7(name) } else { name.to_owned() };
+        let uid = u32::try_from(row["uid"].as_u64().context("uid")?)?;
+        let hash = row["sha256"].as_str().context("sha256")?.to_owned();
+        if name.starts_with("Sample") {
+            found.insert((name, uid), hash);
+        }
+    }
+    ensure!(
+        found == office.mail,
+        "{script} sees {} messages, not {}, or other bytes",
+        found.len(),
+        office.mail.len()
+    );
+    Ok(())
+}
+
+#[test]
+fn pythons_imaplib_reads_all() -> Result {
+    python_reads_all("with_imaplib.py", false)
+}
+
+#[test]
+fn imapclient_parses_every_envelope_and_structure() -> Result {
+    if !scripts::need_module("imapclient")? {
+        return Ok(());
+    }
+    python_reads_all("with_imapclient.py", true)
+}
+
+#[test]
+fn curl_fetches_lists_and_searches_with_and_without_tls() -> Result {
+    let Some(curl) = tools::need_tool("curl")? else { return Ok(()) };
+    let office = Office::open()?;
+    let certificate = office.archive.data().join("tls/cert.pem");
+    let user = format!("alice:{}", office.password());
+    let run = |url: &str, more: &[&str]| -> Result<Vec<u8>> {
+        let mut command = Command::new(&curl);
+        command.args(["--silent", "--show-error", "--max-time", "60", "--user", &user]).args(more).arg(url);
+        command.arg("--cacert").arg(&certificate);
+        let output = command.output()?;
+        ensure!(output.status.success(), "curl {more:?} {url}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(output.stdout)
+    };
+    let (plain, tls) = (format!("imap://{}", office.server.imap), format!("imaps://{}", office.server.imaps));
+    let starttls = ["--ssl-reqd"];
+    let (name, uid) = office.odd_mailbox()?;
+    let hash = &office.mail[&(name.to_owned(), uid)];
+    let path = name.replace('&', "%26").replace(' ', "%20");
+    for (base, more) in [(&plain, &[][..]), (&plain, &starttls), (&tls, &[])] {
+        let body = run(&format!("{base}/{path};UID={uid}"), more)?;
+        ensure!(sha256(&body) == *hash, "{base} {more:?}: UID {uid} of {name} has other bytes");
+        let list = String::from_utf8(run(&format!("{base}/"), more)?)?;
+        ensure!(list.contains(name), "{base}: no {name} in {list}");
+    }
+    let found = String::from_utf8(run(&format!("{tls}/Sample/Inbox?SUBJECT%20shed"), &[])?)?;
+    ensure!(found.starts_with("* SEARCH"), "{found}");
+    let header =
+        String::from_utf8(run(&format!("{tls}/{path};UID={uid};SECTION=HEADER.FIELDS%20(FROM)"), &[])?)?;
+    ensure!(header.starts_with("From: ") && header.ends_with("\r\n\r\n"), "{header:?}");
+    // The certificate is checked, and refused when it isn't known.
+    let refused = Command::new(&curl).args(["--silent", "--user", &user, &format!("{tls}/")]).output()?;
+    ensure!(!refused.status.success(), "curl takes a certificate that nobody vouches for");
+    Ok(())
+}
+
+#[test]
+fn mbsync_pulls_every_message_whole() -> Result {
+    let Some(mbsync) = tools::need_tool("mbsync")? else { return Ok(()) };
+    let office = Office::open()?;
+    let home = office.home()?;
+    let maildir = home.join("Mail");
+    std::fs::create_dir_all(&maildir)?;
+    let config = home.join("mbsyncrc");
+    std::fs::write(
+        &config,
+        format!(
+            "IMAPStore archive\nHost {}\nPort {}\nUser alice\nPass \"{}\"\nSSLType None\nAuthMechs LOGIN\n\n\
+             MaildirStore local\nPath {dir}/\nInbox {dir}/INBOX\nSubFolders Verbatim\n\n\
+             Channel all\nFar :archive:\nNear :local:\nPatterns Sample*\nCreate Near\nSync Pull\nSyncState *\n",
+            office.server.imap.ip(),
+            office.server.imap.port(),
+            office.password(),
+            dir = maildir.display(),
+        ),
+    )?;
+    let pull = || {
+        let mut command = Command::new(&mbsync);
+        command.arg("--config").arg(&config).arg("all");
+        scripts::run(command, &home)
+    };
+    pull()?;
+    let delivered = |maildir: &Path| -> Result<Vec<PathBuf>> {
+        let all = files(maildir)?;
+        Ok(all
+            .into_iter()
+            .filter(|file| file.parent().is_some_and(|dir| dir.ends_with("cur") || dir.ends_with("new")))
+            .collect())
+    };
+    let mut pulled = Vec::new();
+    for file in delivered(&maildir)? {
+        pulled.push(sha256(&as_mbsync_keeps(&without_x_tuid(&std::fs::read(file)?))));
+    }
+    // mbsync takes all CRs out; the same is done to the source here.
+    let mut expected = Vec::new();
+    let mut raw = Imap::login(office.server.imap, "alice")?;
+    let mut names: Vec<_> = office.mail.keys().map(|(name, _)| name.clone()).collect();
+    names.dedup();
+    for name in names {
+        raw.examine(&name)?;
+        raw.fetch("FETCH 1:* BODY.PEEK[]", |fetched| {
+            expected.push(sha256(&as_mbsync_keeps(fetched.literal("BODY[]")?)));
+            Ok(())
+        })?;
+    }
+    ensure!(bag(pulled) == bag(expected), "the Maildirs hold other mail than the archive");
+    // Nothing is new the second time.
+    let before = delivered(&maildir)?.len();
+    pull()?;
+    ensure!(delivered(&maildir)?.len() == before);
+    Ok(())
+}
+
+fn as_mbsync_keeps(bytes: &[u8]) -> Vec<u8> {
+    canonical(&bytes.iter().copied().filter(|&byte| byte != b'\r').collect::<Vec<_>>())
+}
+
+/// mbsync marks what it pulls with a header line of its own.
+fn without_x_tuid(bytes: &[u8]) -> Vec<u8> {
+    let mut in_header = true;
+    let mut kept = Vec::with_capacity(bytes.len());
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        in_header &= !matches!(line, b"\n" | b"\r\n");
+        if !(in_header && line.starts_with(b"X-TUID: ")) {
+            kept.extend_from_slice(line);
+        }
+    }
+    kept
+}
+
+#[test]
+fn offlineimap_pulls_every_folder() -> Result {
+    let Some(offlineimap) = tools::need_tool("offlineimap")? else { return Ok(()) };
+    let office = Office::open()?;
+    let home = office.home()?;
+    let maildir = home.join("Mail");
+    let config = home.join("offlineimaprc");
+    std::fs::write(
+        &config,
+        format!(
+            "[general]\naccounts = all\nui = quiet\nmetadata = {home}/meta\nmaxsyncaccounts = 1\n\n\
+             [Account all]\nlocalrepository = local\nremoterepository = remote\n\n\
+             [Repository local]\ntype = Maildir\nlocalfolders = {maildir}\n\n\
+             [Repository remote]\ntype = IMAP\nremotehost = {host}\nremoteport = {port}\nremoteuser = alice\n\
+             remotepass = {password}\nssl = no\nstarttls = no\nauth_mechanisms = LOGIN\nreadonly = true\nmaxconnections = 2\n\
+             folderfilter = lambda name: name.startswith('Sample')\n",
+            home = home.display(),
+            maildir = maildir.display(),
+            host = office.server.imap.ip(),
+            port = office.server.imap.port(),
+            password = office.password(),
+        ),
+    )?;
+    let mut command = Command::new(offlineimap);
+    command.arg("-c").arg(&config).arg("-o");
+    scripts::run(command, &home)?;
+    let mut per_folder: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, _) in office.mail.keys() {
+        *per_folder.entry(name.replace('/', ".")).or_default() += 1;
+    }
+    for (name, count) in per_folder {
+        let folder = maildir.join(&name);
+        let found = files(&folder).with_context(|| name.clone())?;
+        let found = found
+            .iter()
+            .filter(|file| file.parent().is_some_and(|dir| dir.ends_with("cur") || dir.ends_with("new")));
+        let found = found.count();
+        ensure!(found == count, "{name}: offlineimap pulled {found} of {count}");
+    }
+    Ok(())
+}
+
+#[test]
+fn mutt_opens_searches_and_copies() -> Result {
+    let (Some(mutt), Some(script)) = (tools::need_tool("mutt")?, tools::need_tool("script")?) else {
+        return Ok(());
+    };
+    let office = Office::open()?;
+    let home = office.home()?;
+    let copy = home.join("copied.mbox");
+    std::fs::write(
+        home.join("muttrc"),
+        format!(
+            "set folder=\"imap://{address}/\"\nset imap_user=alice\nset imap_pass=\"{password}\"\nset imap_authenticators=login\n\
+             set ssl_starttls=no\nset confirmappend=no\nset confirmcreate=no\nset delete=no\nset quit=yes\nset mbox_type=mbox\n\
+             set copy=no\nset wait_key=no\nset mark_old=no\nunset move\nset imap_check_subscribed=no\nset sort=mailbox-order\n\
+             push '<tag-pattern>~b oakum<enter><tag-prefix><copy-message>{copy}<enter><exit>'\n",
+            address = office.server.imap,
+            password = office.password(),
+            copy = copy.display(),
+        ),
+    )?;
+    // mutt wants a terminal; `script` gives it one.
+    let line = format!(
+        "'{}' -n -F '{}' -f 'imap://{}/Sample/Lists/boatbuilders'",
+        mutt.display(),
+        home.join("muttrc").display(),
+        office.server.imap
+    );
+    let mut command = Command::new(script);
+    command
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("TERM", "xterm")
+        .env("LC_ALL", "C.UTF-8");
+    scripts::run(command, &home)?;
+    let copied = std::fs::read(&copy).context("mutt copied nothing")?;
+    let count = copied.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"From ")).count();
+    let mut raw = Imap::login(office.server.imap, "alice")?;
+    raw.examine("Sample/Lists/boatbuilders")?;
+    let hits = raw.ok("UID SEARCH BODY oakum")?;
+    let hits = hits.iter().find_map(|line| line.strip_prefix(b"* SEARCH")).context("no SEARCH answer")?;
+    let hits = String::from_utf8_lossy(hits).split_whitespace().count();
+    ensure!(hits > 0 && count == hits, "mutt copied {count} messages, the server finds {hits}");
+    Ok(())
+}
+
+#[test]
+fn what_the_clients_read_is_what_was_archived() -> Result {
+    // The office is the measure of the other tests: it must itself be what stands in the files.
+    let office = Office::open()?;
+    let mut expected = Vec::new();
+    for file in files(&tools::repository()?.join("mailkeep/sample/mail"))? {
+        for message in mboxrd(&std::fs::read(file)?) {
+            expected.push(sha256(&canonical(&message)));
+        }
+    }
+    ensure!(office.bag() == bag(expected), "the archive shows other messages than the mboxes hold");
+    Ok(())
+}
+
+/// The messages of an mboxrd, written from its definition: the sample's files are well-formed.
+fn mboxrd(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut messages: Vec<Vec<u8>> = Vec::new();
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        if line.starts_with(b"From ") {
+            messages.push(Vec::new());
+            continue;
+        }
+        let bare = line.iter().position(|&byte| byte != b'>').map_or(line, |at| &line[at..]);
+        let line = if bare.starts_with(b"From ") { &line[1..] } else { line };
+        if let Some(message) = messages.last_mut() {
+            message.extend_from_slice(line);
+        }
+    }
+    // The blank line before the next From_ line, and at the file's end, belongs to the mbox.
+    for message in &mut messages {
+        message.pop();
+    }
+    messages
+}

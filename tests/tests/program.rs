@@ -1,0 +1,323 @@
+//! The program as scripts and people meet it: its commands, exit codes, files, secrets, and the demo.
+
+use anyhow::{Context, ensure};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tests::mail::{canonical, example, example_tree, files, sha256};
+use tests::program::{Server, binary, free_port};
+use tests::{Archive, Imap, Output, Result};
+
+fn mode(path: &Path) -> Result<u32> {
+    Ok(std::fs::metadata(path).with_context(|| path.display().to_string())?.permissions().mode() & 0o777)
+}
+
+#[test]
+fn init_makes_a_private_installation() -> Result {
+    let archive = Archive::empty()?;
+    let output = archive.run(["init"])?.ok()?;
+    ensure!(output.text().contains("admin"), "init names no administrator: {}", output.text());
+    let data = archive.data();
+    ensure!(mode(&data)? == 0o700, "DATA is {:o}", mode(&data)?);
+    ensure!(mode(&data.join("keys/master.key"))? == 0o600);
+    for file in files(&data)? {
+        let mode = mode(&file)?;
+        let public = ["cert.pem", "mailkeep.toml", "store.toml"].iter().any(|name| file.ends_with(name));
+        ensure!(mode & 0o077 == 0 || public, "{} is {mode:o}", file.display());
+    }
+    // The password stands nowhere in DATA.
+    let again = archive.run(["init"])?;
+    ensure!(again.code() == 1, "init of a used directory ends with {}", again.code());
+    ensure!(again.stderr.contains("data") && again.stdout.is_empty(), "{}", again.stderr);
+    Ok(())
+}
+
+#[test]
+fn usage_errors_are_told_from_failures() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    for wrong in [&["no-such-command"][..], &["archive"], &["user", "add"], &["cat", "alice/F"], &["search"]]
+    {
+        let output = archive.run(wrong)?;
+        ensure!(output.code() == 2, "{wrong:?} ends with {}: {}", output.code(), output.stderr);
+        ensure!(output.stdout.is_empty(), "{wrong:?} prints to standard output");
+    }
+    let missing = archive.scratch().join("no-such-source");
+    for failing in [
+        vec!["user".into(), "show".into(), "nobody".into()],
+        vec!["cat".into(), "alice/Nothing".into(), "1".into()],
+        vec!["archive".into(), missing.to_string_lossy().into_owned(), "--into".into(), "alice/X".into()],
+    ] {
+        let output = archive.run(&failing)?;
+        ensure!(output.code() == 1, "{failing:?} ends with {}: {}", output.code(), output.stderr);
+        ensure!(
+            !output.stderr.trim().is_empty() && output.stdout.is_empty(),
+            "{failing:?}: {}",
+            output.stderr
+        );
+    }
+    let nowhere = archive.command(["folders"]).env("MAILKEEP_DATA", "x").output()?;
+    ensure!(nowhere.status.success(), "--data counts above MAILKEEP_DATA");
+    let mut by_environment = Command::new(binary()?);
+    by_environment.arg("folders").env("MAILKEEP_DATA", archive.data()).stdin(Stdio::null());
+    ensure!(by_environment.output()?.status.success(), "MAILKEEP_DATA names the data directory");
+    for help in [&["--help"][..], &["archive", "--help"], &["--version"]] {
+        let output = archive.run(help)?.ok()?;
+        ensure!(!output.stdout.is_empty());
+    }
+    Ok(())
+}
+
+/// The life of a small archive, with and without a server; the answers are the same.
+#[test]
+fn commands_give_the_same_answers_in_process_and_through_the_server() -> Result {
+    let archive = Archive::with_users(&["alice", "bob"])?;
+    let source = archive.scratch().join("source");
+    example_tree(&source, 30)?;
+    example_tree(&source.join("sub"), 3)?;
+    std::fs::write(source.join("empty.eml"), b"")?;
+    let run = archive.archive(&source, "alice/Import")?;
+    let sums = &run["sums"];
+    ensure!(
+        sums["seen"] == 34 && sums["archived"] == 33 && sums["filtered"] == 1 && sums["failed"] == 0,
+        "{sums}"
+    );
+    let again = archive.archive(&source, "alice/Import")?;
+    ensure!(again["sums"]["archived"] == 0 && again["sums"]["already"] == 33, "{}", again["sums"]);
+
+    let commands: [&[&str]; 8] = [
+        &["folders", "--json"],
+        &["folders", "--user", "alice", "--json"],
+        &["search", "--user", "alice", "Grüße", "--json"],
+        &["search", "--user", "alice", "subject:\"message 17\"", "--json"],
+        &["runs", "--json"],
+        &["user", "list", "--json"],
+        &["store", "list", "--json"],
+        &["check", "--json"],
+    ];
+    let answers = |archive: &Archive| -> Result<Vec<Output>> {
+        commands
+            .iter()
+            .map(|command| archive.run(*command)?.ok().with_context(|| format!("{command:?}")))
+            .collect()
+    };
+    let alone = answers(&archive)?;
+    let server = archive.serve()?;
+    let served = answers(&archive)?;
+    for ((command, a), b) in commands.iter().zip(&alone).zip(&served) {
+        // Sizes of derived files may move between the two.
+        if command[0] != "store" {
+            ensure!(a.text() == b.text(), "{command:?} differs:\n{}\n{}", a.text(), b.text());
+        }
+        ensure!(!a.json()?.is_empty(), "{command:?} says nothing");
+    }
+    let folders = alone[1].json()?;
+    let import = folders.iter().find(|row| row["folder"] == "alice/Import").context("alice/Import")?;
+    ensure!(import["messages"] == 30, "{import}");
+    ensure!(
+        folders.iter().any(|row| row["folder"] == "alice/Import/sub" && row["messages"] == 3),
+        "{folders:?}"
+    );
+    ensure!(alone[2].json()?.len() == 33, "every message has the word");
+
+    let hits = alone[3].json()?;
+    ensure!(hits.len() == 1, "{hits:?}");
+    let hit = &hits[0];
+    ensure!(hit["sha256"] == sha256(&canonical(&example(17))).as_str(), "{hit}");
+    ensure!(hit["folder"] == "alice/Import" && hit["subject"] == "Test message 17", "{hit}");
+    ensure!(hit["from"] == "Sender 17 <sender17@example.org>", "{hit}");
+    ensure!(hit["date"] == "2021-03-18T10:17:00+01:00", "{hit}");
+    let uid = hit["uid"].to_string();
+    let cat = archive.run(["cat", "alice/Import", &uid])?.ok()?;
+    ensure!(cat.stdout == example(17), "cat gives {:?}", cat.text());
+
+    // A run with the server up goes through it, and its mail is visible at once.
+    std::fs::write(source.join("late.eml"), example(99))?;
+    let late = archive.archive(&source, "alice/Import")?;
+    ensure!(late["sums"]["archived"] == 1 && late["sums"]["already"] == 33, "{}", late["sums"]);
+    let mut imap = Imap::login(server.imap, "alice")?;
+    ensure!(imap.examine("Import")? == 31);
+    ensure!(Imap::login(server.imap, "bob")?.command("EXAMINE Import")?.1.starts_with("NO"));
+    ensure!(server.terminate()?.success());
+    Ok(())
+}
+
+#[test]
+fn passwords_decide_and_stay_secret() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    let secret = Archive::password("alice");
+    let server = archive.serve()?;
+    let mut imap = Imap::connect(server.imap)?;
+    let wrong = imap.command("LOGIN alice \"another password\"")?.1;
+    let unknown = imap.command("LOGIN nobody \"another password\"")?.1;
+    ensure!(wrong.starts_with("NO") && wrong == unknown, "{wrong:?} and {unknown:?} can be told apart");
+    imap.ok(&format!("LOGIN alice \"{secret}\""))?;
+    // A new password, given while the server runs, counts at once.
+    archive.run_with(["user", "passwd", "alice", "--password-stdin"], b"a second password\n")?.ok()?;
+    let mut other = Imap::connect(server.imap)?;
+    ensure!(other.command(&format!("LOGIN alice \"{secret}\""))?.1.starts_with("NO"));
+    other.ok("LOGIN alice \"a second password\"")?;
+    let ps = Command::new("ps").args(["axww", "-o", "args"]).output();
+    if let Ok(ps) = ps {
+        let shown = String::from_utf8_lossy(&ps.stdout).into_owned();
+        ensure!(!shown.contains("a second password"), "a password in the process list");
+    }
+    let log = server.log()?;
+    for secret in [secret.as_str(), "a second password", "another password"] {
+        ensure!(!log.contains(secret), "a password in the log");
+    }
+    ensure!(server.terminate()?.success());
+    for file in files(&archive.data())? {
+        let bytes = std::fs::read(&file)?;
+        for secret in [secret.as_bytes(), b"a second password"] {
+            ensure!(!bytes.windows(secret.len()).any(|at| at == secret), "a password in {}", file.display());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_control_socket_belongs_to_the_owner() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    let server = archive.serve()?;
+    let mut sockets = Vec::new();
+    for entry in std::fs::read_dir(archive.data())? {
+        let entry = entry?;
+        if entry.file_type()?.is_socket() {
+            let metadata = entry.metadata()?;
+            ensure!(metadata.mode() & 0o777 == 0o600, "{:?} is {:o}", entry.path(), metadata.mode());
+            ensure!(metadata.uid() == rustix::process::geteuid().as_raw());
+            sockets.push(entry.path());
+        }
+    }
+    ensure!(sockets.len() == 1, "{sockets:?}");
+    // A second server finds the directory taken and says so.
+    let second = archive.run(["serve", "--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0"])?;
+    ensure!(second.code() == 1 && !second.stderr.is_empty(), "{}: {}", second.code(), second.stderr);
+    server.kill()?;
+    // The socket that a killed server leaves keeps nobody out.
+    ensure!(sockets[0].exists());
+    archive.run(["folders"])?.ok()?;
+    let server = archive.serve()?;
+    ensure!(server.terminate()?.success());
+    ensure!(!sockets[0].exists(), "a server that ended well leaves its socket");
+    Ok(())
+}
+
+#[test]
+fn a_failed_item_fails_the_run_and_is_named() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    // A message above the limit is refused, never cut.
+    let conf = archive.data().join("mailkeep.toml");
+    let text = std::fs::read_to_string(&conf)?
+        .replace("#max_message_bytes = 268435456", "max_message_bytes = 100000");
+    std::fs::write(&conf, text)?;
+    let source = archive.scratch().join("source");
+    example_tree(&source, 2)?;
+    let mut large = example(3);
+    large.resize(100_001, b'x');
+    std::fs::write(source.join("large.eml"), &large)?;
+    let output = archive.run(["archive", &source.to_string_lossy(), "--into", "alice/F"])?;
+    ensure!(output.code() == 1, "exit {} with a failed item", output.code());
+    let run = archive.last_run()?;
+    ensure!(run["sums"]["failed"] == 1 && run["sums"]["archived"] == 2, "{}", run["sums"]);
+    ensure!(run["state"] == "completedWithErrors", "{}", run["state"]);
+    let items = archive.run(["runs", "failed", &run["id"].to_string(), "--json"])?.ok()?.text();
+    ensure!(items.contains("large.eml") && items.contains("100000"), "{items}");
+    Ok(())
+}
+
+#[test]
+fn the_sample_mail_is_searched_in_its_scripts() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    let sample = tests::tools::repository()?.join("mailkeep/sample/mail");
+    archive.archive(&sample, "alice/Sample")?;
+    // Parts of words, other case, other scripts, attachments' and headers' charsets.
+    for (query, least) in [
+        ("ABSCHLUSSRECHNUNG", 1),
+        ("schluss", 1),
+        ("ışık", 1),
+        ("φάρο", 1),
+        ("шлюпки", 1),
+        ("السفينة", 1),
+        ("המגדלור", 0),
+        ("संग्रहालय", 1),
+        ("เรือไม้", 1),
+        ("灯塔", 1),
+        ("圖紙", 1),
+        ("灯台", 2),
+        ("등대", 2),
+        ("\"annual meeting\"", 1),
+        ("subject:Rechnung", 36),
+        ("from:haruka", 3),
+    ] {
+        let hits = archive.run(["search", "--user", "alice", query, "--json"])?.ok()?.json()?;
+        ensure!(hits.len() >= least, "{query}: {} hits", hits.len());
+    }
+    let none = archive.run(["search", "--user", "alice", "Zwiebelfisch", "--json"])?.ok()?;
+    ensure!(none.stdout.is_empty(), "{}", none.text());
+    Ok(())
+}
+
+/// Starts `demo` with its own scratch directory for temporary files; gives the server and what it printed.
+fn demo(scratch: &Path, path: Option<&Path>) -> Result<(Server, Vec<String>)> {
+    let (imap, imaps) = (free_port()?, free_port()?);
+    let mut command = Command::new(binary()?);
+    command.arg("demo").args(path).arg("--imap").arg(imap.to_string()).arg("--imaps").arg(imaps.to_string());
+    command.env("TMPDIR", scratch.join("tmp")).env_remove("MAILKEEP_DATA").stdin(Stdio::null());
+    std::fs::create_dir_all(scratch.join("tmp"))?;
+    let (server, mut lines) = Server::start(command, &scratch.join("demo.log"), imap, imaps)?;
+    // What to type stands before or after `ready`; the curl line is the last.
+    while !lines.iter().any(|line| line.contains("curl ")) {
+        lines.push(server.line()?.context("demo prints a curl line")?);
+    }
+    Ok((server, lines))
+}
+
+#[test]
+fn demo_serves_the_sample_and_cleans_up() -> Result {
+    let Some(_) = tests::tools::need_tool("curl")? else { return Ok(()) };
+    let scratch = tempfile::tempdir()?;
+    let (server, lines) = demo(scratch.path(), None)?;
+    let curl = lines.iter().find_map(|line| line.find("curl ").map(|at| &line[at..])).context("curl line")?;
+    let output = Command::new("sh").arg("-c").arg(curl).output()?;
+    let answer = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success() && !answer.trim().is_empty(),
+        "{curl}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let all = lines.join("\n");
+    ensure!(
+        all.contains(&server.imap.port().to_string()) && all.contains(&server.imaps.port().to_string()),
+        "{all}"
+    );
+    ensure!(std::fs::read_dir(scratch.path().join("tmp"))?.count() > 0, "the demo lives in TMPDIR");
+    ensure!(server.terminate()?.success());
+    let left: Vec<_> =
+        std::fs::read_dir(scratch.path().join("tmp"))?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    ensure!(left.is_empty(), "the demo leaves {left:?}");
+    Ok(())
+}
+
+#[test]
+fn demo_takes_ones_own_mail() -> Result {
+    let scratch = tempfile::tempdir()?;
+    let source = scratch.path().join("mail");
+    example_tree(&source.join("Letters"), 5)?;
+    let (server, lines) = demo(scratch.path(), Some(&source))?;
+    let all = lines.join("\n");
+    let word = |name: &str| {
+        let line = lines.iter().find(|line| line.to_lowercase().contains(name))?;
+        line.split_whitespace().last().map(str::to_owned)
+    };
+    let (user, password) = (word("user").context("user")?, word("password").context("password")?);
+    let mut imap = Imap::connect(server.imap)?;
+    imap.ok(&format!("LOGIN \"{user}\" \"{password}\"")).with_context(|| all.clone())?;
+    let list: Vec<String> =
+        imap.ok("LIST \"\" \"*\"")?.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    let letters = list.iter().find(|line| line.contains("Letters")).with_context(|| format!("{list:?}"))?;
+    let name = letters.rsplit(['"', ' ']).find(|word| !word.is_empty()).context("name")?.to_owned();
+    ensure!(imap.hashes(&name)?.len() == 5, "{letters}");
+    ensure!(server.terminate()?.success());
+    Ok(())
+}

@@ -3,11 +3,16 @@
 //! Invariant: nothing a client sends changes the archive; only `net` knows sockets; memory per connection does not
 //! grow with the mailbox or the message.
 
-use auth::Auth;
+mod cmd;
+mod gate;
+mod net;
+mod proto;
+mod reply;
+mod session;
+
+pub use net::Server;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
-use storage::Storage;
-use tokio_rustls::rustls::ServerConfig;
 
 /// Settings and bounds of the server; `Default` gives the documented values (DESIGN section 9).
 #[derive(Debug, Clone)]
@@ -66,35 +71,5 @@ impl Default for Settings {
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,
         }
-    }
-}
-
-/// Bound listeners, not yet serving.
-#[derive(Debug)]
-pub struct Server {
-    _todo: (Settings, Option<(Auth, Storage)>, Option<Arc<ServerConfig>>),
-}
-
-impl Server {
-    /// Binds all listeners (port 0: any free one).
-    /// # Errors
-    /// The first address that can't be bound.
-    pub async fn bind(
-        settings: Settings,
-        tls: Arc<ServerConfig>,
-        storage: Storage,
-        auth: Auth,
-    ) -> std::io::Result<Server> {
-        Ok(Server { _todo: (settings, Some((auth, storage)), Some(tls)) })
-    }
-    /// The addresses that were bound: (plain, TLS), in the settings' order.
-    #[must_use]
-    pub fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
-        todo!()
-    }
-    /// Serves until `stop` turns true; then every session gets `* BYE` and is closed, and this returns (at most 10 s later).
-    pub async fn run(self, stop: tokio::sync::watch::Receiver<bool>) {
-        let _ = stop;
-        todo!()
     }
 }

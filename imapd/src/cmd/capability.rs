@@ -1,0 +1,30 @@
+//! CAPABILITY: what is offered now. Only what works whole is listed.
+
+use crate::proto::parse::Cursor;
+use crate::reply::Refusal;
+use crate::session::{Call, Done, Session};
+
+const ALWAYS: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE";
+const LOGGED_IN: &str =
+    "IDLE NAMESPACE CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE UNSELECT UIDPLUS ESEARCH ACL";
+
+/// The capabilities of a session in its state.
+pub(crate) fn list(session: &Session) -> String {
+    let mut all = ALWAYS.to_owned();
+    if session.user.is_none() {
+        if !session.tls {
+            all.push_str(" STARTTLS");
+        }
+        all.push_str(if session.is_private() { " AUTH=PLAIN" } else { " LOGINDISABLED" });
+    }
+    all.push(' ');
+    all.push_str(LOGGED_IN);
+    all
+}
+
+/// CAPABILITY
+pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
+    c.end()?;
+    call.out.extend_from_slice(format!("* CAPABILITY {}\r\n", list(s)).as_bytes());
+    Ok(Done::Ok("CAPABILITY done"))
+}

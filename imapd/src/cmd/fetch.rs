@@ -1,0 +1,464 @@
+//! FETCH and UID FETCH (RFC 3501 §6.4.5): rows for flags, dates and sizes, cards for structure, the packs for bytes.
+//!
+//! A message's sections are found and measured before its line begins, so that a message that can't be read is left
+//! out whole and the command ends in NO. Bytes are streamed; should they turn out wrong when a part of them has gone
+//! out already, the connection is dropped: never a wrong message as if right.
+
+use super::section::{self, MAX_FIELDS_BYTES};
+use crate::proto::parse::Cursor;
+use crate::proto::parse::fetch::{Item, Text, items};
+use crate::proto::set::SeqSet;
+use crate::proto::{date, encode};
+use crate::reply::Refusal;
+use crate::session::{CHUNK, Call, Done, Mailbox, Session, Work};
+use bytes::Bytes;
+use std::ops::Range;
+use std::sync::Arc;
+use storage::card::{Card, Part};
+use storage::{Cancel, Error, Message, MessageReader, Row, Rows, SourceFlags, Storage, UidRanges};
+
+/// Of one message, so many bytes may wait in memory: structure and header fields; literals are streamed.
+const MAX_HELD: usize = 512 << 10;
+
+/// FETCH
+pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
+    c.sp()?;
+    let set = c.set()?;
+    c.sp()?;
+    let items = items(c)?;
+    c.end()?;
+    let uids = resolve(s.selected()?, &set, call.uid)?;
+    begin(s, uids, items, call.uid, "FETCH done")
+}
+
+/// The messages of a FETCH's or STORE's set: absent UIDs are fine, absent sequence numbers are not.
+pub(crate) fn resolve(mailbox: &Mailbox, set: &SeqSet, by_uid: bool) -> Result<UidRanges, Refusal> {
+    if by_uid {
+        Ok(set.uids(mailbox.uids()))
+    } else {
+        set.exact(mailbox.uids()).ok_or(Refusal::Bad("No message has that number"))
+    }
+}
+
+/// Begins to answer `items` of `uids`.
+pub(crate) fn begin(
+    s: &Session,
+    uids: UidRanges,
+    mut items: Vec<Item>,
+    by_uid: bool,
+    words: &'static str,
+) -> Result<Done, Refusal> {
+    let mailbox = s.selected()?;
+    let Some(folder) = mailbox.folder().filter(|_| !uids.is_empty()) else { return Ok(Done::Ok(words)) };
+    if by_uid && !items.contains(&Item::Uid) {
+        items.insert(0, Item::Uid);
+    }
+    let storage = s.world.storage.clone();
+    let work = Fetch {
+        rows: storage.rows(folder, uids)?,
+        numbers: Arc::clone(mailbox.uids()),
+        cards: items.iter().any(needs_card),
+        batch: Vec::new().into_iter(),
+        storage,
+        items,
+        current: None,
+        trouble: None,
+    };
+    Ok(Done::Work(Box::new(work), words))
+}
+
+fn needs_card(item: &Item) -> bool {
+    match item {
+        Item::Envelope | Item::Body | Item::BodyStructure => true,
+        Item::Section { path, .. } => !path.is_empty(),
+        _ => false,
+    }
+}
+
+struct Fetch {
+    storage: Storage,
+    numbers: Arc<UidRanges>,
+    items: Vec<Item>,
+    rows: Rows,
+    cards: bool,
+    batch: std::vec::IntoIter<(Row, Option<Card>)>,
+    current: Option<Current>,
+    trouble: Option<Refusal>,
+}
+
+/// The message whose line is being written.
+struct Current {
+    pieces: std::vec::IntoIter<Piece>,
+    stream: Option<Stream>,
+    /// Where its line begins in the output, as long as nothing of it has gone out.
+    start: Option<usize>,
+}
+
+/// What a line is made of.
+enum Piece {
+    /// Bytes ready to go.
+    Ready(Vec<u8>),
+    /// Bytes of a literal, already announced.
+    Stream(Stream),
+}
+
+enum Stream {
+    Whole(Box<MessageReader>, u64),
+    Range(Message, Range<u64>),
+}
+
+impl Work for Fetch {
+    fn step(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<bool, Refusal> {
+        while out.len() < CHUNK {
+            match &mut self.current {
+                Some(current) => match current.write(out) {
+                    Ok(true) => self.current = None,
+                    Ok(false) => {}
+                    Err(error) => self.broken(out, error)?,
+                },
+                None => {
+                    cancel.check()?;
+                    let Some((row, card)) = self.next_row()? else {
+                        return self.trouble.take().map_or(Ok(true), Err);
+                    };
+                    self.begin_message(&row, card, out);
+                }
+            }
+        }
+        if let Some(current) = &mut self.current {
+            current.start = None;
+        }
+        Ok(false)
+    }
+
+    fn is_inside_line(&self) -> bool {
+        self.current.is_some()
+    }
+}
+
+impl Fetch {
+    fn next_row(&mut self) -> Result<Option<(Row, Option<Card>)>, Refusal> {
+        loop {
+            if let Some(next) = self.batch.next() {
+                return Ok(Some(next));
+            }
+            let batch: Option<Vec<_>> = if self.cards {
+                self.rows.next_batch_with_cards()?.map(|b| b.into_iter().map(|(r, c)| (r, Some(c))).collect())
+            } else {
+                self.rows.next_batch()?.map(|b| b.into_iter().map(|r| (r, None)).collect())
+            };
+            match batch {
+                Some(batch) => self.batch = batch.into_iter(),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn begin_message(&mut self, row: &Row, card: Option<Card>, out: &mut Vec<u8>) {
+        let Some(number) = self.numbers.seq_of(row.uid) else { return };
+        let start = out.len();
+        out.extend_from_slice(b"* ");
+        encode::number(number, out);
+        out.extend_from_slice(b" FETCH (");
+        let mut source =
+            Source { storage: &self.storage, row, card, parts: None, message: None, header: None };
+        let mut pieces = Vec::new();
+        let mut held = 0;
+        for (i, item) in self.items.iter().enumerate() {
+            // What is ready at once goes straight out, the rest waits its turn.
+            let mut ready = if i > 0 { b" ".to_vec() } else { Vec::new() };
+            let stream = source.item(item, &mut ready);
+            held += ready.len();
+            match stream.and_then(|stream| if held > MAX_HELD { Err(too_much(held)) } else { Ok(stream) }) {
+                Ok(stream) => {
+                    if pieces.is_empty() {
+                        out.extend_from_slice(&ready);
+                    } else {
+                        pieces.push(Piece::Ready(ready));
+                    }
+                    pieces.extend(stream.map(Piece::Stream));
+                }
+                Err(error) => {
+                    out.truncate(start);
+                    self.trouble = Some(error.into());
+                    return;
+                }
+            }
+        }
+        if pieces.is_empty() {
+            out.extend_from_slice(b")\r\n");
+        } else {
+            self.current = Some(Current { pieces: pieces.into_iter(), stream: None, start: Some(start) });
+        }
+    }
+
+    /// A message that can't be read to its end: taken back if nothing has gone out, else the connection is lost.
+    fn broken(&mut self, out: &mut Vec<u8>, error: Error) -> Result<(), Refusal> {
+        let start = self.current.take().and_then(|c| c.start);
+        let refusal = Refusal::from(error);
+        match start {
+            Some(start) => {
+                out.truncate(start);
+                self.trouble = Some(refusal);
+                Ok(())
+            }
+            None => Err(Refusal::Drop),
+        }
+    }
+}
+
+impl Current {
+    /// Writes a piece; true when the line is complete.
+    fn write(&mut self, out: &mut Vec<u8>) -> Result<bool, Error> {
+        if let Some(stream) = &mut self.stream {
+            match stream.next()? {
+                Some(bytes) => encode::body(&bytes, out),
+                None => self.stream = None,
+            }
+            return Ok(false);
+        }
+        match self.pieces.next() {
+            Some(Piece::Ready(bytes)) => out.extend_from_slice(&bytes),
+            Some(Piece::Stream(stream)) => self.stream = Some(stream),
+            None => {
+                out.extend_from_slice(b")\r\n");
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Stream {
+    /// The next bytes; exactly as many as were announced, or an error.
+    fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        match self {
+            Stream::Whole(reader, left) => {
+                let piece = reader.next_piece()?;
+                let len = piece.as_ref().map_or(0, |p| p.len() as u64);
+                // The reader has checked the message by now; a size that differs means a wrong row.
+                *left =
+                    left.checked_sub(len).filter(|&l| piece.is_some() || l == 0).ok_or_else(wrong_size)?;
+                Ok(piece)
+            }
+            Stream::Range(message, range) => {
+                if range.is_empty() {
+                    return Ok(None);
+                }
+                let bytes = message.read(range.clone())?;
+                let len = bytes.len() as u64;
+                if len == 0 || len > range.end - range.start {
+                    return Err(wrong_size());
+                }
+                range.start += len;
+                Ok(Some(bytes))
+            }
+        }
+    }
+}
+
+fn too_much(found: usize) -> Error {
+    Error::Limit { what: "bytes of header fields in one FETCH", found: found as u64, limit: MAX_HELD as u64 }
+}
+
+fn wrong_size() -> Error {
+    Error::Missing { what: "a message of the size that its row tells".to_owned() }
+}
+
+/// A message's data, each thing read when an item first needs it.
+struct Source<'a> {
+    storage: &'a Storage,
+    row: &'a Row,
+    card: Option<Card>,
+    parts: Option<Vec<Part>>,
+    message: Option<Message>,
+    header: Option<Bytes>,
+}
+
+impl Source<'_> {
+    /// Writes an item, or all up to its literal's bytes.
+    fn item(&mut self, item: &Item, out: &mut Vec<u8>) -> Result<Option<Stream>, Error> {
+        match item {
+            Item::Flags => flags(self.row.flags, out),
+            Item::Uid => {
+                out.extend_from_slice(b"UID ");
+                encode::number(u64::from(self.row.uid.0), out);
+            }
+            Item::InternalDate => {
+                out.extend_from_slice(b"INTERNALDATE ");
+                date::write_date_time(self.row.date, out);
+            }
+            Item::Size => {
+                out.extend_from_slice(b"RFC822.SIZE ");
+                encode::number(self.row.size, out);
+            }
+            Item::Envelope => {
+                out.extend_from_slice(b"ENVELOPE ");
+                out.extend_from_slice(&self.card()?.envelope);
+            }
+            Item::Body => {
+                out.extend_from_slice(b"BODY ");
+                let body = self.card()?.body();
+                out.extend_from_slice(&body);
+            }
+            Item::BodyStructure => {
+                out.extend_from_slice(b"BODYSTRUCTURE ");
+                out.extend_from_slice(&self.card()?.bodystructure);
+            }
+            Item::Section { label, path, text, partial } => {
+                out.extend_from_slice(label);
+                return self.section(path, text, *partial, out);
+            }
+        }
+        Ok(None)
+    }
+
+    fn section(
+        &mut self,
+        path: &[u32],
+        text: &Text,
+        partial: Option<(u64, u64)>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Stream>, Error> {
+        if path.is_empty() && *text == Text::All {
+            let message = self.message()?;
+            let size = message.size();
+            return Ok(Some(match partial {
+                None => {
+                    announce(size, out);
+                    Stream::Whole(Box::new(message.reader()), size)
+                }
+                Some(_) => {
+                    let range = cut(0..size, partial);
+                    announce(range.end - range.start, out);
+                    Stream::Range(message.clone(), range)
+                }
+            }));
+        }
+        // The message's own header, if it can't be large, comes without the card.
+        if path.is_empty() && self.row.size <= MAX_FIELDS_BYTES {
+            let header = self.header()?;
+            match text {
+                Text::Header => {
+                    let message = self.message()?;
+                    let range = cut(0..(header.len() as u64).min(message.size()), partial);
+                    announce(range.end - range.start, out);
+                    return Ok(Some(Stream::Range(message.clone(), range)));
+                }
+                Text::Fields { names, not } => {
+                    return Ok(ready(&section::filter(&header, names, *not), partial, out));
+                }
+                Text::Text => {
+                    let message = self.message()?;
+                    let range = cut((header.len() as u64).min(message.size())..message.size(), partial);
+                    announce(range.end - range.start, out);
+                    return Ok(Some(Stream::Range(message.clone(), range)));
+                }
+                Text::All | Text::Mime => {}
+            }
+        }
+        let Some(range) = section::locate(path, text, self.parts()?) else {
+            out.extend_from_slice(b" NIL");
+            return Ok(None);
+        };
+        let message = self.message()?;
+        if let Text::Fields { names, not } = text {
+            let header = read(message, range.start..range.end.min(range.start + MAX_FIELDS_BYTES))?;
+            return Ok(ready(&section::filter(&header, names, *not), partial, out));
+        }
+        let range = cut(range.start..range.end.min(message.size()).max(range.start), partial);
+        announce(range.end - range.start, out);
+        Ok(Some(Stream::Range(message.clone(), range)))
+    }
+
+    fn card(&mut self) -> Result<&Card, Error> {
+        let card = match self.card.take() {
+            Some(card) => card,
+            None => self.storage.card(self.row.msg)?,
+        };
+        Ok(self.card.insert(card))
+    }
+    fn parts(&mut self) -> Result<&[Part], Error> {
+        let parts = match self.parts.take() {
+            Some(parts) => parts,
+            None => self.card()?.part_table()?,
+        };
+        Ok(self.parts.insert(parts))
+    }
+    fn message(&mut self) -> Result<&Message, Error> {
+        let message = match self.message.take() {
+            Some(message) => message,
+            None => self.storage.message(self.row.msg)?,
+        };
+        Ok(self.message.insert(message))
+    }
+    fn header(&mut self) -> Result<Bytes, Error> {
+        if let Some(header) = &self.header {
+            return Ok(header.clone());
+        }
+        let header = self.message()?.header()?;
+        Ok(self.header.insert(header).clone())
+    }
+}
+
+/// Everything is \Seen; the rest is what the source said.
+fn flags(flags: SourceFlags, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"FLAGS (\\Seen");
+    if flags.answered {
+        out.extend_from_slice(b" \\Answered");
+    }
+    if flags.flagged {
+        out.extend_from_slice(b" \\Flagged");
+    }
+    if flags.forwarded {
+        out.extend_from_slice(b" $Forwarded");
+    }
+    out.push(b')');
+}
+
+fn announce(size: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b" {");
+    encode::number(size, out);
+    out.extend_from_slice(b"}\r\n");
+}
+
+/// A literal from memory.
+fn ready(bytes: &[u8], partial: Option<(u64, u64)>, out: &mut Vec<u8>) -> Option<Stream> {
+    let range = cut(0..bytes.len() as u64, partial);
+    announce(range.end - range.start, out);
+    let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    encode::body(bytes.get(at(range.start)..at(range.end)).unwrap_or_default(), out);
+    None
+}
+
+/// The part of a range that a partial fetch asks for; nothing past its end.
+fn cut(range: Range<u64>, partial: Option<(u64, u64)>) -> Range<u64> {
+    let Some((first, count)) = partial else { return range };
+    let start = range.start.saturating_add(first).min(range.end);
+    start..start.saturating_add(count).min(range.end)
+}
+
+fn read(message: &Message, mut range: Range<u64>) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    range.end = range.end.min(message.size());
+    let mut stream = Stream::Range(message.clone(), range.start..range.end.max(range.start));
+    while let Some(piece) = stream.next()? {
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partials_stop_at_the_end() {
+        assert_eq!(cut(10..20, None), 10..20);
+        assert_eq!(cut(10..20, Some((0, 10))), 10..20);
+        assert_eq!(cut(10..20, Some((0, 11))), 10..20);
+        assert_eq!(cut(10..20, Some((9, 5))), 19..20);
+        assert_eq!(cut(10..20, Some((10, 5))), 20..20);
+        assert_eq!(cut(10..20, Some((u64::MAX, u64::MAX))), 20..20);
+    }
+}

@@ -1,0 +1,19 @@
+//! The commands, one a file. Each parses its arguments with `proto`, asks rights through the session, writes its
+//! untagged answers, and leaves the tagged one to the session.
+
+pub(crate) mod acl;
+pub(crate) mod capability;
+pub(crate) mod enable;
+pub(crate) mod fetch;
+pub(crate) mod id;
+pub(crate) mod idle;
+pub(crate) mod list;
+pub(crate) mod login;
+pub(crate) mod namespace;
+pub(crate) mod noop;
+pub(crate) mod search;
+pub(crate) mod section;
+pub(crate) mod select;
+pub(crate) mod status;
+pub(crate) mod store;
+pub(crate) mod write;

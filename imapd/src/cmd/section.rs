@@ -1,0 +1,172 @@
+//! Where a part section's bytes lie in a message (RFC 3501 §6.4.5), and the filter of HEADER.FIELDS.
+//!
+//! Works on the card's table of parts; reads nothing. What isn't there is `None`, shown as NIL.
+
+use crate::proto::parse::fetch::Text;
+use std::ops::Range;
+use storage::card::Part;
+use storage::mime::Kind;
+
+/// Header bytes that HEADER.FIELDS looks through; what stands beyond is shown by HEADER only.
+pub(crate) const MAX_FIELDS_BYTES: u64 = 256 << 10;
+
+/// The bytes of a section; for HEADER.FIELDS those of the header to filter.
+pub(crate) fn locate(path: &[u32], text: &Text, parts: &[Part]) -> Option<Range<u64>> {
+    let root = parts.first()?;
+    let Some((first, deeper)) = path.split_first() else {
+        return Some(match text {
+            Text::All => root.header.start..root.body.end,
+            Text::Header | Text::Fields { .. } => root.header.clone(),
+            Text::Text => root.body.clone(),
+            Text::Mime => return None,
+        });
+    };
+    let mut part = part_of_message(root, *first, parts)?;
+    for n in deeper {
+        part = match part.kind {
+            Kind::Multipart => child(part, *n, parts)?,
+            Kind::Message => part_of_message(child(part, 1, parts)?, *n, parts)?,
+            Kind::Leaf => return None,
+        };
+    }
+    match text {
+        Text::All => Some(part.body.clone()),
+        Text::Mime => Some(part.header.clone()),
+        // RFC 3501 §6.4.5: these refer to a part of type MESSAGE/RFC822 only.
+        Text::Header | Text::Fields { .. } | Text::Text if part.kind == Kind::Message => {
+            let inner = child(part, 1, parts)?;
+            Some(if *text == Text::Text { inner.body.clone() } else { inner.header.clone() })
+        }
+        Text::Header | Text::Fields { .. } | Text::Text => None,
+    }
+}
+
+/// Part `n` of a message: of its multipart, or, if it is none, the message's body is part 1.
+fn part_of_message<'a>(message: &'a Part, n: u32, parts: &'a [Part]) -> Option<&'a Part> {
+    match message.kind {
+        Kind::Multipart => child(message, n, parts),
+        Kind::Leaf | Kind::Message => (n == 1).then_some(message),
+    }
+}
+
+fn child<'a>(part: &Part, n: u32, parts: &'a [Part]) -> Option<&'a Part> {
+    let at = usize::try_from(n).ok()?.checked_sub(1)?;
+    parts.get(*part.children.get(at)?)
+}
+
+/// The fields with these names (or all others), as they stand in the header: order, folding and repetitions kept; the
+/// blank line ends it always.
+pub(crate) fn filter(header: &[u8], names: &[Vec<u8>], not: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut keep = false;
+    let mut rest = header;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |e| e + 1);
+        let (line, after) = rest.split_at(end);
+        rest = after;
+        if matches!(line, b"\r\n" | b"\n") {
+            break;
+        }
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let name = memchr::memchr(b':', line).and_then(|c| line.get(..c)).map(<[u8]>::trim_ascii_end);
+            keep = not != name.is_some_and(|n| names.iter().any(|asked| asked.eq_ignore_ascii_case(n)));
+        }
+        if keep {
+            out.extend_from_slice(line);
+        }
+    }
+    if !out.is_empty() && !out.ends_with(b"\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(parent: Option<usize>, children: &[usize], at: u64, kind: Kind) -> Part {
+        Part { parent, children: children.to_vec(), header: at..at + 1, body: at + 1..at + 2, kind }
+    }
+
+    /// RFC 3501 §6.4.5's own example: text, octets, a message with two parts, a multipart with a gif and a message.
+    fn rfc_example() -> Vec<Part> {
+        vec![
+            part(None, &[1, 2, 3, 7], 0, Kind::Multipart),
+            part(Some(0), &[], 10, Kind::Leaf),
+            part(Some(0), &[], 20, Kind::Leaf),
+            part(Some(0), &[4], 30, Kind::Message),
+            part(Some(3), &[5, 6], 40, Kind::Multipart),
+            part(Some(4), &[], 50, Kind::Leaf),
+            part(Some(4), &[], 60, Kind::Leaf),
+            part(Some(0), &[8, 9], 70, Kind::Multipart),
+            part(Some(7), &[], 80, Kind::Leaf),
+            part(Some(7), &[10], 90, Kind::Message),
+            part(Some(9), &[11, 12], 100, Kind::Multipart),
+            part(Some(10), &[], 110, Kind::Leaf),
+            part(Some(10), &[13, 14], 120, Kind::Multipart),
+            part(Some(12), &[], 130, Kind::Leaf),
+            part(Some(12), &[], 140, Kind::Leaf),
+        ]
+    }
+
+    #[test]
+    fn the_rfcs_example() {
+        let parts = rfc_example();
+        let fields = Text::Fields { names: vec![b"x".to_vec()], not: false };
+        for (path, text, start) in [
+            (vec![], Text::All, Some(0)),
+            (vec![], Text::Header, Some(0)),
+            (vec![], Text::Text, Some(1)),
+            (vec![1], Text::All, Some(11)),
+            (vec![1], Text::Mime, Some(10)),
+            (vec![1], Text::Header, None),
+            (vec![1, 1], Text::All, None),
+            (vec![3], Text::All, Some(31)),
+            (vec![3], Text::Mime, Some(30)),
+            (vec![3], Text::Header, Some(40)),
+            (vec![3], fields, Some(40)),
+            (vec![3], Text::Text, Some(41)),
+            (vec![3, 1], Text::All, Some(51)),
+            (vec![3, 2], Text::Mime, Some(60)),
+            (vec![3, 3], Text::All, None),
+            (vec![4], Text::Text, None),
+            (vec![4, 1], Text::Mime, Some(80)),
+            (vec![4, 2], Text::Header, Some(100)),
+            (vec![4, 2, 1], Text::All, Some(111)),
+            (vec![4, 2, 2], Text::Mime, Some(120)),
+            (vec![4, 2, 2, 2], Text::All, Some(141)),
+            (vec![5], Text::All, None),
+            (vec![u32::MAX], Text::All, None),
+        ] {
+            assert_eq!(locate(&path, &text, &parts).map(|r| r.start), start, "{path:?} {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_without_parts_is_its_part_1() {
+        let leaf = [part(None, &[], 0, Kind::Leaf)];
+        assert_eq!(locate(&[1], &Text::All, &leaf), Some(1..2));
+        assert_eq!(locate(&[1], &Text::Mime, &leaf), Some(0..1));
+        assert_eq!(locate(&[2], &Text::All, &leaf), None);
+        let nested = [part(None, &[1], 0, Kind::Message), part(Some(0), &[], 10, Kind::Leaf)];
+        assert_eq!(locate(&[1, 1], &Text::All, &nested), Some(11..12));
+        assert_eq!(locate(&[1], &Text::Header, &nested), Some(10..11));
+        assert_eq!(locate(&[], &Text::All, &[]), None);
+    }
+
+    #[test]
+    fn fields_keep_folding_order_and_repetition() {
+        let header = b"B: 1\r\nA: x\r\n\ty\r\nC: 2\r\na : 3\r\nno field\r\n\r\nA: body\r\n";
+        let of = |names: &[&str], not| {
+            let names: Vec<_> = names.iter().map(|n| n.as_bytes().to_vec()).collect();
+            String::from_utf8(filter(header, &names, not)).unwrap()
+        };
+        assert_eq!(of(&["c", "a"], false), "A: x\r\n\ty\r\nC: 2\r\na : 3\r\n\r\n");
+        assert_eq!(of(&["A"], true), "B: 1\r\nC: 2\r\nno field\r\n\r\n");
+        assert_eq!(of(&["Z"], false), "\r\n");
+        assert_eq!(filter(b"A: cut", &[b"a".to_vec()], false), b"A: cut\r\n\r\n");
+        assert_eq!(filter(b"", &[b"a".to_vec()], true), b"\r\n");
+    }
+}

@@ -1,0 +1,41 @@
+//! STATUS (RFC 3501 §6.3.10, SIZE of RFC 8438): from the folder's ranges, without touching a message.
+
+use crate::proto::encode;
+use crate::proto::parse::Cursor;
+use crate::proto::parse::list::{StatusItem, status_items};
+use crate::reply::Refusal;
+use crate::session::{Call, Done, Mailbox, Session};
+
+/// STATUS mailbox (items)
+pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
+    c.sp()?;
+    let name = c.mailbox()?;
+    c.sp()?;
+    let items = status_items(c)?;
+    c.end()?;
+    let mailbox = s.open(name.as_deref())?;
+    write(&name.unwrap_or_default(), &mailbox, &items, call.out);
+    Ok(Done::Ok("STATUS done"))
+}
+
+/// The untagged answer.
+pub(crate) fn write(name: &str, mailbox: &Mailbox, items: &[StatusItem], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"* STATUS ");
+    encode::mailbox(if name.eq_ignore_ascii_case("INBOX") { "INBOX" } else { name }, out);
+    let mut before = b" (";
+    for item in items {
+        let (word, value) = match item {
+            StatusItem::Messages => ("MESSAGES ", mailbox.uids().len()),
+            StatusItem::Recent => ("RECENT ", 0),
+            StatusItem::UidNext => ("UIDNEXT ", u64::from(mailbox.uid_next())),
+            StatusItem::UidValidity => ("UIDVALIDITY ", u64::from(mailbox.uid_validity())),
+            StatusItem::Unseen => ("UNSEEN ", 0),
+            StatusItem::Size => ("SIZE ", mailbox.bytes()),
+        };
+        out.extend_from_slice(if before == b" (" { before } else { b" " });
+        before = b"  ";
+        out.extend_from_slice(word.as_bytes());
+        encode::number(value, out);
+    }
+    out.extend_from_slice(b")\r\n");
+}

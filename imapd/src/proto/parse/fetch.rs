@@ -1,0 +1,256 @@
+//! FETCH's items and part sections (RFC 3501 §6.4.5, §9 `fetch`).
+
+use super::{Cursor, Wrong};
+use crate::proto::encode;
+
+/// Most items of one FETCH: enough for every client, too few to multiply a message's bytes a thousandfold.
+pub(crate) const MAX_ITEMS: usize = 100;
+
+/// One data item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// FLAGS
+    Flags,
+    /// UID
+    Uid,
+    /// INTERNALDATE
+    InternalDate,
+    /// RFC822.SIZE
+    Size,
+    /// ENVELOPE
+    Envelope,
+    /// BODY: the structure without extension data
+    Body,
+    /// BODYSTRUCTURE
+    BodyStructure,
+    /// BODY[…], RFC822, RFC822.HEADER, RFC822.TEXT
+    Section {
+        /// What the answer calls it, partial origin included.
+        label: Vec<u8>,
+        /// Part numbers, outermost first.
+        path: Vec<u32>,
+        /// What of the part.
+        text: Text,
+        /// First octet and number of octets.
+        partial: Option<(u64, u64)>,
+    },
+}
+
+/// What of a part is asked for (RFC 3501 `section-text`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Text {
+    /// The message, or the part's body.
+    All,
+    /// HEADER
+    Header,
+    /// HEADER.FIELDS, or HEADER.FIELDS.NOT if `not`
+    Fields {
+        /// Names as asked.
+        names: Vec<Vec<u8>>,
+        /// All but these.
+        not: bool,
+    },
+    /// TEXT
+    Text,
+    /// MIME
+    Mime,
+}
+
+/// Parses what follows the sequence set: a macro, one item, or a list.
+pub(crate) fn items(c: &mut Cursor<'_>) -> Result<Vec<Item>, Wrong> {
+    use Item::{Body, Envelope, Flags, InternalDate, Size};
+    if c.eat_word("ALL") {
+        return Ok(vec![Flags, InternalDate, Size, Envelope]);
+    }
+    if c.eat_word("FAST") {
+        return Ok(vec![Flags, InternalDate, Size]);
+    }
+    if c.eat_word("FULL") {
+        return Ok(vec![Flags, InternalDate, Size, Envelope, Body]);
+    }
+    if !c.eat(b'(') {
+        return Ok(vec![item(c)?]);
+    }
+    let mut all = Vec::new();
+    loop {
+        all.push(item(c)?);
+        if all.len() > MAX_ITEMS {
+            return Err(Wrong("too many items in one FETCH"));
+        }
+        if c.eat(b')') {
+            return Ok(all);
+        }
+        c.sp()?;
+    }
+}
+
+fn item(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
+    let name = c.take_while(|b| b.is_ascii_alphanumeric() || b == b'.').to_ascii_uppercase();
+    if c.peek() == Some(b'[') && matches!(name.as_slice(), b"BODY" | b"BODY.PEEK") {
+        return section(c);
+    }
+    let whole =
+        |label: &[u8], text| Item::Section { label: label.to_vec(), path: Vec::new(), text, partial: None };
+    Ok(match name.as_slice() {
+        b"FLAGS" => Item::Flags,
+        b"UID" => Item::Uid,
+        b"INTERNALDATE" => Item::InternalDate,
+        b"RFC822.SIZE" => Item::Size,
+        b"ENVELOPE" => Item::Envelope,
+        b"BODY" => Item::Body,
+        b"BODYSTRUCTURE" => Item::BodyStructure,
+        b"RFC822" => whole(b"RFC822", Text::All),
+        b"RFC822.HEADER" => whole(b"RFC822.HEADER", Text::Header),
+        b"RFC822.TEXT" => whole(b"RFC822.TEXT", Text::Text),
+        _ => return Err(Wrong("unknown FETCH item")),
+    })
+}
+
+fn section(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
+    let unclosed = "a section is not closed";
+    c.byte(b'[', unclosed)?;
+    let mut label = b"BODY[".to_vec();
+    let mut path = Vec::new();
+    let mut more = true;
+    while more && c.peek().is_some_and(|b| b.is_ascii_digit()) {
+        let n = u32::try_from(c.number()?).ok().filter(|&n| n > 0).ok_or(Wrong("a part number is wrong"))?;
+        if path.len() >= 200 {
+            return Err(Wrong("the part lies too deep"));
+        }
+        path.push(n);
+        encode::number(u64::from(n), &mut label);
+        more = c.eat(b'.');
+        if more {
+            label.push(b'.');
+        }
+    }
+    let name = c.take_while(|b| b.is_ascii_alphabetic() || b == b'.').to_ascii_uppercase();
+    if name.is_empty() == (more && !path.is_empty()) {
+        return Err(Wrong("a section is wrong"));
+    }
+    label.extend_from_slice(&name);
+    let text = match name.as_slice() {
+        b"" => Text::All,
+        b"HEADER" => Text::Header,
+        b"TEXT" => Text::Text,
+        b"MIME" if !path.is_empty() => Text::Mime,
+        b"HEADER.FIELDS" => Text::Fields { names: field_names(c, &mut label)?, not: false },
+        b"HEADER.FIELDS.NOT" => Text::Fields { names: field_names(c, &mut label)?, not: true },
+        _ => return Err(Wrong("unknown section")),
+    };
+    c.byte(b']', unclosed)?;
+    label.push(b']');
+    let partial = if c.eat(b'<') {
+        let first = c.number()?;
+        c.byte(b'.', "a partial has two numbers")?;
+        let count = c.number()?;
+        c.byte(b'>', "a partial is not closed")?;
+        if count == 0 || first > u64::from(u32::MAX) || count > u64::from(u32::MAX) {
+            return Err(Wrong("a partial's number is out of range"));
+        }
+        label.push(b'<');
+        encode::number(first, &mut label);
+        label.push(b'>');
+        Some((first, count))
+    } else {
+        None
+    };
+    Ok(Item::Section { label, path, text, partial })
+}
+
+fn field_names(c: &mut Cursor<'_>, label: &mut Vec<u8>) -> Result<Vec<Vec<u8>>, Wrong> {
+    c.sp()?;
+    c.byte(b'(', "field names stand in parentheses")?;
+    label.extend_from_slice(b" (");
+    let mut names = Vec::new();
+    loop {
+        let name = c.astring()?.into_owned();
+        encode::astring(&name, label);
+        names.push(name);
+        if c.eat(b')') {
+            label.push(b')');
+            return Ok(names);
+        }
+        c.sp()?;
+        label.push(b' ');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Vec<Item>, Wrong> {
+        let mut c = Cursor::new(text.as_bytes());
+        let found = items(&mut c)?;
+        c.end().map(|()| found)
+    }
+    fn labels(text: &str) -> String {
+        let mut all = Vec::new();
+        for item in parse(text).unwrap() {
+            match item {
+                Item::Section { label, .. } => all.push(String::from_utf8(label).unwrap()),
+                other => all.push(format!("{other:?}")),
+            }
+        }
+        all.join(" ")
+    }
+
+    #[test]
+    fn sections_are_echoed_as_asked() {
+        for (text, label) in [
+            ("BODY[]", "BODY[]"),
+            ("body.peek[header]", "BODY[HEADER]"),
+            ("BODY[1.2.mime]<0.5>", "BODY[1.2.MIME]<0>"),
+            (
+                "BODY[4.2.HEADER.FIELDS.NOT (Date {2}\r\nTo \"a b\")]",
+                "BODY[4.2.HEADER.FIELDS.NOT (Date To \"a b\")]",
+            ),
+            ("(FLAGS BODY[1] RFC822)", "Flags BODY[1] RFC822"),
+            ("FAST", "Flags InternalDate Size"),
+            ("(UID rfc822.size BODY.PEEK[]<4294967295.4294967295>)", "Uid Size BODY[]<4294967295>"),
+        ] {
+            assert_eq!(labels(text), label);
+        }
+    }
+
+    #[test]
+    fn what_is_no_item() {
+        for bad in [
+            "",
+            "()",
+            "(FLAGS",
+            "FLAGS)",
+            "(ALL)",
+            "BODY[",
+            "BODY[1.]",
+            "BODY[.1]",
+            "BODY[0]",
+            "BODY[MIME]",
+            "BODY[1",
+            "BODY[1HEADER]",
+            "BODY[HEADER.FIELDS]",
+            "BODY[HEADER.FIELDS ()]",
+            "BODY[]<0.0>",
+            "BODY[]<1>",
+            "BODY[]<4294967296.1>",
+            "BODY.PEEK",
+            "BODY[1.2.3.4.x]",
+            "(FLAGS  UID)",
+            "BODY[TEXT.1]",
+            "X",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bounds() {
+        let list = |n: usize| format!("({})", vec!["UID"; n].join(" "));
+        assert!(parse(&list(MAX_ITEMS)).is_ok());
+        assert!(parse(&list(MAX_ITEMS + 1)).is_err());
+        let deep = |n: usize| format!("BODY[{}]", vec!["1"; n].join("."));
+        assert!(parse(&deep(200)).is_ok());
+        assert!(parse(&deep(201)).is_err());
+    }
+}

@@ -1,0 +1,411 @@
+//! SEARCH's program (RFC 3501 §6.4.4, RFC 4731 for RETURN), turned into storage's keys.
+//!
+//! Iterative, with a stack of its own: ORs chain by the hundred and can't overflow anything. Keys that a read-only
+//! archive knows the answer of (UNDELETED, SEEN, RECENT …) become All or Nothing here and cost nothing later.
+
+use super::{Cursor, Wrong};
+use crate::proto::date;
+use storage::UidRanges;
+use storage::search::{Flag, Key};
+
+/// Most parentheses inside each other.
+pub(crate) const MAX_PARENS: usize = 32;
+/// Most keys of one search.
+pub(crate) const MAX_KEYS: usize = 1_024;
+/// Deepest tree of AND, OR and NOT once chains of the same kind are joined.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// What RETURN asks for (RFC 4731).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Returns {
+    /// MIN
+    pub(crate) min: bool,
+    /// MAX
+    pub(crate) max: bool,
+    /// ALL
+    pub(crate) all: bool,
+    /// COUNT
+    pub(crate) count: bool,
+}
+
+/// A parsed SEARCH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Search {
+    /// RETURN's options; none: the plain answer.
+    pub(crate) returns: Option<Returns>,
+    /// What is looked for.
+    pub(crate) key: Key,
+}
+
+/// Why a SEARCH was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// Syntax.
+    #[error(transparent)]
+    Wrong(#[from] Wrong),
+    /// The charset is unknown, or the strings are not in it.
+    #[error("unknown charset, or a string is not in it")]
+    Charset,
+    /// Well-formed, but more than is done at once.
+    #[error("{0}")]
+    Limit(&'static str),
+}
+
+#[derive(Debug)]
+struct Node {
+    key: Key,
+    depth: usize,
+}
+
+enum Open {
+    Paren(Vec<Node>),
+    Not,
+    Or(Option<Node>),
+}
+
+/// Parses what follows `SEARCH `, in a mailbox with these UIDs.
+pub(crate) fn search(c: &mut Cursor<'_>, mailbox: &UidRanges) -> Result<Search, Refused> {
+    let mut returns = None;
+    if c.eat_word("RETURN") {
+        c.sp()?;
+        returns = Some(return_options(c)?);
+        c.sp()?;
+    }
+    let mut charset = encoding_rs::UTF_8;
+    if c.eat_word("CHARSET") {
+        c.sp()?;
+        let name = c.astring()?;
+        c.sp()?;
+        charset = encoding_rs::Encoding::for_label_no_replacement(&name).ok_or(Refused::Charset)?;
+    }
+    let key = program(&mut Program { c, mailbox, charset, keys: 0 })?;
+    Ok(Search { returns, key })
+}
+
+fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
+    let mut returns = Returns::default();
+    c.byte(b'(', "RETURN has a list")?;
+    while !c.eat(b')') {
+        match c.atom()?.to_ascii_uppercase().as_slice() {
+            b"MIN" => returns.min = true,
+            b"MAX" => returns.max = true,
+            b"ALL" => returns.all = true,
+            b"COUNT" => returns.count = true,
+            _ => return Err(Wrong("unknown RETURN option")),
+        }
+        if c.peek() != Some(b')') {
+            c.sp()?;
+        }
+    }
+    if returns == Returns::default() {
+        returns.all = true;
+    }
+    Ok(returns)
+}
+
+struct Program<'c, 'a> {
+    c: &'c mut Cursor<'a>,
+    mailbox: &'c UidRanges,
+    charset: &'static encoding_rs::Encoding,
+    keys: usize,
+}
+
+fn program(p: &mut Program<'_, '_>) -> Result<Key, Refused> {
+    let mut stack = vec![Open::Paren(Vec::new())];
+    let mut parens = 0;
+    loop {
+        if p.c.eat(b'(') {
+            parens += 1;
+            if parens > MAX_PARENS {
+                return Err(Wrong("parentheses are nested too deep").into());
+            }
+            stack.push(Open::Paren(Vec::new()));
+            continue;
+        }
+        if p.c.eat_word("NOT") {
+            p.c.sp()?;
+            stack.push(Open::Not);
+            continue;
+        }
+        if p.c.eat_word("OR") {
+            p.c.sp()?;
+            stack.push(Open::Or(None));
+            continue;
+        }
+        p.keys += 1;
+        if p.keys > MAX_KEYS {
+            return Err(Wrong("the search has too many keys").into());
+        }
+        let mut node = Node { key: p.key()?, depth: 1 };
+        // A key is complete: close whatever it completes.
+        loop {
+            if node.depth > MAX_DEPTH {
+                return Err(Refused::Limit("the search is nested too deep"));
+            }
+            match stack.pop() {
+                Some(Open::Not) => node = not(node),
+                Some(Open::Or(Some(left))) => node = join(vec![left, node], false),
+                Some(Open::Or(None)) => {
+                    p.c.sp()?;
+                    stack.push(Open::Or(Some(node)));
+                    break;
+                }
+                Some(Open::Paren(mut all)) => {
+                    all.push(node);
+                    if stack.is_empty() {
+                        // Blanks at the end are forgiven.
+                        let mut ahead = p.c.clone();
+                        if ahead.end().is_ok() {
+                            return Ok(join(all, true).key);
+                        }
+                    } else if p.c.eat(b')') {
+                        parens -= 1;
+                        node = join(all, true);
+                        continue;
+                    }
+                    p.c.sp()?;
+                    stack.push(Open::Paren(all));
+                    break;
+                }
+                None => return Err(Wrong("the search is wrong").into()),
+            }
+        }
+    }
+}
+
+fn not(node: Node) -> Node {
+    let Node { key, depth } = node;
+    match key {
+        Key::Not(inner) => Node { key: *inner, depth: depth.saturating_sub(1).max(1) },
+        Key::All => Node { key: Key::Nothing, depth },
+        Key::Nothing => Node { key: Key::All, depth },
+        key => Node { key: Key::Not(Box::new(key)), depth: depth + 1 },
+    }
+}
+
+/// AND or OR of the nodes; those of the same kind inside are taken apart, known answers are used up.
+fn join(nodes: Vec<Node>, and: bool) -> Node {
+    let (neutral, decides) = if and { (Key::All, Key::Nothing) } else { (Key::Nothing, Key::All) };
+    let mut keys = Vec::new();
+    let mut depth = 1;
+    for node in nodes {
+        if node.key == decides {
+            return Node { key: decides, depth: 1 };
+        }
+        match node.key {
+            Key::And(inner) if and => {
+                depth = depth.max(node.depth);
+                if keys.is_empty() { keys = inner } else { keys.extend(inner) }
+            }
+            Key::Or(inner) if !and => {
+                depth = depth.max(node.depth);
+                if keys.is_empty() { keys = inner } else { keys.extend(inner) }
+            }
+            key if key == neutral => {}
+            key => {
+                depth = depth.max(node.depth + 1);
+                keys.push(key);
+            }
+        }
+    }
+    match (keys.len(), and) {
+        (0, _) => Node { key: neutral, depth: 1 },
+        (1, _) => Node { key: keys.pop().unwrap_or(neutral), depth: depth.saturating_sub(1).max(1) },
+        (_, true) => Node { key: Key::And(keys), depth },
+        (_, false) => Node { key: Key::Or(keys), depth },
+    }
+}
+
+impl Program<'_, '_> {
+    fn key(&mut self) -> Result<Key, Refused> {
+        if self.c.at_set() {
+            return Ok(Key::Uids(self.c.set()?.clamped(self.mailbox)));
+        }
+        let name = self.c.atom()?.to_ascii_uppercase();
+        Ok(match name.as_slice() {
+            b"ALL" | b"SEEN" | b"OLD" | b"UNDELETED" | b"UNDRAFT" => Key::All,
+            b"NEW" | b"RECENT" | b"UNSEEN" | b"DELETED" | b"DRAFT" => Key::Nothing,
+            b"ANSWERED" => Key::Flag(Flag::Answered),
+            b"FLAGGED" => Key::Flag(Flag::Flagged),
+            b"UNANSWERED" => Key::Not(Box::new(Key::Flag(Flag::Answered))),
+            b"UNFLAGGED" => Key::Not(Box::new(Key::Flag(Flag::Flagged))),
+            b"KEYWORD" => self.keyword()?.map_or(Key::Nothing, Key::Flag),
+            b"UNKEYWORD" => self.keyword()?.map_or(Key::All, |f| Key::Not(Box::new(Key::Flag(f)))),
+            b"TEXT" => Key::Text(self.text()?),
+            b"BODY" => Key::Body(self.text()?),
+            b"FROM" | b"TO" | b"CC" | b"BCC" | b"SUBJECT" => {
+                Key::Header(String::from_utf8_lossy(&name).into_owned(), self.text()?)
+            }
+            b"HEADER" => {
+                let field = self.text()?;
+                Key::Header(field, self.text()?)
+            }
+            b"BEFORE" => Key::Before(self.day()?),
+            b"ON" => Key::On(self.day()?),
+            b"SINCE" => Key::Since(self.day()?),
+            b"SENTBEFORE" => Key::SentBefore(self.day()?),
+            b"SENTON" => Key::SentOn(self.day()?),
+            b"SENTSINCE" => Key::SentSince(self.day()?),
+            b"LARGER" => Key::Larger(self.number()?),
+            b"SMALLER" => Key::Smaller(self.number()?),
+            b"UID" => {
+                self.c.sp()?;
+                Key::Uids(self.c.set()?.uids(self.mailbox))
+            }
+            _ => return Err(Wrong("unknown search key").into()),
+        })
+    }
+
+    fn keyword(&mut self) -> Result<Option<Flag>, Wrong> {
+        self.c.sp()?;
+        Ok(self.c.atom()?.eq_ignore_ascii_case(b"$Forwarded").then_some(Flag::Forwarded))
+    }
+
+    fn number(&mut self) -> Result<u64, Wrong> {
+        self.c.sp()?;
+        self.c.number()
+    }
+
+    fn day(&mut self) -> Result<storage::search::Day, Wrong> {
+        self.c.sp()?;
+        date::parse_day(&self.c.astring()?).ok_or(Wrong("the date is wrong"))
+    }
+
+    fn text(&mut self) -> Result<String, Refused> {
+        self.c.sp()?;
+        let bytes = self.c.astring()?;
+        let text = self.charset.decode_without_bom_handling_and_without_replacement(&bytes);
+        text.map(std::borrow::Cow::into_owned).ok_or(Refused::Charset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use storage::search::Day;
+
+    fn parse(text: &[u8]) -> Result<Key, Refused> {
+        let mut c = Cursor::new(text);
+        let found = search(&mut c, &UidRanges::from_spans([(11, 20)]))?;
+        c.end()?;
+        Ok(found.key)
+    }
+    fn header(name: &str, text: &str) -> Key {
+        Key::Header(name.into(), text.into())
+    }
+    fn uids(a: u32, b: u32) -> Key {
+        Key::Uids(UidRanges::from_spans([(a, b)]))
+    }
+
+    #[test]
+    fn what_real_clients_send() {
+        for (text, key) in [
+            ("UNDELETED SUBJECT \"Topic 3\"", header("SUBJECT", "Topic 3")),
+            ("CHARSET UTF-8 UNDELETED SUBJECT {4}\r\n\u{fc}\u{fc}", header("SUBJECT", "\u{fc}\u{fc}")),
+            ("NOT BODY \"x\"", Key::Not(Box::new(Key::Body("x".into())))),
+            ("OR TO \"x\" HEADER CC \"x\"", Key::Or(vec![header("TO", "x"), header("CC", "x")])),
+            (
+                "SENTBEFORE 16-Nov-2023 SENTSINCE 15-Nov-2023",
+                Key::And(vec![Key::SentBefore(Day(19_677)), Key::SentSince(Day(19_676))]),
+            ),
+            ("LARGER 11264", Key::Larger(11_264)),
+            (
+                "(OR SUBJECT \"a b\" BODY \"x\\\"y\\\\z\")",
+                Key::Or(vec![header("SUBJECT", "a b"), Key::Body("x\"y\\z".into())]),
+            ),
+            ("1:* NOT DELETED", uids(11, 20)),
+            ("UID 1:*", uids(11, 20)),
+            ("*:*", uids(20, 20)),
+            ("9:99 ALL", uids(19, 20)),
+            (
+                "OR OR OR SUBJECT q FROM q TO q CC q",
+                Key::Or(vec![
+                    header("SUBJECT", "q"),
+                    header("FROM", "q"),
+                    header("TO", "q"),
+                    header("CC", "q"),
+                ]),
+            ),
+            ("UNANSWERED UNDELETED UNSEEN", Key::Nothing),
+            ("SEEN OLD UNDRAFT UNKEYWORD Junk NOT NEW", Key::All),
+            ("KEYWORD $forwarded", Key::Flag(Flag::Forwarded)),
+            ("OR UNSEEN NOT NOT FLAGGED", Key::Flag(Flag::Flagged)),
+            ("HEADER Message-ID \"\" ", header("Message-ID", "")),
+            ("ON \"1-Jan-1970\"", Key::On(Day(0))),
+            ("TEXT \"\u{e9}t\u{e9}\"", Key::Text("\u{e9}t\u{e9}".into())),
+        ] {
+            assert_eq!(parse(text.as_bytes()), Ok(key), "{text}");
+        }
+        assert_eq!(parse(b"CHARSET iso-8859-1 BODY {1}\r\n\xe9"), Ok(Key::Body("\u{e9}".into())));
+        assert_eq!(parse(b"CHARSET big5 BODY {2}\r\n\xa4\xa4"), Ok(Key::Body("\u{4e2d}".into())));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for bad in [
+            "",
+            "FOO",
+            "(ALL",
+            "ALL)",
+            "()",
+            "NOT",
+            "OR ALL",
+            "OR ALL ",
+            "ALL  ALL",
+            "BEFORE 31-Feb-2020",
+            "LARGER x",
+            "0",
+            "UID 0",
+            "HEADER x",
+            "RETURN ALL",
+            "RETURN (X) ALL",
+            "KEYWORD",
+            "LARGER 18446744073709551616",
+            "TEXT \"a",
+        ] {
+            assert!(matches!(parse(bad.as_bytes()), Err(Refused::Wrong(_))), "{bad}");
+        }
+        for bad in [b"CHARSET x-none ALL".as_slice(), b"CHARSET replacement ALL", b"TEXT {1}\r\n\xff"] {
+            assert_eq!(parse(bad), Err(Refused::Charset));
+        }
+    }
+
+    #[test]
+    fn returns() {
+        let of = |text: &str| search(&mut Cursor::new(text.as_bytes()), &UidRanges::new()).unwrap().returns;
+        assert_eq!(of("ALL"), None);
+        assert_eq!(of("RETURN () ALL"), Some(Returns { all: true, ..Returns::default() }));
+        assert_eq!(
+            of("RETURN (MIN count) ALL"),
+            Some(Returns { min: true, count: true, ..Returns::default() })
+        );
+    }
+
+    #[test]
+    fn bounds_of_a_search() {
+        let parens = |n: usize| format!("{}ALL{}", "(".repeat(n), ")".repeat(n));
+        assert_eq!(parse(parens(MAX_PARENS).as_bytes()), Ok(Key::All));
+        assert!(parse(parens(MAX_PARENS + 1).as_bytes()).is_err());
+        let keys = |n: usize| vec!["BODY x"; n].join(" ");
+        assert!(parse(keys(MAX_KEYS).as_bytes()).is_ok());
+        assert!(parse(keys(MAX_KEYS + 1).as_bytes()).is_err());
+        let left = |n: usize| format!("{}BODY x{}", "OR ".repeat(n), " BODY y".repeat(n));
+        let right = |n: usize| format!("{}BODY x", "OR BODY y ".repeat(n));
+        for ors in [left(MAX_KEYS - 1), right(MAX_KEYS - 1)] {
+            assert!(matches!(parse(ors.as_bytes()), Ok(Key::Or(all)) if all.len() == MAX_KEYS));
+        }
+        assert_eq!(parse(format!("{}ALL", "NOT ".repeat(10_000)).as_bytes()), Ok(Key::All));
+        // Each pair adds a NOT and an OR to the tree's depth.
+        let mixed = |pairs: usize| format!("{}BODY x", "OR BODY y NOT ".repeat(pairs));
+        assert!(parse(mixed(MAX_DEPTH / 2 - 1).as_bytes()).is_ok());
+        assert!(matches!(parse(mixed(MAX_DEPTH / 2 + 1).as_bytes()), Err(Refused::Limit(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "((OR|NOT|ALL|BODY|x|\\(|\\)|1:\\*|UID|\"a\"|HEADER|BEFORE|1-Jan-2020) ?){0,40}") {
+            let _unused = parse(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The session: commands in, answers out, without a socket.
+//!
+//! [`Session::input`] takes the client's bytes, [`Session::step`] does work until it has a chunk of answer, needs input,
+//! or is at its end. Invariants: commands run one after the other, in order; what is held in memory is at most a chunk
+//! and one piece of a message, whatever the mailbox. A step may wait for the disk: it belongs on a blocking thread.
+
+mod mailbox;
+pub(crate) mod names;
+mod table;
+
+pub(crate) use mailbox::Mailbox;
+
+use crate::Settings;
+use crate::gate::Place;
+use crate::proto::encode;
+use crate::proto::frame::{Bounds, Frame, Framed, Why};
+use crate::proto::parse::Cursor;
+use crate::reply::Refusal;
+use auth::{Auth, Privilege};
+use std::net::IpAddr;
+use std::sync::Arc;
+use storage::{Cancel, Storage};
+
+/// An answer is handed on once it is this long.
+pub(crate) const CHUNK: usize = 64 << 10;
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) settings: Settings,
+    pub(crate) storage: Storage,
+    pub(crate) auth: Auth,
+}
+
+/// What the network has to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Call [`Session::step`] again.
+    More,
+    /// Bring bytes.
+    Read,
+    /// Bring bytes, or call [`Session::step`] when folders have changed.
+    Idle,
+    /// Write what there is, forget unread bytes, begin TLS, then [`Session::tls_begun`].
+    StartTls,
+    /// Write what there is and close.
+    Close,
+}
+
+/// What one step gave.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) out: Vec<u8>,
+    pub(crate) next: Next,
+}
+
+/// A command's answer that comes in chunks.
+pub(crate) trait Work: Send {
+    /// Appends a piece; true when all is said. An error must leave `out` at a line's start, or be `Drop`.
+    fn step(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<bool, Refusal>;
+    /// Whether a line or literal is half written between two steps.
+    fn is_inside_line(&self) -> bool {
+        false
+    }
+}
+
+/// How a command ended, if not with a refusal.
+pub(crate) enum Done {
+    /// Tagged OK with these words.
+    Ok(&'static str),
+    /// The answer comes in chunks, then tagged OK with these words.
+    Work(Box<dyn Work>, &'static str),
+    /// Tagged OK, then begin TLS.
+    StartTls,
+    /// BYE was said: tagged OK, then close.
+    Logout,
+    /// The client's next line belongs to this command.
+    Continue(Mode),
+}
+
+/// What the client's next line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A command.
+    Command,
+    /// PLAIN's response.
+    Plain,
+    /// DONE.
+    Idle,
+}
+
+/// A command being run.
+pub(crate) struct Call<'a> {
+    /// Its tag.
+    pub(crate) tag: &'a [u8],
+    /// It was prefixed with UID.
+    pub(crate) uid: bool,
+    /// Where its answer goes.
+    pub(crate) out: &'a mut Vec<u8>,
+    /// Set when the client has gone.
+    pub(crate) cancel: &'a Cancel,
+}
+
+struct Running {
+    work: Box<dyn Work>,
+    words: &'static str,
+}
+
+/// One connection's state.
+pub(crate) struct Session {
+    pub(crate) world: Arc<World>,
+    pub(crate) ip: IpAddr,
+    pub(crate) tls: bool,
+    pub(crate) user: Option<String>,
+    pub(crate) mailbox: Option<Mailbox>,
+    pub(crate) place: Place,
+    frame: Frame,
+    mode: Mode,
+    tag: Vec<u8>,
+    running: Option<Running>,
+    bad: u32,
+    commands: u64,
+    next: Next,
+}
+
+impl Session {
+    /// A new connection's session.
+    pub(crate) fn new(world: Arc<World>, ip: IpAddr, tls: bool, place: Place) -> Session {
+        Session {
+            world,
+            ip,
+            tls,
+            user: None,
+            mailbox: None,
+            place,
+            frame: Frame::new(),
+            mode: Mode::Command,
+            tag: Vec::new(),
+            running: None,
+            bad: 0,
+            commands: 0,
+            next: Next::Read,
+        }
+    }
+
+    /// The server's first line.
+    pub(crate) fn greeting(&self) -> Vec<u8> {
+        format!("* OK [CAPABILITY {}] mailkeep ready\r\n", crate::cmd::capability::list(self)).into_bytes()
+    }
+
+    /// Adds bytes from the client.
+    pub(crate) fn input(&mut self, bytes: &[u8]) {
+        self.frame.push(bytes);
+    }
+    /// Whether a command has begun to arrive and is not complete.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.frame.partial()
+    }
+    /// How many commands (and lines of SASL and IDLE) have been taken.
+    pub(crate) fn commands(&self) -> u64 {
+        self.commands
+    }
+    /// Whether a line or literal is half written.
+    pub(crate) fn is_inside_line(&self) -> bool {
+        self.running.as_ref().is_some_and(|r| r.work.is_inside_line())
+    }
+    /// TLS has begun: whatever was read before doesn't count (RFC 3501 §6.2.1).
+    pub(crate) fn tls_begun(&mut self) {
+        self.frame.clear();
+        self.tls = true;
+        self.next = Next::Read;
+    }
+    /// Whether passwords may be sent on this connection.
+    pub(crate) fn is_private(&self) -> bool {
+        self.tls || (self.world.settings.plain_on_loopback && self.ip.is_loopback())
+    }
+
+    /// Works until there is a chunk to write, input is needed, or the session ends.
+    pub(crate) fn step(&mut self, cancel: &Cancel) -> Step {
+        let mut out = Vec::new();
+        if self.mode == Mode::Idle && self.running.is_none() {
+            self.tell_news(&mut out);
+        }
+        while self.next == Next::Read || self.next == Next::Idle || self.next == Next::More {
+            if out.len() >= CHUNK {
+                return Step { out, next: Next::More };
+            }
+            if let Some(running) = &mut self.running {
+                match running.work.step(&mut out, cancel) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        let words = running.words;
+                        self.running = None;
+                        self.finish(Ok(Done::Ok(words)), &mut out);
+                    }
+                    Err(refusal) => {
+                        self.running = None;
+                        self.finish(Err(refusal), &mut out);
+                    }
+                }
+            } else if !self.take(&mut out, cancel) {
+                self.next = if self.mode == Mode::Idle { Next::Idle } else { Next::Read };
+                break;
+            }
+        }
+        Step { out, next: self.next }
+    }
+
+    /// Takes the next command or line; false when there is none yet.
+    fn take(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> bool {
+        let bounds = self.bounds();
+        if self.mode != Mode::Command {
+            let Some(line) = self.frame.next_line(bounds.line) else { return false };
+            self.commands += 1;
+            let mode = std::mem::replace(&mut self.mode, Mode::Command);
+            let result = match (line, mode) {
+                (Err(_), _) => Err(Refusal::Bad("The line is too long")),
+                (Ok(line), Mode::Plain) => crate::cmd::login::plain(self, &line, out),
+                (Ok(line), _) if line.eq_ignore_ascii_case(b"DONE") => Ok(Done::Ok("IDLE done")),
+                (Ok(_), _) => Err(Refusal::Bad("IDLE ends with DONE")),
+            };
+            self.finish(result, out);
+            return true;
+        }
+        let Some(framed) = self.frame.next(&bounds) else { return false };
+        match framed {
+            Framed::Continue => {
+                out.extend_from_slice(b"+ OK\r\n");
+                return true;
+            }
+            Framed::Command(line) => {
+                self.commands += 1;
+                self.command(&line, out, cancel);
+            }
+            Framed::Refused { head, why } => {
+                self.commands += 1;
+                self.tag = tag_of(&mut Cursor::new(&head)).unwrap_or(b"*").to_vec();
+                let refusal = match why {
+                    Why::Append if self.user.is_some() => Refusal::READ_ONLY,
+                    Why::Append => Refusal::Bad("Log in first"),
+                    Why::Line => Refusal::Bad("[TOOBIG] The command line is too long"),
+                    Why::Literal => Refusal::Bad("[TOOBIG] The literal is too large"),
+                };
+                self.finish(Err(refusal), out);
+            }
+            Framed::Hopeless => self.finish(Err(Refusal::Bye("[TOOBIG] The literal is too large")), out),
+        }
+        true
+    }
+
+    fn bounds(&self) -> Bounds {
+        let s = &self.world.settings;
+        let (line, literal) = match self.user {
+            Some(_) => (s.max_line, s.max_literal),
+            None => (s.max_line_before_login, s.max_literal_before_login),
+        };
+        Bounds { line, literal, literals: literal.saturating_mul(4) }
+    }
+
+    fn command(&mut self, line: &[u8], out: &mut Vec<u8>, cancel: &Cancel) {
+        let mut c = Cursor::new(line);
+        let Some(tag) = tag_of(&mut c) else {
+            self.tag = b"*".to_vec();
+            return self.finish(Err(Refusal::Bad("The tag is wrong")), out);
+        };
+        self.tag = tag.to_vec();
+        let result = self.run(tag, &mut c, out, cancel);
+        self.finish(result, out);
+    }
+
+    fn run(
+        &mut self,
+        tag: &[u8],
+        c: &mut Cursor<'_>,
+        out: &mut Vec<u8>,
+        cancel: &Cancel,
+    ) -> Result<Done, Refusal> {
+        c.sp()?;
+        let mut verb = c.atom()?;
+        let uid = verb.eq_ignore_ascii_case(b"UID");
+        if uid {
+            c.sp()?;
+            verb = c.atom()?;
+        }
+        let command = table::find(verb, uid).ok_or(Refusal::Bad("Unknown command"))?;
+        command.allowed(self)?;
+        self.still_welcome()?;
+        (command.run)(self, &mut Call { tag, uid, out, cancel }, c)
+    }
+
+    /// Rights are asked anew for every command, so that a change counts at once.
+    fn still_welcome(&self) -> Result<(), Refusal> {
+        let Some(name) = &self.user else { return Ok(()) };
+        let auth = &self.world.auth;
+        let user = auth.user(name).map_err(|_| Refusal::Bye("Logged out by the administrator"))?;
+        if !auth.may(&user, Privilege::Login) || !auth.may(&user, Privilege::Imap) {
+            return Err(Refusal::Bye("Logged out by the administrator"));
+        }
+        match self.mailbox.as_ref().and_then(Mailbox::archive) {
+            Some(archive) if !auth.may_read(name, archive) => {
+                Err(Refusal::Bye("The selected mailbox is not there any more"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says how a command ended. New messages are told first (RFC 3501 §7.3.1 allows EXISTS at any time).
+    fn finish(&mut self, result: Result<Done, Refusal>, out: &mut Vec<u8>) {
+        match result {
+            Ok(Done::Ok(words)) => {
+                self.tell_news(out);
+                self.ok(words, out);
+            }
+            Ok(Done::Work(work, words)) => self.running = Some(Running { work, words }),
+            Ok(Done::StartTls) => {
+                self.ok("Begin TLS now", out);
+                self.next = Next::StartTls;
+            }
+            Ok(Done::Logout) => {
+                self.ok("Logged out", out);
+                self.next = Next::Close;
+            }
+            Ok(Done::Continue(mode)) => self.mode = mode,
+            Err(refusal) => {
+                refusal.write(&self.tag, out);
+                match refusal {
+                    Refusal::Bad(_) => self.count_bad(out),
+                    Refusal::No(..) => {}
+                    Refusal::Bye(_) | Refusal::Drop => self.next = Next::Close,
+                }
+            }
+        }
+    }
+
+    fn ok(&self, words: &str, out: &mut Vec<u8>) {
+        for part in [&self.tag, b" OK ".as_slice(), words.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
+
+    fn count_bad(&mut self, out: &mut Vec<u8>) {
+        self.bad += 1;
+        let s = &self.world.settings;
+        if self.bad >= if self.user.is_some() { s.max_bad } else { s.max_bad_before_login } {
+            Refusal::Bye("Too many bad commands").write(b"", out);
+            self.next = Next::Close;
+        }
+    }
+
+    /// EXISTS, if the selected mailbox has grown.
+    fn tell_news(&mut self, out: &mut Vec<u8>) {
+        let storage = &self.world.storage;
+        if let Some(mailbox) = &mut self.mailbox
+            && mailbox.refresh(storage)
+        {
+            write_exists(mailbox, out);
+        }
+    }
+
+    /// The logged-in user; the command table lets no command run without one that asks.
+    pub(crate) fn user(&self) -> Result<&str, Refusal> {
+        self.user.as_deref().ok_or(Refusal::Bad("Log in first"))
+    }
+    /// The selected mailbox; as with [`Session::user`].
+    pub(crate) fn selected(&self) -> Result<&Mailbox, Refusal> {
+        self.mailbox.as_ref().ok_or(Refusal::Bad("Select a mailbox first"))
+    }
+    /// A login has succeeded: bad commands before it are forgiven.
+    pub(crate) fn logged_in(&mut self, user: String) {
+        self.user = Some(user);
+        self.bad = 0;
+    }
+
+    /// Opens the mailbox of that name, if it is there and may be read; both else are the same refusal.
+    pub(crate) fn open(&self, name: Option<&str>) -> Result<Mailbox, Refusal> {
+        let name = name.ok_or(Refusal::No("CANNOT", "The mailbox name is no modified UTF-7"))?;
+        let user = self.user()?;
+        let storage = &self.world.storage;
+        let inbox = || names::inbox_of(&storage.folders_of(user));
+        let target = names::find(user, name, inbox).ok_or(Refusal::NO_MAILBOX)?;
+        let target = match target {
+            names::Target::Folder(path) if !self.world.auth.may_read(user, path.archive()) => {
+                return Err(Refusal::NO_MAILBOX);
+            }
+            // INBOX/sub without an INBOX folder: INBOX is there all the same, and empty.
+            names::Target::Folder(path)
+                if name.eq_ignore_ascii_case("INBOX") && storage.view(&path).is_none() =>
+            {
+                names::Target::EmptyInbox
+            }
+            target => target,
+        };
+        Mailbox::open(storage, target).ok_or(Refusal::NO_MAILBOX)
+    }
+}
+
+/// Untagged EXISTS and RECENT.
+pub(crate) fn write_exists(mailbox: &Mailbox, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"* ");
+    encode::number(mailbox.uids().len(), out);
+    out.extend_from_slice(b" EXISTS\r\n* 0 RECENT\r\n");
+}
+
+/// RFC 3501 §9 `tag`: ASTRING-CHARs but `+`.
+fn tag_of<'a>(c: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let tag = c.take_while(|b| crate::proto::parse::is_astring_char(b) && b != b'+');
+    (!tag.is_empty() && tag.len() <= 100 && matches!(c.peek(), None | Some(b' '))).then_some(tag)
+}

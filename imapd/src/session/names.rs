@@ -1,0 +1,194 @@
+//! Mailbox names and folder paths, both ways.
+//!
+//! The own archive's folders stand at the top (`alice/F` is `F`), other archives below `Other Archives/NAME`, whose
+//! name alone is the folder at their top. Names that mean something else at the top level of the own archive are
+//! escaped: `Top Folder` is the own archive's top folder, a folder of that name, one named `Other Archives` or
+//! `All Mail`, or an `Inbox` that is not INBOX, gets ` (folder)` behind its first level; one that looks so already gets
+//! it once more. Invariant: the mapping is one to one, so a name never opens two folders, nor a folder two names.
+
+use storage::{FolderInfo, FolderPath};
+
+/// Where the archives of others stand.
+pub(crate) const OTHERS: &str = "Other Archives";
+/// Messages directly in the own archive's top folder.
+const TOP: &str = "Top Folder";
+const ALL_MAIL: &str = "All Mail";
+const ESCAPE: &str = " (folder)";
+
+/// What a mailbox name means to a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// INBOX without a folder behind it: empty, and always there.
+    EmptyInbox,
+    /// A folder, if it exists and may be read.
+    Folder(FolderPath),
+}
+
+/// The own folder (first level's spelling) that is INBOX: the one made first of those so named in any case, so that
+/// INBOX doesn't change its folder when another one comes.
+pub(crate) fn inbox_of(own: &[FolderInfo]) -> Option<String> {
+    own.iter()
+        .filter_map(|f| Some((f.id, first_level(f.path.inner()?))))
+        .filter(|(_, first)| is_inbox(first))
+        .min_by_key(|(id, _)| *id)
+        .map(|(_, first)| first.to_owned())
+}
+
+/// What `name` (decoded) means to `user`; `None` for a name that can't be one. `inbox` gives [`inbox_of`] when needed.
+pub(crate) fn find(user: &str, name: &str, inbox: impl Fn() -> Option<String>) -> Option<Target> {
+    let first = first_level(name);
+    let rest = name.get(first.len()..).unwrap_or_default();
+    let own = if first == OTHERS {
+        let path = FolderPath::new(rest.strip_prefix('/')?).ok()?;
+        // The own archive is seen under one name only.
+        return (path.archive() != user).then_some(Target::Folder(path));
+    } else if name == TOP {
+        return FolderPath::new(user).ok().map(Target::Folder);
+    } else if is_inbox(first) {
+        match inbox() {
+            Some(inbox) => inbox,
+            None => return rest.is_empty().then_some(Target::EmptyInbox),
+        }
+    } else if is_reserved(first) {
+        return None;
+    } else if is_reserved(base(first)) {
+        let plain = first.strip_suffix(ESCAPE)?;
+        if is_inbox(plain) && inbox().as_deref() == Some(plain) {
+            return None;
+        }
+        plain.to_owned()
+    } else {
+        first.to_owned()
+    };
+    FolderPath::new(format!("{user}/{own}{rest}")).ok().map(Target::Folder)
+}
+
+/// The name under which `user` sees `path`; `inbox` as [`inbox_of`] gives it.
+pub(crate) fn show(user: &str, path: &FolderPath, inbox: Option<&str>) -> String {
+    if path.archive() != user {
+        return format!("{OTHERS}/{path}");
+    }
+    let Some(inner) = path.inner() else { return TOP.to_owned() };
+    let first = first_level(inner);
+    let rest = inner.get(first.len()..).unwrap_or_default();
+    if inbox == Some(first) {
+        format!("INBOX{rest}")
+    } else if is_reserved(base(first)) {
+        format!("{first}{ESCAPE}{rest}")
+    } else {
+        inner.to_owned()
+    }
+}
+
+fn first_level(name: &str) -> &str {
+    name.split('/').next().unwrap_or(name)
+}
+
+fn is_inbox(level: &str) -> bool {
+    level.eq_ignore_ascii_case("INBOX")
+}
+
+/// First levels that mean something else than a folder of that name.
+fn is_reserved(level: &str) -> bool {
+    is_inbox(level) || [OTHERS, TOP, ALL_MAIL].contains(&level)
+}
+
+/// A first level without the escapes behind it.
+fn base(level: &str) -> &str {
+    let mut level = level;
+    while let Some(shorter) = level.strip_suffix(ESCAPE) {
+        level = shorter;
+    }
+    level
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use storage::{FolderId, ModSeq, Uid, UidValidity};
+
+    fn folder(id: u32, path: &str) -> FolderInfo {
+        FolderInfo {
+            id: FolderId(id),
+            path: FolderPath::new(path).unwrap(),
+            uid_validity: UidValidity(id),
+            uid_next: Uid(1),
+            messages: 0,
+            bytes: 0,
+            highest_mod_seq: ModSeq(1),
+        }
+    }
+
+    #[test]
+    fn the_oldest_inbox_is_inbox() {
+        let own = [
+            folder(5, "al/INBOX"),
+            folder(2, "al/inbox/sub"),
+            folder(1, "al/x/Inbox"),
+            folder(3, "al/Inbox"),
+        ];
+        assert_eq!(inbox_of(&own).as_deref(), Some("inbox"));
+        assert_eq!(inbox_of(&own[2..3]), None);
+    }
+
+    #[test]
+    fn names_and_paths() {
+        for (inbox, name, path) in [
+            (None, "F", Some("al/F")),
+            (None, "F/Inbox", Some("al/F/Inbox")),
+            (None, "Top Folder", Some("al")),
+            (None, "Top Folder (folder)/x", Some("al/Top Folder/x")),
+            (None, "Other Archives (folder)", Some("al/Other Archives")),
+            (None, "All Mail (folder)", Some("al/All Mail")),
+            (None, "All Mail", None),
+            (None, "All Mail (folder) (folder)", Some("al/All Mail (folder)")),
+            (None, "F (folder)", Some("al/F (folder)")),
+            (None, "Other Archives", None),
+            (None, "Other Archives/bob", Some("bob")),
+            (None, "Other Archives/bob/Inbox", Some("bob/Inbox")),
+            (None, "Other Archives/al/F", None),
+            (None, "INBOX/sub", None),
+            (None, "", None),
+            (None, "/F", None),
+            (None, "F/", None),
+            (None, "F//G", None),
+            (None, "../bob", Some("al/../bob")),
+            (Some("Inbox"), "iNbOx/sub", Some("al/Inbox/sub")),
+            (Some("Inbox"), "INBOX", Some("al/Inbox")),
+            (Some("Inbox"), "INBOX (folder)", Some("al/INBOX")),
+            (Some("Inbox"), "Inbox (folder)", None),
+        ] {
+            let found = find("al", name, || inbox.map(str::to_owned));
+            assert_eq!(found, path.map(|p| Target::Folder(FolderPath::new(p).unwrap())), "{name}");
+        }
+        assert_eq!(find("al", "inbox", || None), Some(Target::EmptyInbox));
+    }
+
+    proptest! {
+        #[test]
+        fn one_to_one(
+            levels in prop::collection::vec("Inbox|INBOX|inbox|All Mail|Top Folder|Other Archives|x|al|bob", 0..4),
+            escapes in 0usize..3, archive in "al|bob", inbox in prop::option::of("Inbox|INBOX|inbox"),
+        ) {
+            let mut path = archive;
+            for (i, level) in levels.iter().enumerate() {
+                path = format!("{path}/{level}{}", if i == 0 { ESCAPE.repeat(escapes) } else { String::new() });
+            }
+            let path = FolderPath::new(path).unwrap();
+            // Without a folder that is INBOX there is none so named.
+            let inbox = inbox.or_else(|| path.inner().map(first_level).filter(|f| path.archive() == "al" && is_inbox(f)).map(str::to_owned));
+            let name = show("al", &path, inbox.as_deref());
+            prop_assert_eq!(find("al", &name, || inbox.clone()), Some(Target::Folder(path)), "{}", name);
+        }
+        #[test]
+        fn a_name_that_opens_a_folder_is_its_name(
+            name in r"((Other Archives|Top Folder|All Mail|INBOX|Inbox|x|bob)( \(folder\)){0,2}/?){1,3}", inbox in prop::option::of("Inbox"),
+        ) {
+            if let Some(Target::Folder(path)) = find("al", &name, || inbox.clone()) {
+                let shown = show("al", &path, inbox.as_deref());
+                prop_assert!(shown == name || is_inbox(first_level(&name)), "{} {}", shown, name);
+            }
+        }
+    }
+}

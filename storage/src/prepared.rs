@@ -1,13 +1,22 @@
 //! The work on a message that needs no lock: MIME structure, card, text. Runs on any thread, before the batch.
+//!
+//! Invariant: whatever the bytes, there is a card; a panic of a parser costs the structure, never the message.
 
-use crate::{Incoming, Limits};
+use crate::card::{Card, Dates};
+use crate::incoming::Content;
+use crate::mime::Tree;
+use crate::text::SearchText;
+use crate::{ContentHash, Error, Incoming, Limits};
+use std::panic::AssertUnwindSafe;
+
+/// Bytes that are looked through at once for a header's end.
+const WINDOW_BYTES: u64 = 64 << 10;
 
 /// An incoming message with its card and its searchable text, ready to be added to a batch.
 #[derive(Debug)]
 pub struct Prepared {
     pub(crate) incoming: Incoming,
-    pub(crate) card: crate::card::Card,
-    pub(crate) text: crate::text::SearchText,
+    pub(crate) parsed: Parsed,
 }
 
 impl Prepared {
@@ -15,22 +24,87 @@ impl Prepared {
     /// text, flagged; a panic of a parser is caught and counts as that.
     #[must_use]
     pub fn new(incoming: Incoming, limits: &Limits) -> Prepared {
-        let _ = (incoming, limits);
-        todo!()
+        let parsed = Parsed::new(&incoming.content, limits);
+        Prepared { incoming, parsed }
     }
     /// The message's identity.
     #[must_use]
-    pub fn hash(&self) -> crate::ContentHash {
+    pub fn hash(&self) -> ContentHash {
         self.incoming.hash
     }
     /// The date in seconds since 1970 (UTC) and the zone in minutes, of the topmost Received header, else of Date.
     #[must_use]
-    pub fn dates(&self) -> crate::card::Dates {
-        self.card.dates
+    pub fn dates(&self) -> Dates {
+        self.parsed.card.dates
     }
     /// Whether the structure could not be understood (the raw bytes are kept all the same).
     #[must_use]
     pub fn is_raw(&self) -> bool {
-        self.card.raw
+        self.parsed.card.raw
+    }
+}
+
+/// What parsing gives; the same for the same bytes, when they are archived and when they are read again.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    /// Bytes of the message's own header, blank line included.
+    pub(crate) header_len: u64,
+    pub(crate) card: Card,
+    pub(crate) text: SearchText,
+}
+
+impl Parsed {
+    pub(crate) fn new(content: &Content, limits: &Limits) -> Parsed {
+        let size = content.len();
+        let parse = || {
+            let tree = Tree::parse(content.reader(), limits).ok()?;
+            let header_len = tree.entities.first()?.header.end.min(size);
+            let card = Card::new(&tree, content, limits);
+            Some(Parsed { header_len, card, text: SearchText::new(&tree, content, limits) })
+        };
+        match std::panic::catch_unwind(AssertUnwindSafe(parse)) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) | Err(_) => Parsed {
+                header_len: header_end(content).unwrap_or(0),
+                card: Card::raw(size),
+                text: SearchText::default(),
+            },
+        }
+    }
+}
+
+/// Where the first blank line ends; all of the content when there is none.
+fn header_end(content: &Content) -> Result<u64, Error> {
+    const BLANK: &[u8] = b"\r\n\r\n";
+    if &content.read(0..2)?[..] == b"\r\n" {
+        return Ok(2);
+    }
+    let mut at = 0;
+    while at < content.len() {
+        let window = content.read(at..at + WINDOW_BYTES)?;
+        if let Some(found) = memchr::memmem::find(&window, BLANK) {
+            return Ok(at + (found + BLANK.len()) as u64);
+        }
+        at += (window.len() as u64).saturating_sub(BLANK.len() as u64 - 1).max(1);
+    }
+    Ok(content.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_ends_with_its_first_blank_line_wherever_windows_meet() {
+        let end = |bytes: &[u8]| header_end(&Content::Memory(bytes.to_vec().into())).unwrap();
+        assert_eq!(end(b""), 0);
+        assert_eq!(end(b"\r\nbody"), 2);
+        assert_eq!(end(b"A: b\r\n\r\nbody\r\n\r\n"), 8);
+        assert_eq!(end(b"no blank line\r\n"), 15);
+        for before in WINDOW_BYTES as usize - 6..WINDOW_BYTES as usize + 2 {
+            let mut bytes = vec![b'x'; before];
+            bytes.extend_from_slice(b"\r\n\r\nbody");
+            assert_eq!(end(&bytes), before as u64 + 4);
+        }
     }
 }

@@ -1,1 +1,144 @@
 //! store.redb: the derived, transactional view of a store's packs.
+//!
+//! Invariant: every write transaction ends at the end of a batch (the watermark), so the database is always the view
+//! of a prefix of the packs. Values stay small, message bodies are never here, and no read transaction outlives the
+//! call that opened it. What the values hold stands in `storage/FORMAT.md`.
+
+mod apply;
+mod folders;
+pub(crate) mod groups;
+mod messages;
+pub(crate) mod pages;
+mod read;
+
+pub(crate) use apply::{BatchEnd, apply};
+pub(crate) use messages::MessageEntry;
+
+use crate::Error;
+use crate::pack::disk::{DatabaseFile, DiskFile};
+use redb::{ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The layout of the tables; another one is rebuilt from the packs.
+pub(crate) const DATABASE_VERSION: u64 = 1;
+
+/// Counters and the watermark, by name.
+pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Message number → [`MessageEntry`].
+pub(crate) const MESSAGES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("messages");
+/// Identity → message number.
+pub(crate) const IDENTITIES: TableDefinition<'_, &[u8; 32], u32> = TableDefinition::new("identities");
+/// First message number of a group → [`groups`].
+pub(crate) const CARDS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("cards");
+/// Folder and first UID of a page → [`pages`].
+pub(crate) const PLACEMENTS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("placements");
+/// Folder and UID → line ends and prefix, where they are unusual.
+pub(crate) const EXTRAS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("extras");
+/// Message number, folder, UID → source id and occurrence.
+pub(crate) const PLACES: TableDefinition<'_, (u32, u32, u32), &[u8]> = TableDefinition::new("places");
+/// Folder → path, UIDs, counters.
+pub(crate) const FOLDERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("folders");
+/// Archive → its next archive-wide UID.
+pub(crate) const ARCHIVES: TableDefinition<'_, &str, u32> = TableDefinition::new("archives");
+/// Source id → name.
+pub(crate) const SOURCES: TableDefinition<'_, u32, &str> = TableDefinition::new("sources");
+/// Source name → id.
+pub(crate) const SOURCE_IDS: TableDefinition<'_, &str, u32> = TableDefinition::new("source_ids");
+
+/// Memory for redb's own page cache.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// The open database.
+#[derive(Debug)]
+pub(crate) struct Db {
+    db: redb::Database,
+    path: PathBuf,
+}
+
+impl Db {
+    /// Opens the database in `file`; an empty file becomes an empty database.
+    pub(crate) fn open(path: &Path, file: &Arc<dyn DiskFile>) -> Result<Db, Error> {
+        let open = || {
+            redb::Builder::new()
+                .set_cache_size(CACHE_BYTES)
+                .create_with_backend(DatabaseFile(Arc::clone(file)))
+                .map_err(|e| Error::Database { path: path.to_owned(), source: Box::new(e.into()) })
+        };
+        let db = Db { db: open()?, path: path.to_owned() };
+        db.make_tables()?;
+        Ok(db)
+    }
+
+    fn make_tables(&self) -> Result<(), Error> {
+        {
+            let txn = self.read()?;
+            match txn.open_table(META) {
+                Ok(meta) => return self.check_version(&meta),
+                Err(redb::TableError::TableDoesNotExist(_)) => {}
+                Err(e) => return Err(self.err(e)),
+            }
+        }
+        let txn = self.write()?;
+        {
+            let mut meta = txn.open_table(META).map_err(|e| self.err(e))?;
+            meta.insert("version", DATABASE_VERSION).map_err(|e| self.err(e))?;
+        }
+        txn.open_table(MESSAGES).map_err(|e| self.err(e))?;
+        txn.open_table(IDENTITIES).map_err(|e| self.err(e))?;
+        txn.open_table(CARDS).map_err(|e| self.err(e))?;
+        txn.open_table(PLACEMENTS).map_err(|e| self.err(e))?;
+        txn.open_table(EXTRAS).map_err(|e| self.err(e))?;
+        txn.open_table(PLACES).map_err(|e| self.err(e))?;
+        txn.open_table(FOLDERS).map_err(|e| self.err(e))?;
+        txn.open_table(ARCHIVES).map_err(|e| self.err(e))?;
+        txn.open_table(SOURCES).map_err(|e| self.err(e))?;
+        txn.open_table(SOURCE_IDS).map_err(|e| self.err(e))?;
+        self.commit(txn)
+    }
+
+    fn check_version(&self, meta: &redb::ReadOnlyTable<&str, u64>) -> Result<(), Error> {
+        let found = meta.get("version").map_err(|e| self.err(e))?.map_or(0, |v| v.value());
+        if found > DATABASE_VERSION {
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            return Err(Error::Version { path: self.path.clone(), found, known: DATABASE_VERSION as u32 });
+        }
+        if found < DATABASE_VERSION {
+            return Err(self.derived(format!("it has the old layout {found}")));
+        }
+        Ok(())
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins reading; dropped before the caller returns.
+    pub(crate) fn read(&self) -> Result<ReadTransaction, Error> {
+        self.db.begin_read().map_err(|e| self.err(e))
+    }
+
+    /// Begins writing. Quick repair keeps an opening after a crash short, and implies two-phase commits, which
+    /// guard against content made to look like pages.
+    pub(crate) fn write(&self) -> Result<WriteTransaction, Error> {
+        let mut txn = self.db.begin_write().map_err(|e| self.err(e))?;
+        txn.set_quick_repair(true);
+        Ok(txn)
+    }
+
+    /// Makes a transaction durable.
+    pub(crate) fn commit(&self, txn: WriteTransaction) -> Result<(), Error> {
+        txn.commit().map_err(|e| self.err(e))
+    }
+
+    /// What redb said, with the path.
+    pub(crate) fn err(&self, e: impl Into<redb::Error>) -> Error {
+        Error::Database { path: self.path.clone(), source: Box::new(e.into()) }
+    }
+
+    /// The database contradicts itself or the packs.
+    pub(crate) fn derived(&self, what: impl Into<String>) -> Error {
+        Error::Derived { path: self.path.clone(), what: what.into() }
+    }
+}

@@ -63,6 +63,11 @@ impl PackWriter {
         self.written + self.buffer.len() as u64
     }
 
+    /// The tag of the last commit record, or of the pack's header: what [`Packs::resume`] needs.
+    pub(crate) fn last_tag(&self) -> [u8; TAG_BYTES] {
+        self.previous
+    }
+
     /// Appends a record.
     /// # Errors
     /// `Io`, and from then on `Latched`.

@@ -111,10 +111,6 @@ impl Storage {
             found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect();
         Ok(uids.intersect(&view.uids))
     }
-
-    fn indexer(&self) -> &index::Indexer {
-        todo!("the store hands out its indexer")
-    }
 }
 
 /// The searchable text of a stored message: what was handed to the index when it was archived.

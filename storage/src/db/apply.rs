@@ -1,0 +1,448 @@
+//! Takes a batch's facts into the database: the one function for a live commit, for recovery, and for a rebuild.
+//!
+//! Invariant: the same batches in the same order give the same tables, whoever brings them. Nothing is visible before
+//! the caller commits the transaction and takes the changes into its state.
+
+use super::pages::{self, PAGE_ROWS, Placed};
+use super::{
+    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, IDENTITIES, MESSAGES, META, MessageEntry, PLACEMENTS, PLACES,
+    SOURCE_IDS, SOURCES, folders, groups,
+};
+use crate::card::Card;
+use crate::pack::Addr;
+use crate::pack::varint::put;
+use crate::store::facts::{DeletionFact, Ends, Fact, FolderFact, MessageFact, MoveFact, PlacementFact};
+use crate::store::state::{Counters, State};
+use crate::{
+    Error, FolderId, FolderInfo, FolderView, InternalDate, ModSeq, MsgNo, Row, SourceId, Uid, UidRanges,
+};
+use redb::{ReadableTable, Table, WriteTransaction};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Which batch it is and where it ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchEnd {
+    pub(crate) batch: u64,
+    pub(crate) mod_seq: ModSeq,
+    /// The first byte after its commit record.
+    pub(crate) end: Addr,
+    /// The commit record's tag.
+    pub(crate) tag: [u8; 16],
+}
+
+/// What a batch changes in the state.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    pub(crate) folders: BTreeMap<FolderId, FolderView>,
+    pub(crate) archives: HashMap<String, Uid>,
+    pub(crate) counters: Counters,
+}
+
+impl Changes {
+    /// Makes the changes visible.
+    pub(crate) fn publish(self, state: &mut State) {
+        for view in self.folders.into_values() {
+            state.put_folder(view);
+        }
+        state.archives.extend(self.archives);
+        state.counters = self.counters;
+    }
+}
+
+/// Writes a batch's facts through `txn`. `card_of` gives the card of each new message.
+pub(crate) fn apply(
+    db: &Db,
+    txn: &WriteTransaction,
+    state: &State,
+    end: &BatchEnd,
+    facts: &[Fact],
+    card_of: &mut dyn FnMut(&MessageFact) -> Result<Card, Error>,
+) -> Result<Changes, Error> {
+    let mut work = Work::open(db, txn, state)?;
+    if end.batch != state.counters.batch + 1 {
+        let (found, due) = (end.batch, state.counters.batch + 1);
+        return Err(db.derived(format!("batch {found} follows where batch {due} is due")));
+    }
+    for fact in facts {
+        match fact {
+            Fact::Message(m) => work.message(m, card_of(m)?)?,
+            Fact::Folder(f) => work.folder(f)?,
+            Fact::Source { id, name } => work.source(*id, name)?,
+            Fact::Placement(p) => work.placement(p)?,
+            Fact::Occurrence { folder, uid, occurrence } => work.occurrence(*folder, *uid, occurrence)?,
+            Fact::Move(m) => work.moved(m)?,
+            Fact::Deletion(d) => work.deletion(d)?,
+            Fact::Rename { folder, path, mod_seq } => {
+                let view = work.view(*folder)?;
+                view.info.path = path.clone();
+                view.info.highest_mod_seq = view.info.highest_mod_seq.max(*mod_seq);
+            }
+        }
+    }
+    work.finish(end)
+}
+
+struct Work<'a> {
+    db: &'a Db,
+    state: &'a State,
+    changes: Changes,
+    meta: Table<'a, &'static str, u64>,
+    messages: Table<'a, u32, &'static [u8]>,
+    identities: Table<'a, &'static [u8; 32], u32>,
+    cards: Table<'a, u32, &'static [u8]>,
+    placements: Table<'a, (u32, u32), &'static [u8]>,
+    extras: Table<'a, (u32, u32), &'static [u8]>,
+    places: Table<'a, (u32, u32, u32), &'static [u8]>,
+    folders: Table<'a, u32, &'static [u8]>,
+    archives: Table<'a, &'static str, u32>,
+    sources: Table<'a, u32, &'static str>,
+    source_ids: Table<'a, &'static str, u32>,
+    /// Placements that are not in a page yet, rising.
+    pending: BTreeMap<FolderId, Vec<Placed>>,
+    /// Size and sent day of messages that placements named.
+    sizes: HashMap<MsgNo, (u64, Option<i32>)>,
+    new_cards: Vec<Card>,
+}
+
+impl<'a> Work<'a> {
+    fn open(db: &'a Db, txn: &'a WriteTransaction, state: &'a State) -> Result<Work<'a>, Error> {
+        let e = |e| db.err(e);
+        Ok(Work {
+            db,
+            state,
+            changes: Changes { folders: BTreeMap::new(), archives: HashMap::new(), counters: state.counters },
+            meta: txn.open_table(META).map_err(e)?,
+            messages: txn.open_table(MESSAGES).map_err(e)?,
+            identities: txn.open_table(IDENTITIES).map_err(e)?,
+            cards: txn.open_table(CARDS).map_err(e)?,
+            placements: txn.open_table(PLACEMENTS).map_err(e)?,
+            extras: txn.open_table(EXTRAS).map_err(e)?,
+            places: txn.open_table(PLACES).map_err(e)?,
+            folders: txn.open_table(FOLDERS).map_err(e)?,
+            archives: txn.open_table(ARCHIVES).map_err(e)?,
+            sources: txn.open_table(SOURCES).map_err(e)?,
+            source_ids: txn.open_table(SOURCE_IDS).map_err(e)?,
+            pending: BTreeMap::new(),
+            sizes: HashMap::new(),
+            new_cards: Vec::new(),
+        })
+    }
+
+    fn err(&self, e: redb::StorageError) -> Error {
+        self.db.err(e)
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        self.db.derived(format!("a fact of the packs does not fit it: {what}"))
+    }
+
+    fn view(&mut self, id: FolderId) -> Result<&mut FolderView, Error> {
+        if !self.changes.folders.contains_key(&id) {
+            let view = self.state.folders.get(&id).cloned();
+            let view = view.ok_or_else(|| self.wrong(&format!("folder {} is not known", id.0)))?;
+            self.changes.folders.insert(id, view);
+        }
+        self.changes.folders.get_mut(&id).ok_or_else(|| self.db.derived("a folder vanished"))
+    }
+
+    fn message(&mut self, m: &MessageFact, card: Card) -> Result<(), Error> {
+        if m.no.0 != self.changes.counters.next_msg {
+            return Err(self.wrong("message numbers have a gap"));
+        }
+        let sent_day = sent_day(&card);
+        let entry = MessageEntry::new(m, sent_day).encode();
+        self.messages.insert(m.no.0, &entry[..]).map_err(|e| self.db.err(e))?;
+        self.identities.insert(&m.hash.0, m.no.0).map_err(|e| self.db.err(e))?;
+        self.sizes.insert(m.no, (m.size, sent_day));
+        self.new_cards.push(card);
+        let counters = &mut self.changes.counters;
+        counters.next_msg = m.no.0.checked_add(1).ok_or(Error::Limit {
+            what: "messages of a store",
+            found: u64::from(u32::MAX) + 1,
+            limit: u64::from(u32::MAX),
+        })?;
+        counters.message_bytes = counters.message_bytes.saturating_add(m.size);
+        Ok(())
+    }
+
+    fn folder(&mut self, f: &FolderFact) -> Result<(), Error> {
+        let known = self.state.folders.contains_key(&f.id) || self.changes.folders.contains_key(&f.id);
+        if known {
+            return Err(self.wrong("a folder's number is given twice"));
+        }
+        let info = FolderInfo {
+            id: f.id,
+            path: f.path.clone(),
+            uid_validity: f.uid_validity,
+            uid_next: f.uid_floor,
+            messages: 0,
+            bytes: 0,
+            highest_mod_seq: f.mod_seq_floor,
+        };
+        self.changes.folders.insert(f.id, FolderView { info, uids: Arc::new(UidRanges::new()) });
+        let counters = &mut self.changes.counters;
+        counters.next_folder = counters.next_folder.max(f.id.0.saturating_add(1));
+        counters.uid_validity = counters.uid_validity.max(f.uid_validity.0);
+        self.raise_archive(f.path.archive(), f.archive_uid_floor)
+    }
+
+    /// Raises an archive's next archive-wide UID.
+    fn raise_archive(&mut self, archive: &str, floor: Uid) -> Result<(), Error> {
+        let changed = self.changes.archives.get(archive);
+        let now = changed.or_else(|| self.state.archives.get(archive)).copied().unwrap_or(Uid(1));
+        if floor > now || changed.is_none() {
+            self.changes.archives.insert(archive.to_owned(), floor.max(now));
+        }
+        Ok(())
+    }
+
+    fn source(&mut self, id: SourceId, name: &str) -> Result<(), Error> {
+        self.sources.insert(id.0, name).map_err(|e| self.db.err(e))?;
+        self.source_ids.insert(name, id.0).map_err(|e| self.db.err(e))?;
+        let counters = &mut self.changes.counters;
+        counters.next_source = counters.next_source.max(id.0.saturating_add(1));
+        Ok(())
+    }
+
+    /// Adds a row to a folder: its UID is above all that the folder ever had.
+    fn push(&mut self, folder: FolderId, placed: Placed) -> Result<(), Error> {
+        let row = &placed.row;
+        let view = self.view(folder)?;
+        let next = row.uid.0.checked_add(1);
+        let (Some(next), true) = (next, row.uid >= view.info.uid_next) else {
+            return Err(self.wrong("a UID is given twice"));
+        };
+        Arc::make_mut(&mut view.uids).push(row.uid);
+        let info = &mut view.info;
+        info.uid_next = Uid(next);
+        info.messages += 1;
+        info.bytes = info.bytes.saturating_add(row.size);
+        info.highest_mod_seq = info.highest_mod_seq.max(row.mod_seq);
+        let archive = info.path.archive().to_owned();
+        self.raise_archive(&archive, Uid(placed.archive_uid.0.saturating_add(1)))?;
+        self.pending.entry(folder).or_default().push(placed);
+        let counters = &mut self.changes.counters;
+        counters.placements += 1;
+        counters.next_leaf = counters.next_leaf.max(placed.leaf.saturating_add(1));
+        Ok(())
+    }
+
+    fn placement(&mut self, p: &PlacementFact) -> Result<(), Error> {
+        let (size, sent_day) = self.size_of(p.msg)?;
+        let plain_ends = matches!(p.line_ends, Ends::Crlf | Ends::Lf);
+        let placed = Placed {
+            row: Row {
+                uid: p.uid,
+                msg: p.msg,
+                date: InternalDate { secs: p.date_secs, zone: p.zone },
+                sent_day,
+                size,
+                flags: p.flags,
+                mod_seq: p.mod_seq,
+            },
+            archive_uid: p.archive_uid,
+            leaf: p.evidence.leaf,
+            lf: p.line_ends == Ends::Lf,
+            extra: !plain_ends || !p.prefix.is_empty(),
+        };
+        self.push(p.folder, placed)?;
+        if placed.extra {
+            let mut value = Vec::new();
+            p.line_ends.encode(&mut value);
+            p.prefix.encode(&mut value);
+            self.extras.insert((p.folder.0, p.uid.0), &value[..]).map_err(|e| self.db.err(e))?;
+        }
+        self.put_place(p.msg, p.folder, p.uid, p.source, &p.occurrence)
+    }
+
+    fn put_place(
+        &mut self,
+        msg: MsgNo,
+        folder: FolderId,
+        uid: Uid,
+        source: SourceId,
+        occurrence: &str,
+    ) -> Result<(), Error> {
+        let mut value = Vec::with_capacity(occurrence.len() + 4);
+        put(&mut value, u64::from(source.0));
+        value.extend_from_slice(occurrence.as_bytes());
+        self.places.insert((msg.0, folder.0, uid.0), &value[..]).map_err(|e| self.db.err(e))?;
+        Ok(())
+    }
+
+    fn size_of(&mut self, msg: MsgNo) -> Result<(u64, Option<i32>), Error> {
+        if let Some(known) = self.sizes.get(&msg) {
+            return Ok(*known);
+        }
+        let entry = self.messages.get(msg.0).map_err(|e| self.err(e))?;
+        let entry = entry.ok_or_else(|| self.wrong(&format!("message {} is not known", msg.0)))?;
+        let entry =
+            MessageEntry::decode(entry.value()).ok_or_else(|| self.wrong("a message's row is damaged"))?;
+        self.sizes.insert(msg, (entry.size, entry.sent_day));
+        Ok((entry.size, entry.sent_day))
+    }
+
+    fn occurrence(&mut self, folder: FolderId, uid: Uid, occurrence: &str) -> Result<(), Error> {
+        let Some(placed) = self.find(folder, uid)? else { return Ok(()) };
+        let msg = placed.row.msg;
+        let source = self.place(msg, folder, uid)?.0;
+        self.put_place(msg, folder, uid, source, occurrence)
+    }
+
+    fn place(&self, msg: MsgNo, folder: FolderId, uid: Uid) -> Result<(SourceId, String), Error> {
+        let value = self.places.get((msg.0, folder.0, uid.0)).map_err(|e| self.err(e))?;
+        let value = value.ok_or_else(|| self.wrong("a placement's source is not known"))?;
+        super::read::place(value.value()).ok_or_else(|| self.wrong("a placement's source is damaged"))
+    }
+
+    /// A row, in a page or still pending.
+    fn find(&self, folder: FolderId, uid: Uid) -> Result<Option<Placed>, Error> {
+        let same = |rows: &[Placed]| rows.iter().find(|p| p.row.uid == uid).copied();
+        if let Some(found) = self.pending.get(&folder).and_then(|rows| same(rows)) {
+            return Ok(Some(found));
+        }
+        Ok(self.page_of(folder, uid)?.and_then(|(_, rows)| same(&rows)))
+    }
+
+    /// The page that would hold `uid`, with its key.
+    fn page_of(&self, folder: FolderId, uid: Uid) -> Result<Option<(u32, Vec<Placed>)>, Error> {
+        let mut range = self.placements.range((folder.0, 0)..=(folder.0, uid.0)).map_err(|e| self.err(e))?;
+        let Some(found) = range.next_back() else { return Ok(None) };
+        let (key, value) = found.map_err(|e| self.err(e))?;
+        let rows = pages::decode(value.value()).ok_or_else(|| self.wrong("a page is damaged"))?;
+        Ok(Some((key.value().1, rows)))
+    }
+
+    /// Takes a row out of a folder.
+    fn take(&mut self, folder: FolderId, uid: Uid, mod_seq: ModSeq) -> Result<Placed, Error> {
+        self.flush(folder)?;
+        let page = self.page_of(folder, uid)?;
+        let (key, mut rows) = page.ok_or_else(|| self.wrong("what was taken away is not there"))?;
+        let at = rows.iter().position(|p| p.row.uid == uid);
+        let placed = rows.remove(at.ok_or_else(|| self.wrong("what was taken away is not there"))?);
+        self.placements.remove((folder.0, key)).map_err(|e| self.db.err(e))?;
+        self.put_page(folder, &rows)?;
+        let view = self.view(folder)?;
+        let gone = UidRanges::from_spans([(uid.0, uid.0)]);
+        view.uids = Arc::new(view.uids.subtract(&gone));
+        let info = &mut view.info;
+        info.messages = info.messages.saturating_sub(1);
+        info.bytes = info.bytes.saturating_sub(placed.row.size);
+        info.highest_mod_seq = info.highest_mod_seq.max(mod_seq);
+        let counters = &mut self.changes.counters;
+        counters.placements = counters.placements.saturating_sub(1);
+        Ok(placed)
+    }
+
+    fn deletion(&mut self, d: &DeletionFact) -> Result<(), Error> {
+        let placed = self.take(d.folder, d.uid, d.mod_seq)?;
+        self.forget_place(placed.row.msg, d.folder, d.uid)?;
+        self.extras.remove((d.folder.0, d.uid.0)).map_err(|e| self.db.err(e))?;
+        self.saw_leaf(d.evidence.leaf);
+        Ok(())
+    }
+
+    fn forget_place(&mut self, msg: MsgNo, folder: FolderId, uid: Uid) -> Result<(), Error> {
+        self.places.remove((msg.0, folder.0, uid.0)).map_err(|e| self.db.err(e))?;
+        Ok(())
+    }
+
+    fn saw_leaf(&mut self, leaf: u64) {
+        let counters = &mut self.changes.counters;
+        counters.next_leaf = counters.next_leaf.max(leaf.saturating_add(1));
+    }
+
+    fn moved(&mut self, m: &MoveFact) -> Result<(), Error> {
+        let mut placed = self.take(m.from, m.from_uid, m.mod_seq)?;
+        let (source, occurrence) = self.place(placed.row.msg, m.from, m.from_uid)?;
+        self.forget_place(placed.row.msg, m.from, m.from_uid)?;
+        placed.row.uid = m.to_uid;
+        placed.row.mod_seq = m.mod_seq;
+        placed.archive_uid = m.archive_uid;
+        self.push(m.to, placed)?;
+        self.put_place(placed.row.msg, m.to, m.to_uid, source, &occurrence)?;
+        self.saw_leaf(m.evidence.leaf);
+        if placed.extra {
+            let old = self.extras.remove((m.from.0, m.from_uid.0)).map_err(|e| self.db.err(e))?;
+            let value = old.map(|v| v.value().to_vec()).ok_or_else(|| self.wrong("line ends are missing"))?;
+            self.extras.insert((m.to.0, m.to_uid.0), &value[..]).map_err(|e| self.db.err(e))?;
+        }
+        Ok(())
+    }
+
+    /// Moves pending rows of a folder into pages, filling the last one first.
+    fn flush(&mut self, folder: FolderId) -> Result<(), Error> {
+        let Some(mut rows) = self.pending.remove(&folder) else { return Ok(()) };
+        if let Some((_, mut last)) = self.page_of(folder, Uid(u32::MAX))?.filter(|(_, l)| l.len() < PAGE_ROWS)
+        {
+            last.append(&mut rows);
+            rows = last;
+        }
+        for page in rows.chunks(PAGE_ROWS) {
+            self.put_page(folder, page)?;
+        }
+        Ok(())
+    }
+
+    fn put_page(&mut self, folder: FolderId, rows: &[Placed]) -> Result<(), Error> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let value = pages::encode(rows);
+        self.placements.insert((folder.0, first.row.uid.0), &value[..]).map_err(|e| self.db.err(e))?;
+        Ok(())
+    }
+
+    /// Writes the new cards, into the last group first while that is small.
+    fn put_cards(&mut self) -> Result<(), Error> {
+        let mut first = self.changes.counters.next_msg - self.new_cards.len() as u32;
+        if !self.new_cards.is_empty() {
+            let last = self.cards.last().map_err(|e| self.err(e))?;
+            let last = last.map(|(k, v)| (k.value(), v.value().to_vec()));
+            if let Some((key, value)) = last.filter(|(_, v)| v.len() < 2_000)
+                && let Some(groups::Group::Cards(mut cards)) = groups::decode(&value)
+                && cards.len() < groups::GROUP_CARDS
+            {
+                cards.append(&mut self.new_cards);
+                self.new_cards = cards;
+                first = key;
+            }
+        }
+        let groups = groups::encode(&self.new_cards).map_err(Error::io(self.db.path()))?;
+        for (count, value) in groups {
+            self.cards.insert(first, &value[..]).map_err(|e| self.db.err(e))?;
+            first += count as u32;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, end: &BatchEnd) -> Result<Changes, Error> {
+        let waiting: Vec<FolderId> = self.pending.keys().copied().collect();
+        for folder in waiting {
+            self.flush(folder)?;
+        }
+        self.put_cards()?;
+        for (id, view) in &self.changes.folders {
+            let value = folders::encode(view);
+            self.folders.insert(id.0, &value[..]).map_err(|e| self.db.err(e))?;
+        }
+        for (archive, next) in &self.changes.archives {
+            self.archives.insert(archive.as_str(), next.0).map_err(|e| self.db.err(e))?;
+        }
+        let counters = &mut self.changes.counters;
+        counters.batch = end.batch;
+        counters.mod_seq = counters.mod_seq.max(end.mod_seq.0);
+        counters.watermark = Some(end.end);
+        counters.commit_tag = end.tag;
+        for (name, value) in super::read::counter_fields(counters) {
+            self.meta.insert(name, value).map_err(|e| self.db.err(e))?;
+        }
+        Ok(self.changes)
+    }
+}
+
+/// The Date field's calendar day where it was written, days since 1970.
+fn sent_day(card: &Card) -> Option<i32> {
+    let sent = card.dates.sent?;
+    let local = sent.secs.saturating_add(i64::from(sent.zone) * 60);
+    i32::try_from(local.div_euclid(86_400)).ok()
+}

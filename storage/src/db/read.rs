@@ -1,0 +1,219 @@
+//! Reading the database: each call opens a transaction, takes what it needs, and lets go.
+
+use super::groups::{self, Group};
+use super::pages::{self, Placed};
+use super::{
+    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, IDENTITIES, MESSAGES, META, MessageEntry, PLACEMENTS, PLACES,
+    SOURCE_IDS, SOURCES, folders,
+};
+use crate::pack::varint::Reader;
+use crate::pack::{Addr, PackId};
+use crate::store::facts::{Ends, Side};
+use crate::store::state::{Counters, State};
+use crate::{ContentHash, Error, FolderId, MsgNo, Sighting, SourceId, Uid};
+use redb::ReadableTable;
+use std::collections::HashMap;
+
+/// A placement's source and occurrence.
+pub(super) fn place(value: &[u8]) -> Option<(SourceId, String)> {
+    let mut from = Reader::new(value);
+    let source = SourceId(u32::try_from(from.varint()?).ok()?);
+    Some((source, std::str::from_utf8(from.rest()).ok()?.to_owned()))
+}
+
+/// The counters as they stand in the table `meta`.
+pub(super) fn counter_fields(c: &Counters) -> [(&'static str, u64); 13] {
+    let tag = u128::from_le_bytes(c.commit_tag);
+    let watermark = c.watermark.unwrap_or(Addr { pack: PackId(0), offset: 0 });
+    [
+        ("next_msg", u64::from(c.next_msg)),
+        ("next_folder", u64::from(c.next_folder)),
+        ("next_source", u64::from(c.next_source)),
+        ("next_leaf", c.next_leaf),
+        ("uid_validity", u64::from(c.uid_validity)),
+        ("mod_seq", c.mod_seq),
+        ("batch", c.batch),
+        ("placements", c.placements),
+        ("message_bytes", c.message_bytes),
+        ("watermark_pack", u64::from(watermark.pack.0)),
+        ("watermark_offset", watermark.offset),
+        ("commit_tag_low", tag as u64),
+        ("commit_tag_high", (tag >> 64) as u64),
+    ]
+}
+
+impl Db {
+    /// The state as of the last commit; an empty one's UIDVALIDITY counts from `created`.
+    pub(crate) fn load(&self, created: u64) -> Result<State, Error> {
+        let txn = self.read()?;
+        let meta = txn.open_table(META).map_err(|e| self.err(e))?;
+        let mut state = State::new(created);
+        let number = |name: &str| -> Result<u64, Error> {
+            let value = meta.get(name).map_err(|e| self.err(e))?;
+            value.map(|v| v.value()).ok_or_else(|| self.derived(format!("{name} is missing")))
+        };
+        let number32 = |name: &str| -> Result<u32, Error> {
+            u32::try_from(number(name)?).map_err(|_| self.derived(format!("{name} is out of bounds")))
+        };
+        if meta.get("batch").map_err(|e| self.err(e))?.is_none() {
+            return Ok(state);
+        }
+        state.counters = Counters {
+            next_msg: number32("next_msg")?,
+            next_folder: number32("next_folder")?,
+            next_source: number32("next_source")?,
+            next_leaf: number("next_leaf")?,
+            uid_validity: number32("uid_validity")?,
+            mod_seq: number("mod_seq")?,
+            batch: number("batch")?,
+            watermark: Some(Addr {
+                pack: PackId(number32("watermark_pack")?),
+                offset: number("watermark_offset")?,
+            }),
+            commit_tag: (u128::from(number("commit_tag_high")?) << 64
+                | u128::from(number("commit_tag_low")?))
+            .to_le_bytes(),
+            placements: number("placements")?,
+            message_bytes: number("message_bytes")?,
+        };
+        let table = txn.open_table(FOLDERS).map_err(|e| self.err(e))?;
+        for entry in table.iter().map_err(|e| self.err(e))? {
+            let (id, value) = entry.map_err(|e| self.err(e))?;
+            let view = folders::decode(FolderId(id.value()), value.value());
+            state.put_folder(view.ok_or_else(|| self.derived("a folder's row is damaged"))?);
+        }
+        let table = txn.open_table(ARCHIVES).map_err(|e| self.err(e))?;
+        for entry in table.iter().map_err(|e| self.err(e))? {
+            let (name, next) = entry.map_err(|e| self.err(e))?;
+            state.archives.insert(name.value().to_owned(), Uid(next.value()));
+        }
+        Ok(state)
+    }
+
+    /// The number of the message with this identity.
+    pub(crate) fn find(&self, hash: &ContentHash) -> Result<Option<MsgNo>, Error> {
+        let txn = self.read()?;
+        let table = txn.open_table(IDENTITIES).map_err(|e| self.err(e))?;
+        let found = table.get(&hash.0).map_err(|e| self.err(e))?;
+        Ok(found.map(|no| MsgNo(no.value())))
+    }
+
+    /// The id of a source.
+    pub(crate) fn source_id(&self, name: &str) -> Result<Option<SourceId>, Error> {
+        let txn = self.read()?;
+        let table = txn.open_table(SOURCE_IDS).map_err(|e| self.err(e))?;
+        let found = table.get(name).map_err(|e| self.err(e))?;
+        Ok(found.map(|id| SourceId(id.value())))
+    }
+
+    /// A message's row.
+    pub(crate) fn message(&self, no: MsgNo) -> Result<MessageEntry, Error> {
+        let txn = self.read()?;
+        let table = txn.open_table(MESSAGES).map_err(|e| self.err(e))?;
+        let row = table.get(no.0).map_err(|e| self.err(e))?;
+        let row = row.ok_or_else(|| Error::Missing { what: format!("message number {}", no.0) })?;
+        MessageEntry::decode(row.value())
+            .ok_or_else(|| self.derived(format!("the row of message {} is damaged", no.0)))
+    }
+
+    /// The group of cards that holds message `no`, with its first number.
+    pub(crate) fn group(&self, no: MsgNo) -> Result<(MsgNo, Group), Error> {
+        let txn = self.read()?;
+        let table = txn.open_table(CARDS).map_err(|e| self.err(e))?;
+        let found = table.range(..=no.0).map_err(|e| self.err(e))?.next_back();
+        let missing = || Error::Missing { what: format!("the card of message number {}", no.0) };
+        let (first, value) = found.ok_or_else(missing)?.map_err(|e| self.err(e))?;
+        let group = groups::decode(value.value()).ok_or_else(|| {
+            self.derived(format!("the cards from message {} on are damaged", first.value()))
+        })?;
+        Ok((MsgNo(first.value()), group))
+    }
+
+    /// The first page that may hold UIDs from `uid` on, and further ones while `more` wants them.
+    pub(crate) fn pages(
+        &self,
+        folder: FolderId,
+        uid: Uid,
+        mut more: impl FnMut(Vec<Placed>) -> bool,
+    ) -> Result<(), Error> {
+        let txn = self.read()?;
+        let table = txn.open_table(PLACEMENTS).map_err(|e| self.err(e))?;
+        let before = table.range((folder.0, 0)..=(folder.0, uid.0)).map_err(|e| self.err(e))?.next_back();
+        let start = match before {
+            Some(found) => found.map_err(|e| self.err(e))?.0.value(),
+            None => (folder.0, uid.0),
+        };
+        for entry in table.range(start..=(folder.0, u32::MAX)).map_err(|e| self.err(e))? {
+            let (key, value) = entry.map_err(|e| self.err(e))?;
+            let rows = pages::decode(value.value()).ok_or_else(|| {
+                let (folder, uid) = key.value();
+                self.derived(format!("the placements of folder {folder} from UID {uid} on are damaged"))
+            })?;
+            if !more(rows) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One placement.
+    pub(crate) fn placed(&self, folder: FolderId, uid: Uid) -> Result<Option<Placed>, Error> {
+        let mut found = None;
+        self.pages(folder, uid, |rows| {
+            found = rows.into_iter().find(|p| p.row.uid == uid);
+            false
+        })?;
+        Ok(found)
+    }
+
+    /// A placement's line ends and prefix.
+    pub(crate) fn extras(&self, folder: FolderId, placed: &Placed) -> Result<(Ends, Side), Error> {
+        if !placed.extra {
+            return Ok((if placed.lf { Ends::Lf } else { Ends::Crlf }, Side::none()));
+        }
+        let txn = self.read()?;
+        let table = txn.open_table(EXTRAS).map_err(|e| self.err(e))?;
+        let value = table.get((folder.0, placed.row.uid.0)).map_err(|e| self.err(e))?;
+        let decoded = value.and_then(|value| {
+            let mut from = Reader::new(value.value());
+            let both = (Ends::decode(&mut from)?, Side::decode(&mut from)?);
+            from.is_empty().then_some(both)
+        });
+        decoded.ok_or_else(|| self.derived("a placement's line ends are missing or damaged"))
+    }
+
+    /// Where a message was seen: its placements in `folder`, rising by UID.
+    pub(crate) fn sightings(&self, folder: FolderId, msg: MsgNo) -> Result<Vec<Sighting>, Error> {
+        let txn = self.read()?;
+        let places = txn.open_table(PLACES).map_err(|e| self.err(e))?;
+        let sources = txn.open_table(SOURCES).map_err(|e| self.err(e))?;
+        let mut names = HashMap::new();
+        let mut found = Vec::new();
+        let range = (msg.0, folder.0, 0)..=(msg.0, folder.0, u32::MAX);
+        for entry in places.range(range).map_err(|e| self.err(e))? {
+            let (key, value) = entry.map_err(|e| self.err(e))?;
+            let damaged = || self.derived("a placement's source is damaged");
+            let (id, occurrence) = place(value.value()).ok_or_else(damaged)?;
+            if let std::collections::hash_map::Entry::Vacant(slot) = names.entry(id) {
+                let name = sources.get(id.0).map_err(|e| self.err(e))?.ok_or_else(damaged)?;
+                slot.insert(name.value().to_owned());
+            }
+            let source = names.get(&id).cloned().unwrap_or_default();
+            found.push(Sighting { uid: Uid(key.value().2), source, occurrence });
+        }
+        Ok(found)
+    }
+
+    /// The folders and UIDs where a message is placed.
+    pub(crate) fn places_of(&self, msg: MsgNo) -> Result<Vec<(FolderId, Uid)>, Error> {
+        let txn = self.read()?;
+        let places = txn.open_table(PLACES).map_err(|e| self.err(e))?;
+        let range = (msg.0, 0, 0)..=(msg.0, u32::MAX, u32::MAX);
+        let mut found = Vec::new();
+        for entry in places.range(range).map_err(|e| self.err(e))? {
+            let (_, folder, uid) = entry.map_err(|e| self.err(e))?.0.value();
+            found.push((FolderId(folder), Uid(uid)));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,88 @@
+//! Folders' rows as columns for search, cached and shared between sessions within a bound.
+//!
+//! Invariant: what is given holds every row of the view; rows that came after the view may follow.
+
+use super::{Inner, Rows};
+use crate::{Error, FolderId, FolderView, Row, Uid, UidRanges};
+use lru::LruCache;
+use std::sync::Arc;
+
+/// A folder's rows as parallel columns, for search; shared between sessions.
+#[derive(Debug, Default, Clone)]
+pub struct Columns {
+    /// All rows, rising by UID.
+    pub rows: Vec<Row>,
+}
+
+impl Columns {
+    fn bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>() + 64
+    }
+}
+
+/// The columns in memory; least recently used ones go first.
+#[derive(Debug)]
+pub(super) struct ColumnCache {
+    folders: LruCache<FolderId, Arc<Columns>>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl ColumnCache {
+    pub(super) fn new(max_bytes: usize) -> ColumnCache {
+        ColumnCache { folders: LruCache::unbounded(), bytes: 0, max_bytes }
+    }
+
+    fn keep(&mut self, folder: FolderId, columns: &Arc<Columns>) {
+        self.bytes += columns.bytes();
+        if let Some(old) = self.folders.put(folder, Arc::clone(columns)) {
+            self.bytes -= old.bytes();
+        }
+        while self.bytes > self.max_bytes {
+            let Some((_, old)) = self.folders.pop_lru() else { break };
+            self.bytes -= old.bytes();
+        }
+    }
+}
+
+/// The columns of a folder, from the cache, extended or read anew.
+pub(super) fn columns(inner: &Arc<Inner>, view: &FolderView) -> Result<Arc<Columns>, Error> {
+    let folder = view.info.id;
+    let cached = inner.columns.lock().folders.get(&folder).cloned();
+    let (mut columns, mut known) = match cached {
+        Some(columns) => {
+            let last = columns.rows.last().map_or(0, |row| row.uid.0);
+            // Rows that came after the view don't matter; rows that went since do.
+            let within = columns.rows.partition_point(|row| view.uids.last() >= Some(row.uid));
+            let seen = view.uids.intersect(&UidRanges::from_spans([(1, last.max(1))])).len();
+            if seen == within as u64 {
+                if seen == view.uids.len() {
+                    return Ok(columns);
+                }
+                (columns, last)
+            } else {
+                (Arc::default(), 0)
+            }
+        }
+        None => (Arc::default(), 0),
+    };
+    let rest = match (known.checked_add(1), view.uids.last()) {
+        (Some(from), Some(Uid(last))) if from <= last => {
+            view.uids.intersect(&UidRanges::from_spans([(from, last)]))
+        }
+        _ => UidRanges::new(),
+    };
+    let grown = Arc::make_mut(&mut columns);
+    grown.rows.reserve_exact(usize::try_from(rest.len()).unwrap_or(0));
+    let mut rows = Rows::new(inner, folder, &rest);
+    while let Some(batch) = rows.next_batch()? {
+        for row in batch {
+            if row.uid.0 > known {
+                known = row.uid.0;
+                grown.rows.push(row);
+            }
+        }
+    }
+    inner.columns.lock().keep(folder, &columns);
+    Ok(columns)
+}

@@ -1,0 +1,301 @@
+//! Making and opening a store: lock, packs, database, what the database has not seen, index.
+//!
+//! Invariant: what a batch's commit returned is there after every opening. Complete batches above the watermark are taken in
+//! by the same function that live commits use; without a database that is all of them. An incomplete last batch is
+//! ignored and a new pack begun, so that no byte is ever written over. Damage before complete batches is an error, never
+//! the end of the archive.
+
+use super::batch::Writer;
+use super::columns::ColumnCache;
+use super::facts::{Fact, MessageFact, decode_all};
+use super::state::State;
+use super::tail::Tail;
+use super::{Inner, Storage, StoreInfo, message};
+use crate::card::Card;
+use crate::db::{self, BatchEnd, Db, MessageEntry};
+use crate::pack::disk::{Disk, DiskFile, RealDisk};
+use crate::pack::{Addr, Commit, CompleteBatch, End, PackId, Packs, RecordKind, StoreIdentity};
+use crate::prepared::Parsed;
+use crate::{Error, Limits, MasterKey, ModSeq, MsgNo};
+use parking_lot::{Mutex, RwLock};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The one store's directory below DATA/stores.
+const STORE: &str = "0001";
+/// Facts that recovery takes in with one database commit.
+const COMMIT_FACTS: usize = 20_000;
+
+fn store_dir(data: &Path) -> PathBuf {
+    data.join("stores").join(STORE)
+}
+
+/// The settings in every pack's header: what a store is when nothing but a pack is left.
+fn settings() -> String {
+    format!("name = \"{STORE}\"\nstate = \"current\"\nmax_messages = 500000\n")
+}
+
+pub(super) fn create(data: &Path, key: &MasterKey, limits: &Limits) -> Result<(), Error> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    if !data.is_dir() {
+        std::fs::create_dir_all(data).map_err(Error::io(data))?;
+    }
+    let dir = store_dir(data);
+    let id = create_on(&disk, data, key, limits)?;
+    let text = format!("# For people; mailkeep reads the packs.\nformat = 1\nid = \"{id}\"\n{}", settings());
+    std::fs::write(dir.join("store.toml"), text).map_err(Error::io(dir.join("store.toml")))?;
+    disk.sync_dir(&dir).map_err(Error::io(&dir))
+}
+
+/// Makes the store's directories, its first pack, and its database.
+pub(super) fn create_on(
+    disk: &Arc<dyn Disk>,
+    data: &Path,
+    key: &MasterKey,
+    limits: &Limits,
+) -> Result<crate::StoreId, Error> {
+    let dir = store_dir(data);
+    let packs_dir = dir.join("packs");
+    let mut parent = data.to_owned();
+    for path in [data.join("stores"), dir.clone(), packs_dir.clone()] {
+        match disk.create_dir(&path) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io(path)(e)),
+            _ => {}
+        }
+        disk.sync_dir(&parent).map_err(Error::io(&parent))?;
+        parent = path;
+    }
+    let names = disk.list(&packs_dir).map_err(Error::io(&packs_dir))?;
+    if names.iter().any(|name| PackId::from_file_name(name).is_some()) {
+        return Err(Error::io(&packs_dir)(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a store already",
+        )));
+    }
+    let identity = StoreIdentity::create(key, settings())?;
+    let id = identity.id;
+    let packs = Packs::create(Arc::clone(disk), &packs_dir, identity, limits.block_cache_bytes);
+    packs.new_pack()?.sync()?;
+    let (path, file) = database_file(disk, &dir)?;
+    drop(Db::open(&path, &file)?);
+    Ok(id)
+}
+
+/// The database's file, made when it isn't there.
+fn database_file(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(PathBuf, Arc<dyn DiskFile>), Error> {
+    let path = dir.join("store.redb");
+    let file = match disk.open(&path, true) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let file = disk.create(&path).map_err(Error::io(&path))?;
+            disk.sync_dir(dir).map_err(Error::io(dir))?;
+            file
+        }
+        other => other.map_err(Error::io(&path))?,
+    };
+    Ok((path, file))
+}
+
+pub(super) fn open(data: &Path, key: &MasterKey, limits: Limits) -> Result<Storage, Error> {
+    let dir = store_dir(data);
+    let lock = File::open(&dir).map_err(Error::io(&dir))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|e| {
+        let busy = e == rustix::io::Errno::WOULDBLOCK;
+        let text = "another mailkeep has this store open";
+        Error::io(&dir)(if busy { io::Error::new(io::ErrorKind::WouldBlock, text) } else { e.into() })
+    })?;
+    open_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), data, &dir.join("index"), key, limits, Some(lock))
+}
+
+/// Opens the store on any disk; the index is always in the real file system's `index`.
+pub(super) fn open_on(
+    disk: &Arc<dyn Disk>,
+    data: &Path,
+    index: &Path,
+    key: &MasterKey,
+    limits: Limits,
+    lock: Option<File>,
+) -> Result<Storage, Error> {
+    let dir = store_dir(data);
+    let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, limits.block_cache_bytes)?;
+    let (path, database) = database_file(disk, &dir)?;
+    let db = Db::open(&path, &database)?;
+    let created = match packs.list().first() {
+        Some(first) => u64::try_from(packs.header(*first)?.created).unwrap_or(1),
+        None => 1,
+    };
+    let mut state = db.load(created)?;
+    let writer = Recovery { packs: &packs, db: &db, limits: &limits }.run(&mut state)?;
+    let next = MsgNo(state.counters.next_msg);
+    let tail = Tail::open(index, &limits, next)?;
+    let inner = Arc::new(Inner {
+        dir,
+        packs,
+        db,
+        database,
+        state: RwLock::new(state),
+        writer: Mutex::new(writer),
+        subscribers: Arc::default(),
+        columns: Mutex::new(ColumnCache::new(limits.column_cache_bytes)),
+        tail,
+        limits,
+        _lock: lock,
+    });
+    Tail::start(&inner)?;
+    Ok(Storage { inner })
+}
+
+struct Recovery<'a> {
+    packs: &'a Packs,
+    db: &'a Db,
+    limits: &'a Limits,
+}
+
+impl Recovery<'_> {
+    /// Takes in what the database has not seen; gives the writer where to go on.
+    fn run(&self, state: &mut State) -> Result<Writer, Error> {
+        let ids = self.packs.list();
+        let watermark = state.counters.watermark;
+        if let Some(mark) = watermark {
+            let beyond = |what: String| Err(self.db.derived(format!("it knows of batches {what}")));
+            if !ids.contains(&mark.pack) {
+                return beyond(format!("in pack {}, which is not there", mark.pack.0));
+            }
+            if self.packs.len(mark.pack)? < mark.offset {
+                return beyond(format!("beyond the end of pack {}", mark.pack.0));
+            }
+        }
+        for unopened in self.packs.unopened() {
+            // A header that a crash tore is followed by nothing that counts; a gap is found by the batches' numbers.
+            tracing::warn!(pack = unopened.pack.0, error = %unopened.error, "a pack is left out");
+        }
+        let mut resume = None;
+        for &pack in ids.iter().filter(|id| watermark.is_none_or(|mark| **id >= mark.pack)) {
+            let start = self.packs.start(pack)?;
+            let from = watermark.filter(|mark| mark.pack == pack).map_or(start, |mark| mark.offset);
+            resume = match self.take_in(pack, from, state)? {
+                End::Clean => {
+                    let mark =
+                        state.counters.watermark.filter(|mark| mark.pack == pack && mark.offset > start);
+                    Some((pack, mark.map(|_| state.counters.commit_tag)))
+                }
+                End::Torn { at } => {
+                    tracing::warn!(pack = pack.0, at, "an incomplete batch is left out");
+                    self.nothing_follows(pack, at, state.counters.batch + 1)?;
+                    None
+                }
+            };
+        }
+        Ok(Writer { resume, ..Writer::default() })
+    }
+
+    /// Takes in the complete batches of a pack.
+    fn take_in(&self, pack: PackId, from: u64, state: &mut State) -> Result<End, Error> {
+        let mut batches = self.packs.batches(pack, from)?;
+        let (mut txn, mut waiting, mut synced) = (None, 0, false);
+        for batch in &mut batches {
+            let batch = batch?;
+            if !synced {
+                // After a crash of the program alone the batch may be in the system's memory only; the database must
+                // not lead it.
+                self.packs.sync(pack)?;
+                synced = true;
+            }
+            let open = match txn.take() {
+                Some(open) => open,
+                None => self.db.write()?,
+            };
+            waiting += self.apply(&open, pack, &batch, state)?;
+            if waiting >= COMMIT_FACTS {
+                self.db.commit(open)?;
+                waiting = 0;
+            } else {
+                txn = Some(open);
+            }
+        }
+        if let Some(open) = txn {
+            self.db.commit(open)?;
+        }
+        Ok(batches.end().unwrap_or(End::Clean))
+    }
+
+    fn apply(
+        &self,
+        txn: &redb::WriteTransaction,
+        pack: PackId,
+        batch: &CompleteBatch,
+        state: &mut State,
+    ) -> Result<usize, Error> {
+        let mut facts: Vec<Fact> = Vec::new();
+        for (addr, record) in &batch.facts {
+            let decoded = decode_all(record).ok_or_else(|| Error::Corrupt {
+                path: self.packs.path(addr.pack),
+                offset: addr.offset,
+                what: "the facts are not understood",
+            })?;
+            facts.extend(decoded);
+        }
+        let end = BatchEnd {
+            batch: batch.commit.batch,
+            mod_seq: ModSeq(batch.commit.mod_seq),
+            end: Addr { pack, offset: batch.next },
+            tag: batch.tag,
+        };
+        let changes = db::apply(self.db, txn, state, &end, &facts, &mut |m| self.card(m))?;
+        changes.publish(state);
+        Ok(facts.len())
+    }
+
+    /// A message's card, made from what was stored.
+    fn card(&self, m: &MessageFact) -> Result<Card, Error> {
+        let entry = MessageEntry::new(m, None);
+        match message::content(self.packs, &entry, self.limits.spool_above_bytes) {
+            Ok(content) => Ok(Parsed::new(&content, self.limits).card),
+            Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. } | Error::Missing { .. })) => {
+                tracing::error!(message = m.no.0, %error, "a message cannot be read back");
+                Ok(Card::raw(m.size))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Makes sure that what ends a pack is a torn tail: behind damage, the commit records of later batches would stand.
+    /// The torn batch's own may have reached the disk before the rest of it.
+    fn nothing_follows(&self, pack: PackId, at: u64, torn: u64) -> Result<(), Error> {
+        for record in self.packs.salvage(pack, at)? {
+            let record = record?;
+            if record.kind != RecordKind::Commit {
+                continue;
+            }
+            if Commit::decode(&record.plain()?).is_some_and(|commit| commit.batch > torn) {
+                let what = "complete batches follow it: restore the pack, or run `mailkeep check`";
+                return Err(Error::Corrupt { path: self.packs.path(pack), offset: at, what });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The store, for `store list`.
+pub(super) fn info(inner: &Inner) -> StoreInfo {
+    let counters = inner.state.read().counters;
+    let pack_bytes = inner.packs.list().into_iter().filter_map(|pack| inner.packs.len(pack).ok()).sum();
+    let index_bytes = std::fs::read_dir(inner.dir.join("index")).map_or(0, |entries| {
+        entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
+    });
+    StoreInfo {
+        name: STORE.to_owned(),
+        path: inner.dir.clone(),
+        id: inner.packs.identity().id,
+        state: "current",
+        messages: u64::from(counters.next_msg),
+        placements: counters.placements,
+        message_bytes: counters.message_bytes,
+        pack_bytes,
+        database_bytes: inner.database.len().unwrap_or(0),
+        index_bytes,
+        index_tail: inner.tail.messages(MsgNo(counters.next_msg)),
+    }
+}

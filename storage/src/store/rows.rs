@@ -1,0 +1,136 @@
+//! Rows of a folder in UID order, and cards beside them: range scans of pages and of groups.
+//!
+//! Invariant: no database transaction lives between two calls; memory is a batch of rows and a few groups of cards.
+
+use super::Inner;
+use crate::card::Card;
+use crate::db::pages::PAGE_ROWS;
+use crate::{Error, FolderId, MsgNo, Row, Uid, UidRanges};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Rows that a batch has at least, unless it is the last.
+const BATCH_ROWS: usize = 4 * PAGE_ROWS;
+/// UIDs that may be skipped by reading pages through.
+const NEAR: u32 = 2 * PAGE_ROWS as u32;
+/// Groups of cards that are kept, for messages that were placed out of order.
+const GROUPS: usize = 8;
+
+/// Rows of a folder in UID order, in batches; holds no database transaction between calls.
+#[derive(Debug)]
+pub struct Rows {
+    inner: Arc<Inner>,
+    folder: FolderId,
+    wanted: Wanted,
+    groups: Groups,
+}
+
+impl Rows {
+    pub(super) fn new(inner: &Arc<Inner>, folder: FolderId, uids: &UidRanges) -> Rows {
+        let wanted = Wanted { spans: uids.spans().collect() };
+        Rows { inner: Arc::clone(inner), folder, wanted, groups: Groups::default() }
+    }
+
+    /// Up to a few hundred rows; `None` at the end.
+    /// # Errors
+    /// Those of the database.
+    pub fn next_batch(&mut self) -> Result<Option<Vec<Row>>, Error> {
+        let mut batch = Vec::with_capacity(BATCH_ROWS);
+        let Some(mut first) = self.wanted.first() else { return Ok(None) };
+        while batch.len() < BATCH_ROWS {
+            let mut last_seen = None;
+            let wanted = &mut self.wanted;
+            self.inner.db.pages(self.folder, Uid(first), |rows| {
+                for placed in &rows {
+                    if wanted.take(placed.row.uid.0) {
+                        batch.push(placed.row);
+                    }
+                }
+                last_seen = rows.last().map(|placed| placed.row.uid.0);
+                // Neighbours are read on, and a page before what was looked for is passed; a gap in what is wanted is
+                // jumped over by looking again.
+                let on = |seen: u32, next: u32| seen < first || next.saturating_sub(seen) <= NEAR;
+                batch.len() < BATCH_ROWS
+                    && last_seen.zip(wanted.first()).is_some_and(|(seen, next)| on(seen, next))
+            })?;
+            match (last_seen, self.wanted.first()) {
+                // What is wanted lies behind the page that was read: on from there.
+                (Some(_), Some(next)) if next > first => first = next,
+                (_, None) => break,
+                // Nothing there is wanted, and nothing follows.
+                _ => {
+                    self.wanted.spans.clear();
+                    break;
+                }
+            }
+        }
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+
+    /// As [`Rows::next_batch`], with cards.
+    /// # Errors
+    /// Those of the database.
+    pub fn next_batch_with_cards(&mut self) -> Result<Option<Vec<(Row, Card)>>, Error> {
+        let Some(rows) = self.next_batch()? else { return Ok(None) };
+        let mut all = Vec::with_capacity(rows.len());
+        for row in rows {
+            let card = self.groups.card(&self.inner, row.msg)?;
+            all.push((row, card));
+        }
+        Ok(Some(all))
+    }
+}
+
+/// The UIDs that were not met yet.
+#[derive(Debug)]
+struct Wanted {
+    spans: VecDeque<(u32, u32)>,
+}
+
+impl Wanted {
+    fn first(&self) -> Option<u32> {
+        self.spans.front().map(|&(first, _)| first)
+    }
+
+    /// Whether `uid` is wanted; it and all below aren't any more.
+    fn take(&mut self, uid: u32) -> bool {
+        while let Some((first, last)) = self.spans.front_mut() {
+            if *last < uid {
+                self.spans.pop_front();
+                continue;
+            }
+            let found = *first <= uid;
+            if *last == uid {
+                self.spans.pop_front();
+            } else if found {
+                *first = uid + 1;
+            }
+            return found;
+        }
+        false
+    }
+}
+
+/// The groups of cards that were read last.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    groups: VecDeque<(u32, Vec<Card>)>,
+}
+
+impl Groups {
+    /// A message's card; its neighbours are at hand after.
+    pub(super) fn card(&mut self, inner: &Arc<Inner>, no: MsgNo) -> Result<Card, Error> {
+        let within = |(first, cards): &(u32, Vec<Card>)| {
+            no.0.checked_sub(*first).and_then(|at| cards.get(at as usize)).cloned()
+        };
+        if let Some(card) = self.groups.iter().find_map(within) {
+            return Ok(card);
+        }
+        let (first, cards) = inner.group(no)?;
+        let group = (first.0, cards);
+        let card = within(&group);
+        self.groups.truncate(GROUPS - 1);
+        self.groups.push_front(group);
+        card.ok_or_else(|| Error::Missing { what: format!("the card of message number {}", no.0) })
+    }
+}

@@ -1,0 +1,161 @@
+//! What storage tells and is told: folders, rows, placements, sightings, stores.
+//!
+//! Plain values; nothing here reads or writes anything.
+
+use crate::search::Flag;
+use crate::{FolderId, FolderPath, ModSeq, MsgNo, StoreId, Uid, UidRanges, UidValidity};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// INTERNALDATE: the moment and the zone it was given in.
+pub type InternalDate = crate::card::Zoned;
+
+/// Flags that came from the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SourceFlags {
+    /// \Answered
+    pub answered: bool,
+    /// \Flagged
+    pub flagged: bool,
+    /// $Forwarded
+    pub forwarded: bool,
+}
+
+impl SourceFlags {
+    /// Whether `flag` is set.
+    #[must_use]
+    pub fn has(self, flag: Flag) -> bool {
+        match flag {
+            Flag::Answered => self.answered,
+            Flag::Flagged => self.flagged,
+            Flag::Forwarded => self.forwarded,
+        }
+    }
+}
+
+/// A folder as it stands now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderInfo {
+    /// Permanent number.
+    pub id: FolderId,
+    /// Path with the archive first.
+    pub path: FolderPath,
+    /// UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// The next UID.
+    pub uid_next: Uid,
+    /// Number of messages.
+    pub messages: u64,
+    /// Sum of RFC822.SIZE over its messages.
+    pub bytes: u64,
+    /// Highest mod-sequence of any change in it.
+    pub highest_mod_seq: ModSeq,
+}
+
+/// A folder at one moment: what a session has selected. Cheap to clone; costs the ranges, not the messages.
+#[derive(Debug, Clone)]
+pub struct FolderView {
+    /// The folder.
+    pub info: FolderInfo,
+    /// Its UIDs.
+    pub uids: Arc<UidRanges>,
+}
+
+/// One placement, as FETCH and SEARCH need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// UID in the folder.
+    pub uid: Uid,
+    /// The message.
+    pub msg: MsgNo,
+    /// INTERNALDATE.
+    pub date: InternalDate,
+    /// The Date field's calendar day (days since 1970), disregarding time and zone; none without a readable Date.
+    pub sent_day: Option<i32>,
+    /// RFC822.SIZE.
+    pub size: u64,
+    /// Flags from the source.
+    pub flags: SourceFlags,
+    /// Mod-sequence of its last change.
+    pub mod_seq: ModSeq,
+}
+
+/// What a source says of a message that is placed in a folder.
+#[derive(Debug, Clone)]
+pub struct NewPlacement<'a> {
+    /// INTERNALDATE.
+    pub date: InternalDate,
+    /// Flags.
+    pub flags: SourceFlags,
+    /// The source folder (server and folder, or file path): what sightings are counted by.
+    pub source: &'a str,
+    /// Where in the source folder: file name, or offset, or UIDVALIDITY and UID.
+    pub occurrence: &'a str,
+}
+
+/// What [`Batch::add`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Added {
+    /// The UID that the placement will have once the batch is committed.
+    pub uid: Uid,
+    /// The message's bytes were known already; only a placement was added.
+    pub known: bool,
+}
+
+/// A committed batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Placements in it.
+    pub placements: u64,
+    /// Its mod-sequence.
+    pub mod_seq: ModSeq,
+}
+
+/// A placement found by identity: what decides "already there".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its UID.
+    pub uid: Uid,
+    /// The source folder it came from.
+    pub source: String,
+    /// Where in the source folder it was last seen.
+    pub occurrence: String,
+}
+
+/// A store, for `store list`.
+#[derive(Debug, Clone)]
+pub struct StoreInfo {
+    /// Directory name, `0001`.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Identity.
+    pub id: StoreId,
+    /// `current`, `normal`, `writeProtected`, `disabled`.
+    pub state: &'static str,
+    /// Messages (identities).
+    pub messages: u64,
+    /// Placements.
+    pub placements: u64,
+    /// Sum of canonical bytes of its messages.
+    pub message_bytes: u64,
+    /// Bytes of its packs.
+    pub pack_bytes: u64,
+    /// Bytes of store.redb.
+    pub database_bytes: u64,
+    /// Bytes of its index.
+    pub index_bytes: u64,
+    /// Messages above the index's watermark.
+    pub index_tail: u64,
+}
+
+/// What `check` found.
+#[derive(Debug, Clone, Default)]
+pub struct CheckReport {
+    /// Records read and opened.
+    pub records: u64,
+    /// Messages read whole and hashed.
+    pub messages: u64,
+    /// What is damaged, each with its place: user, folder, UID where known.
+    pub damage: Vec<String>,
+}

@@ -1,11 +1,23 @@
 //! The card: all that IMAP needs of a message without its body, made once at archive time as ready IMAP bytes.
 //!
-//! Invariant: ENVELOPE and BODYSTRUCTURE are syntactically right (RFC 9051 §9) for every input, 7-bit, free of NUL, bare CR and
-//! LF outside literals (no literal is ever needed: what doesn't fit a quoted string is cut or replaced). A version stands in each.
+//! Invariant: ENVELOPE and BODYSTRUCTURE are syntactically right (RFC 9051 §9) for every input and free of NUL. What is
+//! not 7-bit stands in a literal (`{3}`, CRLF, three octets): a value may span lines and must be sent as it is.
+//! Left to others: flags, INTERNALDATE and the body's bytes.
+
+mod address;
+mod body;
+mod date;
+mod envelope;
+mod parts;
+mod string;
+mod structure;
+mod varint;
 
 use crate::{Error, Limits, incoming::Content, mime::Tree};
 use bytes::Bytes;
 use std::ops::Range;
+
+pub use date::parse as parse_date;
 
 /// The layout version of encoded cards; an older one is made anew from the message.
 pub const CARD_VERSION: u8 = 1;
@@ -24,7 +36,7 @@ pub struct Zoned {
 pub struct Dates {
     /// Of the topmost Received field.
     pub received: Option<Zoned>,
-    /// Of the Date field.
+    /// Of the Date field (the last one where there are many, as in ENVELOPE).
     pub sent: Option<Zoned>,
 }
 
@@ -39,7 +51,7 @@ pub struct Card {
     pub envelope: Bytes,
     /// BODYSTRUCTURE's value with all extension data, from `(` to `)`.
     pub bodystructure: Bytes,
-    /// Where every entity lies, for section fetches without the body: see [`Parts`].
+    /// Where every entity lies, for section fetches without the body: see [`Parts`](Part).
     pub parts: Bytes,
     /// The structure could not be understood; the card shows the raw text as one text/plain part.
     pub raw: bool,
@@ -61,39 +73,103 @@ pub struct Part {
 }
 
 impl Card {
-    /// Makes the card of a message.
+    /// Makes the card of a message. What the limits cut off the tree, the card doesn't show either.
     #[must_use]
-    pub fn new(tree: &Tree, content: &Content, limits: &Limits) -> Card {
-        let _ = (tree, content, limits);
-        todo!()
+    pub fn new(tree: &Tree, content: &Content, _limits: &Limits) -> Card {
+        Card::of_size(tree, content.len())
     }
+
+    /// As [`Card::new`], from the size alone.
+    #[must_use]
+    pub fn of_size(tree: &Tree, size: u64) -> Card {
+        let Some(root) = tree.entities.first() else { return Card::raw(size) };
+        let mut envelope = Vec::new();
+        envelope::write(&root.header_bytes, &mut envelope);
+        Card {
+            size,
+            dates: envelope::dates(&root.header_bytes),
+            envelope: envelope.into(),
+            bodystructure: structure::write(tree).into(),
+            parts: parts::encode(&tree.entities).into(),
+            raw: false,
+        }
+    }
+
     /// The card of a message that could not be parsed: text/plain, whole.
     #[must_use]
     pub fn raw(size: u64) -> Card {
-        let _ = size;
-        todo!()
+        let root = crate::mime::Entity {
+            parent: None,
+            children: Vec::new(),
+            header: 0..0,
+            body: 0..size,
+            lines: 0,
+            kind: crate::mime::Kind::Leaf,
+            header_bytes: Vec::new(),
+        };
+        let tree = Tree { entities: vec![root], cut: true };
+        Card { raw: true, ..Card::of_size(&tree, size) }
     }
+
     /// Encodes the card (without its version, which stands once per group).
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let _ = out;
-        todo!()
+        let has = |there: bool, bit: u64| if there { bit } else { 0 };
+        let flags =
+            has(self.raw, 1) | has(self.dates.received.is_some(), 2) | has(self.dates.sent.is_some(), 4);
+        varint::put(flags, out);
+        varint::put(self.size, out);
+        for date in [self.dates.received, self.dates.sent].into_iter().flatten() {
+            varint::put_signed(date.secs, out);
+            varint::put_signed(i64::from(date.zone), out);
+        }
+        for value in [&self.envelope, &self.bodystructure, &self.parts] {
+            varint::put(value.len() as u64, out);
+            out.extend_from_slice(value);
+        }
     }
-    /// Decodes one card from the front of `bytes` (shared, not copied) and gives what follows it.
+
+    /// Decodes one card from the front of `bytes` (shared, not copied) and leaves what follows it.
     /// # Errors
     /// `Derived` when the bytes are no card.
     pub fn decode(bytes: &mut Bytes) -> Result<Card, Error> {
-        let _ = bytes;
-        todo!()
+        let mut take = || {
+            let flags = varint::take(bytes)?;
+            let size = varint::take(bytes)?;
+            let received = if flags & 2 != 0 { Some(take_date(bytes)?) } else { None };
+            let sent = if flags & 4 != 0 { Some(take_date(bytes)?) } else { None };
+            let envelope = varint::take_bytes(bytes)?;
+            let bodystructure = varint::take_bytes(bytes)?;
+            let parts = varint::take_bytes(bytes)?;
+            let dates = Dates { received, sent };
+            (flags < 8).then_some(Card { size, dates, envelope, bodystructure, parts, raw: flags & 1 != 0 })
+        };
+        take().ok_or_else(|| damaged("a card ends early or has unknown marks"))
     }
+
     /// BODY's value (BODYSTRUCTURE without extension data, RFC 9051 §7.5.2).
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
-        todo!()
+        body::without_extensions(&self.bodystructure)
+            .unwrap_or_else(|| structure::plain_text(self.size).into_bytes())
     }
+
     /// The entities' places.
     /// # Errors
     /// `Derived` when the card's table is damaged.
     pub fn part_table(&self) -> Result<Vec<Part>, Error> {
-        todo!()
+        parts::decode(self.parts.clone()).ok_or_else(|| damaged("a card's table of parts is damaged"))
     }
 }
+
+fn take_date(bytes: &mut Bytes) -> Option<Zoned> {
+    let secs = varint::take_signed(bytes)?;
+    let zone = i16::try_from(varint::take_signed(bytes)?).ok()?;
+    Some(Zoned { secs, zone })
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Derived { path: "store.redb".into(), what: what.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,25 @@
 //! The decoded text of a message: what search means by its keys (DESIGN section 7).
 //!
-//! One parse gives the text for the index and for verification; both and the needle pass [`fold`].
+//! One parse gives the text for the index and for verification; both and the needle pass [`fold`]. Promise: something
+//! comes of any bytes, in time linear in them and memory bounded by [`Limits::max_text_bytes`].
+//! docs/search.md says which text each key covers; [`TEXT_VERSION`] changes when that does.
 
-use crate::{Limits, incoming::Content, mime::Tree};
+mod charset;
+mod fold;
+mod header;
+mod html;
+mod transfer;
+
+use crate::mime::field::Fields;
+use crate::mime::param::{self, ContentType};
+use crate::mime::{Entity, Kind, Tree};
+use crate::{Limits, incoming::Content};
+
+pub use fold::fold;
+pub use header::{decode_words, is_machine_header};
 
 /// The version of [`fold`] and of what text is taken; stands in the index, another one means a new index.
 pub const TEXT_VERSION: u32 = 1;
-
-/// Folds text or needle: NFKC case folding (İ and ı become i), a run of white space becomes one blank; nothing else.
-#[must_use]
-pub fn fold(text: &str) -> String {
-    let _ = text;
-    todo!()
-}
 
 /// One header field, decoded (RFC 2047, 2231; raw 8-bit as UTF-8 or Latin-1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,20 +45,180 @@ impl SearchText {
     /// Takes the text out of a message.
     #[must_use]
     pub fn new(tree: &Tree, content: &Content, limits: &Limits) -> SearchText {
-        let _ = (tree, content, limits);
-        todo!()
+        let mut taker = Taker { found: SearchText::default(), left: limits.max_text_bytes };
+        if let Some(root) = tree.entities.first() {
+            taker.fields(&root.header_bytes);
+        }
+        for (index, entity) in tree.entities.iter().enumerate() {
+            let parent = entity.parent.and_then(|parent| tree.entities.get(parent));
+            if parent.is_some_and(|parent| parent.kind == Kind::Message) {
+                taker.nested_header(&entity.header_bytes);
+            }
+            taker.file_names(&entity.header_bytes);
+            match entity.kind {
+                Kind::Leaf if tree.is_placeholder(index) => {
+                    if let Some(parent) = parent {
+                        taker.part(parent, Form::Plain, content);
+                    }
+                }
+                Kind::Leaf => {
+                    if let Some(form) = Form::of(&entity.header_bytes) {
+                        taker.part(entity, form, content);
+                    }
+                }
+                Kind::Multipart | Kind::Message => {}
+            }
+        }
+        taker.found
     }
+
     /// Only the header's part, from a header block (all that header keys need).
     #[must_use]
     pub fn header_fields(header: &[u8]) -> Vec<Field> {
-        let _ = header;
-        todo!()
+        Fields::new(header)
+            .map(|field| Field {
+                name: charset::guess(field.name),
+                value: decode_words(&field.unfolded()),
+            })
+            .collect()
     }
 }
 
-/// Whether TEXT leaves this header out: Received, DKIM-Signature, ARC-*, Authentication-Results … (docs/search.md has the list).
-#[must_use]
-pub fn is_machine_header(name: &str) -> bool {
-    let _ = name;
-    todo!()
+/// How a leaf's text is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Html,
 }
+
+impl Form {
+    /// `None` for what is no text.
+    fn of(header: &[u8]) -> Option<Form> {
+        let Some(found) = ContentType::of(header) else { return Some(Form::Plain) };
+        if found.is("text", "html") || found.is("application", "xhtml+xml") {
+            Some(Form::Html)
+        } else if found.main_is("text")
+            || found.is("application", "ics")
+            || found.is("message", "delivery-status")
+            || found.is("message", "global-delivery-status")
+            || found.is("message", "disposition-notification")
+            || found.is("message", "feedback-report")
+        {
+            Some(Form::Plain)
+        } else {
+            None
+        }
+    }
+}
+
+struct Taker {
+    found: SearchText,
+    /// Bytes of text that may still be taken.
+    left: usize,
+}
+
+impl Taker {
+    fn fields(&mut self, header: &[u8]) {
+        for field in SearchText::header_fields(header) {
+            let len = field.name.len() + field.value.len();
+            if len > self.left {
+                self.found.cut = true;
+                return;
+            }
+            self.left -= len;
+            self.found.fields.push(field);
+        }
+    }
+
+    /// The header of a message inside the message: `Name: value`, without the machine's fields.
+    fn nested_header(&mut self, header: &[u8]) {
+        for field in SearchText::header_fields(header) {
+            if !is_machine_header(&field.name) {
+                self.add(format!("{}: {}", field.name, field.value));
+            }
+        }
+    }
+
+    /// The names that a part gives its file: Content-Disposition's, and Content-Type's when it is another.
+    fn file_names(&mut self, header: &[u8]) {
+        let mut first = None;
+        for field in Fields::new(header) {
+            let (params, key) = if field.is("Content-Disposition") {
+                (param::token_with_params(field.value).map(|found| found.1), "filename")
+            } else if field.is("Content-Type") {
+                (ContentType::parse(field.value).map(|found| found.params), "name")
+            } else {
+                continue;
+            };
+            let Some(name) = params.and_then(|params| header::param_text(&params, key)) else { continue };
+            if first.as_ref() != Some(&name) {
+                self.add(name.clone());
+                first.get_or_insert(name);
+            }
+        }
+    }
+
+    fn part(&mut self, entity: &Entity, form: Form, content: &Content) {
+        if self.left == 0 {
+            self.found.cut |= entity.body.start < entity.body.end;
+            return;
+        }
+        // Encodings and markup are larger than their text; beyond this factor it is the markup that is cut off.
+        let most = (self.left as u64).saturating_mul(3).saturating_add(64 << 10);
+        let end = entity.body.end.min(entity.body.start.saturating_add(most));
+        self.found.cut |= end < entity.body.end;
+        let Ok(bytes) = read(content, entity.body.start..end) else {
+            self.found.cut = true;
+            return;
+        };
+        let encoding = Fields::new(&entity.header_bytes)
+            .find(|field| field.is("Content-Transfer-Encoding"))
+            .and_then(|field| param::token(field.value))
+            .unwrap_or_default();
+        let decoded = transfer::decode(&encoding, &bytes);
+        drop(bytes);
+        let found = ContentType::of(&entity.header_bytes);
+        let label = found.as_ref().and_then(|found| found.param("charset"));
+        let text = charset::decode(label.unwrap_or_default(), &decoded);
+        drop(decoded);
+        self.add(match form {
+            Form::Plain => text,
+            Form::Html => html::visible_text(&text),
+        });
+    }
+
+    /// Adds an entry, cut to what is left.
+    fn add(&mut self, mut text: String) {
+        if text.len() > self.left {
+            self.found.cut = true;
+            let mut end = self.left;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+        }
+        if !text.is_empty() {
+            self.left -= text.len();
+            self.found.body.push(text);
+        }
+    }
+}
+
+/// Reads a range whole, in as many pieces as the content gives it.
+fn read(content: &Content, range: std::ops::Range<u64>) -> Result<bytes::Bytes, crate::Error> {
+    let first = content.read(range.clone())?;
+    if first.len() as u64 >= range.end - range.start {
+        return Ok(first);
+    }
+    let mut whole = first.to_vec();
+    loop {
+        let next = content.read(range.start + whole.len() as u64..range.end)?;
+        if next.is_empty() {
+            return Ok(whole.into());
+        }
+        whole.extend_from_slice(&next);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,8 @@ impl<'a> Walk<'a> {
                 b'"' => self.quoted()?,
                 b'{' => self.literal()?,
                 _ => {
-                    let end = self.rest.iter().position(|byte| matches!(byte, b' ' | b'(' | b')' | b'"' | b'{'))?;
+                    let end =
+                        self.rest.iter().position(|byte| matches!(byte, b' ' | b'(' | b')' | b'"' | b'{'))?;
                     if end == 0 {
                         return None;
                     }

@@ -10,7 +10,9 @@ use time::{Date, Month, Time};
 pub fn parse(value: &[u8]) -> Option<Zoned> {
     let text = without_comments(value);
     let mut read = Reading::default();
-    for word in text.split(|c: char| c.is_ascii_whitespace() || c == ',').filter(|word| !word.is_empty()).take(32) {
+    for word in
+        text.split(|c: char| c.is_ascii_whitespace() || c == ',').filter(|word| !word.is_empty()).take(32)
+    {
         read.word(word);
     }
     read.finish()

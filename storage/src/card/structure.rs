@@ -80,7 +80,8 @@ impl<'a> Described<'a> {
         let mut found = Described::default();
         let mut typed = false;
         for field in Fields::new(&entity.header_bytes) {
-            let Some(name) = field.name.split_at_checked(8).filter(|(start, _)| start.eq_ignore_ascii_case(b"Content-"))
+            let Some(name) =
+                field.name.split_at_checked(8).filter(|(start, _)| start.eq_ignore_ascii_case(b"Content-"))
             else {
                 continue;
             };
@@ -91,7 +92,9 @@ impl<'a> Described<'a> {
                 }
                 b"id" if found.id.is_none() => found.id = Some(field.unfolded()),
                 b"description" if found.description.is_none() => found.description = Some(field.unfolded()),
-                b"transfer-encoding" if found.encoding.is_none() => found.encoding = param::token(field.value),
+                b"transfer-encoding" if found.encoding.is_none() => {
+                    found.encoding = param::token(field.value)
+                }
                 b"md5" if found.md5.is_none() => found.md5 = Some(field.unfolded()),
                 b"disposition" if found.disposition.is_none() => {
                     found.disposition = param::token_with_params(field.value);
@@ -157,7 +160,8 @@ impl<'a> Described<'a> {
     /// What stands behind a multipart's parts.
     fn multipart(&self, out: &mut Vec<u8>) {
         out.push(b' ');
-        let (sub, params) = self.content_type.as_ref().map_or((&b"mixed"[..], &[][..]), |found| (&found.sub, &found.params));
+        let (sub, params) =
+            self.content_type.as_ref().map_or((&b"mixed"[..], &[][..]), |found| (&found.sub, &found.params));
         string::put(sub, out);
         out.push(b' ');
         put_params(params, false, out);
@@ -194,7 +198,9 @@ fn is_opaque(found: &ContentType) -> bool {
 }
 
 fn put_params(params: &[Param], needs_charset: bool, out: &mut Vec<u8>) {
-    let adds_charset = needs_charset && param::find(params, "charset").is_none() && param::find(params, "charset*").is_none();
+    let adds_charset = needs_charset
+        && param::find(params, "charset").is_none()
+        && param::find(params, "charset*").is_none();
     if params.is_empty() && !adds_charset {
         out.extend_from_slice(b"NIL");
         return;

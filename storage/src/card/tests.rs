@@ -35,7 +35,10 @@ fn address_lists() {
         ("<a@b> (Real)", r#"(("Real" NIL "a" "b"))"#),
         ("=?utf-8?q?h=C3=A4?= <a@b>", r#"(("=?utf-8?q?h=C3=A4?=" NIL "a" "b"))"#),
         ("<@r1,@r2:u@h>", r#"((NIL "@r1,@r2" "u" "h"))"#),
-        ("g: a@b, C <c@d>;, e@f", r#"((NIL NIL "g" NIL)(NIL NIL "a" "b")("C" NIL "c" "d")(NIL NIL NIL NIL)(NIL NIL "e" "f"))"#),
+        (
+            "g: a@b, C <c@d>;, e@f",
+            r#"((NIL NIL "g" NIL)(NIL NIL "a" "b")("C" NIL "c" "d")(NIL NIL NIL NIL)(NIL NIL "e" "f"))"#,
+        ),
         ("undisclosed-recipients:;", r#"((NIL NIL "undisclosed-recipients" NIL)(NIL NIL NIL NIL))"#),
         ("g: a@b", r#"((NIL NIL "g" NIL)(NIL NIL "a" "b")(NIL NIL NIL NIL))"#),
         (r#""john doe"@x"#, r#"((NIL NIL "john doe" "x"))"#),
@@ -132,7 +135,8 @@ fn a_raw_card_is_text() {
 #[test]
 fn damaged_bytes_are_no_card() {
     let mut bytes = Vec::new();
-    card("Date: 1 Jan 2024 00:00:00 +0000\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\nhi\n--x--\n").encode(&mut bytes);
+    card("Date: 1 Jan 2024 00:00:00 +0000\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\nhi\n--x--\n")
+        .encode(&mut bytes);
     for end in 0..bytes.len() {
         let mut cut = Bytes::copy_from_slice(&bytes[..end]);
         assert!(matches!(Card::decode(&mut cut), Err(Error::Derived { .. })), "{end}");

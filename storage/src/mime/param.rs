@@ -39,7 +39,9 @@ impl ContentType {
     /// The Content-Type of a header block: the first field of that name decides.
     #[must_use]
     pub fn of(block: &[u8]) -> Option<ContentType> {
-        Fields::new(block).find(|field| field.is("Content-Type")).and_then(|field| ContentType::parse(field.value))
+        Fields::new(block)
+            .find(|field| field.is("Content-Type"))
+            .and_then(|field| ContentType::parse(field.value))
     }
 
     /// Whether this is `main/sub`, case apart.
@@ -226,7 +228,8 @@ fn join_continuations(params: Vec<Param>) -> Vec<Param> {
         return params;
     }
     let mut plain = Vec::new();
-    let mut groups: std::collections::HashMap<Vec<u8>, (Vec<u8>, Vec<Segment>)> = std::collections::HashMap::new();
+    let mut groups: std::collections::HashMap<Vec<u8>, (Vec<u8>, Vec<Segment>)> =
+        std::collections::HashMap::new();
     for (place, (name, value)) in params.into_iter().enumerate() {
         match split_number(&name) {
             None => plain.push((place, (name, value))),
@@ -337,7 +340,10 @@ mod tests {
             ("a/b; t*=us-ascii'en-us'This%20is", vec![pair("t*", "us-ascii'en-us'This%20is")]),
             (
                 "a/b; t*0*=us-ascii'en'This%20is%20even%20more%20; t*1*=%2A%2A%2Afun%2A%2A%2A%20; t*2=\"isn't it!\"",
-                vec![pair("t*", "us-ascii'en'This%20is%20even%20more%20%2A%2A%2Afun%2A%2A%2A%20isn%27t%20it!")],
+                vec![pair(
+                    "t*",
+                    "us-ascii'en'This%20is%20even%20more%20%2A%2A%2Afun%2A%2A%2A%20isn%27t%20it!",
+                )],
             ),
             ("a/b; n*1=b; m=x; n*0=a", vec![pair("n", "ab"), pair("m", "x")]),
             ("a/b; n*0=a; n*2=c", vec![pair("n", "a")]),

@@ -292,7 +292,8 @@ impl<'a> Splitter<'a> {
             let inner = entity.children.last().and_then(|&child| self.entities.get(child));
             let end = end.max(entity.body.start).max(inner.map_or(0, |child| child.body.end));
             let lines_at_end = if end < self.line_start { self.lines.saturating_sub(1) } else { self.lines };
-            let lines = if end == entity.body.start { 0 } else { lines_at_end.saturating_sub(open.lines_before) };
+            let lines =
+                if end == entity.body.start { 0 } else { lines_at_end.saturating_sub(open.lines_before) };
             let bare = entity.kind == Kind::Multipart && entity.children.is_empty();
             let room = self.entities.len() < self.limits.max_mime_parts;
             if let Some(entity) = self.entities.get_mut(open.entity) {

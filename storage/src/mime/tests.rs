@@ -113,10 +113,7 @@ fn structures() {
         ),
         ("Content-Type: message/rfc822\n\n", &["0 message 0 ", "1 leaf 0 "]),
         ("Content-Type: message/global\n\nA: b\n\nc", &["0 message 2 A: b//c", "1 leaf 0 c"]),
-        (
-            "Content-Type: message/rfc822\nContent-Transfer-Encoding: BASE64\n\nU3Vi\n",
-            &["0 leaf 1 U3Vi/"],
-        ),
+        ("Content-Type: message/rfc822\nContent-Transfer-Encoding: BASE64\n\nU3Vi\n", &["0 leaf 1 U3Vi/"]),
         (
             "Content-Type: multipart/digest; boundary=x\n\n--x\n\nA: b\n\nc\n--x\nContent-Type: text/plain\n\nd\n--x--",
             &[
@@ -129,7 +126,11 @@ fn structures() {
         // A message whose empty body stands before the boundary keeps its header's blank line.
         (
             "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: message/rfc822\n\nA: b\n\n--x--\n",
-            &["0 multipart 6 --x/Content-Type: message/rfc822//A: b//--x--/", "1 message 2 A: b//", "2 leaf 0 "],
+            &[
+                "0 multipart 6 --x/Content-Type: message/rfc822//A: b//--x--/",
+                "1 message 2 A: b//",
+                "2 leaf 0 ",
+            ],
         ),
         // No part, no boundary: one empty part stands for them.
         ("Content-Type: multipart/mixed; boundary=x\n\nhi\n", &["0 multipart 1 hi/", "1 leaf 0 "]),

@@ -43,7 +43,9 @@ fn by_mail_parser(label: &[u8], bytes: &[u8]) -> String {
         return guess(bytes);
     }
     match mail_parser::decoders::charsets::map::charset_decoder(label) {
-        Some(decoder) if !label.eq_ignore_ascii_case(b"iso-2022-kr") && !label.eq_ignore_ascii_case(b"hz-gb-2312") => {
+        Some(decoder)
+            if !label.eq_ignore_ascii_case(b"iso-2022-kr") && !label.eq_ignore_ascii_case(b"hz-gb-2312") =>
+        {
             decoder(bytes)
         }
         _ => guess(bytes),

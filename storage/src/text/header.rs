@@ -31,7 +31,9 @@ pub fn decode_words(value: &[u8]) -> String {
             out.push_str(&charset::guess(between));
         }
         match &mut held {
-            Some((label, bytes)) if label.eq_ignore_ascii_case(word.label) => bytes.extend_from_slice(&word.bytes),
+            Some((label, bytes)) if label.eq_ignore_ascii_case(word.label) => {
+                bytes.extend_from_slice(&word.bytes)
+            }
             _ => {
                 flush(&mut held, &mut out);
                 held = Some((word.label, word.bytes));
@@ -159,16 +161,8 @@ const MACHINE: [&str; 19] = [
 ];
 
 /// Beginnings of the names of such fields.
-const MACHINE_PREFIXES: [&str; 8] = [
-    "arc-",
-    "x-arc-",
-    "x-forefront-",
-    "x-microsoft-",
-    "x-ms-",
-    "x-proofpoint-",
-    "x-spam-",
-    "x-virus-",
-];
+const MACHINE_PREFIXES: [&str; 8] =
+    ["arc-", "x-arc-", "x-forefront-", "x-microsoft-", "x-ms-", "x-proofpoint-", "x-spam-", "x-virus-"];
 
 /// Whether TEXT leaves this header out: Received, DKIM-Signature, ARC-*, Authentication-Results … (docs/search.md has the list).
 #[must_use]
@@ -176,7 +170,8 @@ pub fn is_machine_header(name: &str) -> bool {
     let starts = |prefix: &&str| {
         name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     };
-    MACHINE.iter().any(|machine| machine.eq_ignore_ascii_case(name)) || MACHINE_PREFIXES.iter().any(|p| starts(&p))
+    MACHINE.iter().any(|machine| machine.eq_ignore_ascii_case(name))
+        || MACHINE_PREFIXES.iter().any(|p| starts(&p))
 }
 
 #[cfg(test)]
@@ -225,8 +220,14 @@ mod tests {
             param_text(&params, "filename")
         };
         assert_eq!(find(b"attachment; filename=\"=?utf-8?q?=C3=A4.txt?=\"").as_deref(), Some("ä.txt"));
-        assert_eq!(find(b"attachment; filename*=utf-8'de'%C3%A4.txt; filename=a.txt").as_deref(), Some("ä.txt"));
-        assert_eq!(find(b"attachment; filename*0*=iso-8859-1''%E4; filename*1=\".txt\"").as_deref(), Some("ä.txt"));
+        assert_eq!(
+            find(b"attachment; filename*=utf-8'de'%C3%A4.txt; filename=a.txt").as_deref(),
+            Some("ä.txt")
+        );
+        assert_eq!(
+            find(b"attachment; filename*0*=iso-8859-1''%E4; filename*1=\".txt\"").as_deref(),
+            Some("ä.txt")
+        );
         assert_eq!(find(b"attachment; filename*=%41%zz").as_deref(), Some("A%zz"));
         assert_eq!(find(b"attachment; filename=\"h\xe4.txt\"").as_deref(), Some("hä.txt"));
         assert_eq!(find(b"attachment; x=y"), None);
@@ -234,10 +235,18 @@ mod tests {
 
     #[test]
     fn machine_headers() {
-        for name in ["Received", "DKIM-Signature", "ARC-Seal", "arc-message-signature", "X-MS-Exchange-Foo", "X-Spam-Score"] {
+        for name in [
+            "Received",
+            "DKIM-Signature",
+            "ARC-Seal",
+            "arc-message-signature",
+            "X-MS-Exchange-Foo",
+            "X-Spam-Score",
+        ] {
             assert!(is_machine_header(name), "{name}");
         }
-        for name in ["Subject", "From", "X-Mailer", "List-Id", "Receive", "Message-ID", "References", "", "ä"] {
+        for name in ["Subject", "From", "X-Mailer", "List-Id", "Receive", "Message-ID", "References", "", "ä"]
+        {
             assert!(!is_machine_header(name), "{name}");
         }
     }

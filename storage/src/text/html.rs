@@ -11,21 +11,80 @@ const HIDDEN: [&str; 7] = ["script", "style", "title", "template", "noframes", "
 
 /// Elements that don't end a head.
 const IN_HEAD: [&str; 13] = [
-    "html", "head", "base", "basefont", "bgsound", "link", "meta", "title", "noscript", "noframes", "style", "script", "template",
+    "html", "head", "base", "basefont", "bgsound", "link", "meta", "title", "noscript", "noframes", "style",
+    "script", "template",
 ];
 
 /// Elements that part words; all others stand in the line.
 const BLOCKS: [&str; 56] = [
-    "address", "article", "aside", "blockquote", "body", "br", "button", "caption", "center", "dd", "details", "dialog",
-    "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "frame", "frameset", "h1", "h2", "h3",
-    "h4", "h5", "h6", "header", "hgroup", "hr", "html", "iframe", "legend", "li", "main", "menu", "nav", "ol", "option",
-    "p", "pre", "section", "select", "summary", "table", "tbody", "td", "textarea", "tfoot", "th", "thead", "tr", "ul",
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "br",
+    "button",
+    "caption",
+    "center",
+    "dd",
+    "details",
+    "dialog",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "frame",
+    "frameset",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hgroup",
+    "hr",
+    "html",
+    "iframe",
+    "legend",
+    "li",
+    "main",
+    "menu",
+    "nav",
+    "ol",
+    "option",
+    "p",
+    "pre",
+    "section",
+    "select",
+    "summary",
+    "table",
+    "tbody",
+    "td",
+    "textarea",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "ul",
     "video",
 ];
 
 /// The visible text of an HTML document or fragment.
 pub(super) fn visible_text(html: &str) -> String {
-    let mut reader = Reader { html, at: 0, out: String::with_capacity(html.len() / 4), in_head: false, unclosed: Vec::new(), quotes: true };
+    let mut reader = Reader {
+        html,
+        at: 0,
+        out: String::with_capacity(html.len() / 4),
+        in_head: false,
+        unclosed: Vec::new(),
+        quotes: true,
+    };
     reader.read();
     reader.out
 }
@@ -75,7 +134,10 @@ impl Reader<'_> {
             let closing = rest.as_bytes().get(1) == Some(&b'/');
             let name_start = if closing { 2 } else { 1 };
             let after = &rest[name_start..];
-            let name_len = after.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b':')).count();
+            let name_len = after
+                .bytes()
+                .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b':'))
+                .count();
             if after.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic()) {
                 let name = after[..name_len.min(16)].to_ascii_lowercase();
                 self.tag(&name, closing, name_start + name_len);
@@ -151,7 +213,8 @@ impl Reader<'_> {
         if self.unclosed.contains(&end) {
             return None;
         }
-        let found = self.html.as_bytes().get(self.at + skip..).and_then(|rest| memmem::find(rest, end.as_bytes()));
+        let found =
+            self.html.as_bytes().get(self.at + skip..).and_then(|rest| memmem::find(rest, end.as_bytes()));
         if found.is_none() {
             self.unclosed.push(end);
         }
@@ -189,7 +252,11 @@ fn push_text(text: &str, out: &mut String) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
         // The longest name has 31 letters.
-        let body = rest[1..].bytes().take(34).take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'#').count();
+        let body = rest[1..]
+            .bytes()
+            .take(34)
+            .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'#')
+            .count();
         let semicolon = rest.as_bytes().get(body + 1) == Some(&b';');
         if body == 0 || !(semicolon || known_without_semicolon(&rest[1..=body])) {
             out.push('&');
@@ -211,7 +278,9 @@ fn push_text(text: &str, out: &mut String) {
 /// Browsers know some references without their semicolon; mail has these.
 fn known_without_semicolon(name: &str) -> bool {
     ["nbsp", "amp", "lt", "gt", "quot", "copy", "reg"].contains(&name)
-        || name.strip_prefix('#').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        || name
+            .strip_prefix('#')
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -238,7 +307,10 @@ mod tests {
             ("<a href=\"broken>z</a>", "z"),
             ("a < b <3 <", "a < b <3 <"),
             ("<p", "<p"),
-            ("&lt;b&gt; &amp;amp; &auml;&#228;&#xe4; &nosuch; &copy &#65 AT&T;&", "<b> &amp; äää &nosuch; © A AT&T;&"),
+            (
+                "&lt;b&gt; &amp;amp; &auml;&#228;&#xe4; &nosuch; &copy &#65 AT&T;&",
+                "<b> &amp; äää &nosuch; © A AT&T;&",
+            ),
             ("&nbsp;", "\u{a0}"),
             ("<o:p>x</o:p>", "x"),
             ("<img alt=\"not shown\">y", "y"),
@@ -250,7 +322,20 @@ mod tests {
 
     #[test]
     fn what_is_left_open_costs_one_pass() {
-        for piece in ["<", "<p ", "<a b=\"", "<!--", "<!", "<style>", "<title><p>", "&", "&#", "</", "<script></", "<a b=' \" "] {
+        for piece in [
+            "<",
+            "<p ",
+            "<a b=\"",
+            "<!--",
+            "<!",
+            "<style>",
+            "<title><p>",
+            "&",
+            "&#",
+            "</",
+            "<script></",
+            "<a b=' \" ",
+        ] {
             drop(visible_text(&piece.repeat(200_000)));
         }
     }

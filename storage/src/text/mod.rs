@@ -76,10 +76,7 @@ impl SearchText {
     #[must_use]
     pub fn header_fields(header: &[u8]) -> Vec<Field> {
         Fields::new(header)
-            .map(|field| Field {
-                name: charset::guess(field.name),
-                value: decode_words(&field.unfolded()),
-            })
+            .map(|field| Field { name: charset::guess(field.name), value: decode_words(&field.unfolded()) })
             .collect()
     }
 }
@@ -176,11 +173,9 @@ impl Taker {
             .and_then(|field| param::token(field.value))
             .unwrap_or_default();
         let decoded = transfer::decode(&encoding, &bytes);
-        drop(bytes);
         let found = ContentType::of(&entity.header_bytes);
         let label = found.as_ref().and_then(|found| found.param("charset"));
         let text = charset::decode(label.unwrap_or_default(), &decoded);
-        drop(decoded);
         self.add(match form {
             Form::Plain => text,
             Form::Html => html::visible_text(&text),

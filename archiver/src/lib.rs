@@ -1,8 +1,32 @@
 //! Brings mail from sources into the archive and accounts for every item it saw.
 //!
-//! Invariant: for every run, seen = archived + already there + filtered + failed. Owns the tables `runs` and `ledger`
-//! of master.redb. Never deletes at a source here.
+//! Invariant: for every run, seen = archived + already there + filtered + failed; what a run counts is committed. Owns the
+//! tables `runs` and `ledger` of master.redb. Never changes or deletes anything at a source.
+//!
+//! A run is a line of threads with bounded queues between them: `walk` reads the source in its order (`mbox`, `mmdf`,
+//! `maildir`, `mh` know the formats), `feed` takes each message whole and has it parsed by several threads, and `run`
+//! puts them into batches in the order of the source and keeps the account in `ledger`. Memory doesn't grow with the
+//! source but for one directory's names and, on a rerun, 20 bytes a message that was there.
+//!
+//! What counts as mail, how names become folders and where dates come from is told to users in docs/archiving.md.
 
+mod feed;
+mod from_line;
+mod ledger;
+mod maildir;
+mod mbox;
+mod mh;
+mod mmdf;
+mod names;
+mod run;
+mod sniff;
+#[cfg(test)]
+mod testing;
+mod walk;
+mod window;
+
+use ledger::Ledger;
+use parking_lot::Mutex;
 use redb::Database;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +40,7 @@ pub enum Format {
     Eml,
     /// Maildir and Maildir++.
     Maildir,
-    /// mbox, `>From ` quoting of `From ` lines only (reading never unquotes: it can't be told apart).
+    /// mbox with `>` before `From ` lines; a line that was `>From ` at first can't be told apart and is unquoted too.
     Mboxo,
     /// mbox with reversible `>`-quoting.
     Mboxrd,
@@ -165,7 +189,9 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Archiver {
     storage: Storage,
-    db: Arc<Database>,
+    ledger: Ledger,
+    /// One run at a time: sightings count what was committed before the run.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Archiver {
@@ -173,9 +199,10 @@ impl Archiver {
     /// # Errors
     /// `Database`.
     pub fn open(storage: Storage, db: Arc<Database>) -> Result<Archiver, Error> {
-        Ok(Archiver { storage, db })
+        Ok(Archiver { storage, ledger: Ledger::open(db)?, turn: Arc::default() })
     }
-    /// Archives files; returns the run's account, also when items failed. Blocking; uses all cores.
+    /// Archives files; returns the run's account, also when items failed. Blocking; uses all cores; waits for a run that
+    /// is under way.
     /// # Errors
     /// Only what keeps a run from being begun or accounted for; a run that dies in the middle returns `Ok` with state `Failed`.
     pub fn archive_files(
@@ -184,27 +211,25 @@ impl Archiver {
         progress: &(dyn Fn(&Progress) + Sync),
         cancel: &Cancel,
     ) -> Result<Run, Error> {
-        let _ = (&self.storage, &self.db, job, progress, cancel);
-        todo!()
+        run::archive(self, job, progress, cancel)
     }
     /// All runs, oldest first.
     /// # Errors
     /// `Database`.
     pub fn runs(&self) -> Result<Vec<Run>, Error> {
-        todo!()
+        self.ledger.runs()
     }
     /// One run.
     /// # Errors
     /// `Unknown`.
     pub fn run(&self, id: u64) -> Result<Run, Error> {
-        let _ = id;
-        todo!()
+        self.ledger.run(id)
     }
     /// The failed and the filtered items of a run: (failed, filtered).
     /// # Errors
     /// `Unknown`.
     pub fn items(&self, id: u64) -> Result<(Vec<Item>, Vec<Item>), Error> {
-        let _ = id;
-        todo!()
+        self.ledger.run(id)?;
+        Ok((self.ledger.entries(id, ledger::Kind::Failed)?, self.ledger.entries(id, ledger::Kind::Filtered)?))
     }
 }

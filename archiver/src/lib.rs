@@ -33,7 +33,7 @@ use std::sync::Arc;
 use storage::{Cancel, FolderPath, Storage};
 
 /// A mailbox format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One message a file.

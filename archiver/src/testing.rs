@@ -3,7 +3,6 @@
 use crate::Format;
 use crate::walk::{Found, Sink, Skipped, SourceFolder, Stop, walk};
 use sha2::{Digest, Sha256};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use storage::SourceFlags;
 

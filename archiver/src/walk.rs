@@ -172,7 +172,7 @@ impl Walk<'_> {
                 }
             };
             self.directory(&folder, &entries)?;
-            let is_maildir = is_maildir(&entries);
+            let is_maildir = self.is_maildir(&entries);
             for entry in entries.iter().rev().filter(|entry| entry.kind.is_dir()) {
                 stack.extend(subfolder(&folder, &entry.name, is_maildir));
             }
@@ -180,10 +180,14 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn is_maildir(&self, entries: &[Entry]) -> bool {
+        matches!(self.format, None | Some(Format::Maildir)) && is_maildir(entries)
+    }
+
     /// The directory's own files.
     fn directory(&mut self, folder: &Folder, entries: &[Entry]) -> Result<(), Stop> {
         let has = |name: &str| entries.iter().any(|entry| entry.name == name);
-        let is_maildir = is_maildir(entries) && matches!(self.format, None | Some(Format::Maildir));
+        let is_maildir = self.is_maildir(entries);
         if is_maildir {
             self.maildir(folder)?;
         }
@@ -192,9 +196,10 @@ impl Walk<'_> {
         if is_mh {
             self.mh(folder, entries)?;
         }
-        for entry in
-            entries.iter().filter(|entry| !entry.kind.is_dir() && !is_bookkeeping(entry.name.as_bytes()))
-        {
+        for entry in entries.iter().filter(|entry| !entry.kind.is_dir()) {
+            if is_bookkeeping(entry.name.as_bytes(), is_maildir) {
+                continue;
+            }
             if is_mh && mh::number(entry.name.as_bytes()).is_some() {
                 continue;
             }

@@ -27,11 +27,6 @@ impl BlockBuilder {
         self.data.len()
     }
 
-    /// Whether there are no items.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lens.is_empty()
-    }
-
     /// The block's plain bytes: table, then items.
     pub(crate) fn finish(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.data.len() + 3 * self.lens.len() + 3);

@@ -83,12 +83,14 @@ impl ChunkSink {
         Ok(self.add(class, &bytes))
     }
 
-    /// Adds a small chunk; whatever its size, it goes into a block.
+    /// Adds a chunk that is in memory, in a block or in segments as its length asks for.
     pub(crate) fn add(&mut self, class: Class, chunk: &[u8]) -> Handle {
+        if chunk.len() > SEGMENT_BYTES {
+            let content = Content::Memory(Bytes::copy_from_slice(chunk));
+            return self.add_large(&content, 0..chunk.len() as u64);
+        }
         let slot = &mut self.open[class as usize];
-        if let Some((number, full)) =
-            slot.take_if(|(_, b)| !b.is_empty() && b.bytes() + chunk.len() > BLOCK_BYTES)
-        {
+        if let Some((number, full)) = slot.take_if(|(_, block)| block.bytes() >= BLOCK_BYTES) {
             self.blocks[number] = full.finish();
         }
         let (block, builder) = slot.get_or_insert_with(|| {

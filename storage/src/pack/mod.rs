@@ -26,8 +26,8 @@ pub(crate) use writer::PackWriter;
 
 use varint::Reader;
 
-/// Plain bytes at which a block of small chunks is closed.
-pub(crate) const BLOCK_BYTES: usize = 64 << 10;
+/// Plain bytes from which a block of small chunks takes no more (FORMAT.md has the figures).
+pub(crate) const BLOCK_BYTES: usize = 128 << 10;
 /// Plain bytes of every segment of a large chunk but the last; also the largest chunk that goes into a block.
 pub(crate) const SEGMENT_BYTES: usize = 256 << 10;
 /// Largest plain content of any record; checked before memory is taken.

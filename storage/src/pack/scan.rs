@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Bytes that salvage looks through at once.
 const WINDOW_BYTES: usize = 1 << 20;
 
-/// Where and how a scan ended.
+/// Where and how a scan ended. (After an error a scan is over, without an end.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// The last record ends the file.
@@ -62,13 +62,14 @@ pub(crate) struct Scan {
     len: u64,
     salvage: bool,
     end: Option<End>,
+    failed: bool,
     skipped: u64,
 }
 
 impl Scan {
     pub(super) fn new(pack: Arc<Pack>, from: u64, salvage: bool) -> Result<Scan, Error> {
         let len = pack.len()?;
-        Ok(Scan { pack, at: from, len, salvage, end: None, skipped: 0 })
+        Ok(Scan { pack, at: from, len, salvage, end: None, failed: false, skipped: 0 })
     }
 
     /// How the scan ended; none while it goes on, or after an error of the file system.
@@ -82,7 +83,7 @@ impl Scan {
     }
 
     fn step(&mut self) -> Result<Option<Scanned>, Error> {
-        if self.end.is_some() {
+        if self.end.is_some() || self.failed {
             return Ok(None);
         }
         if self.at == self.len {
@@ -162,7 +163,9 @@ impl Iterator for Scan {
     type Item = Result<Scanned, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
+        let step = self.step();
+        self.failed |= step.is_err();
+        step.transpose()
     }
 }
 
@@ -188,13 +191,14 @@ pub(crate) struct Batches {
     /// The tag that the next commit must name, where it is known.
     previous: Option<[u8; TAG_BYTES]>,
     end: Option<End>,
+    failed: bool,
 }
 
 impl Batches {
     pub(super) fn new(pack: Arc<Pack>, from: u64) -> Result<Batches, Error> {
         let len = pack.len()?;
         let previous = (from == pack.start).then_some(pack.tag);
-        Ok(Batches { pack, at: from, len, previous, end: None })
+        Ok(Batches { pack, at: from, len, previous, end: None, failed: false })
     }
 
     /// How the walk ended; none while it goes on, or after an error. After `Torn` a new pack must be begun.
@@ -203,7 +207,7 @@ impl Batches {
     }
 
     fn step(&mut self) -> Result<Option<CompleteBatch>, Error> {
-        if self.end.is_some() {
+        if self.end.is_some() || self.failed {
             return Ok(None);
         }
         if self.at == self.len {
@@ -256,6 +260,8 @@ impl Iterator for Batches {
     type Item = Result<CompleteBatch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
+        let step = self.step();
+        self.failed |= step.is_err();
+        step.transpose()
     }
 }

@@ -334,6 +334,8 @@ impl Vocabulary {
         out.starts.push(end);
         out.bytes.shrink_to_fit();
         out.starts.shrink_to_fit();
+        let used = out.bytes.capacity() + out.starts.capacity() * size_of::<u32>();
+        out.lease.give_back(out.lease.taken.saturating_sub(used));
         Ok(Some(out))
     }
 
@@ -380,10 +382,15 @@ impl Lease {
         self.taken += bytes;
         self.budget.fetch_add(bytes, Ordering::Relaxed) + bytes <= VOCABULARY_BYTES
     }
+
+    fn give_back(&mut self, bytes: usize) {
+        self.taken -= bytes;
+        self.budget.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.budget.fetch_sub(self.taken, Ordering::Relaxed);
+        self.give_back(self.taken);
     }
 }

@@ -9,12 +9,11 @@ mod snapshot;
 mod tests;
 mod words;
 
-use crate::mime::Tree;
+use crate::prepared::Parsed;
 use crate::text::{Field, SearchText};
-use crate::{Cancel, Error, FolderView, Limits, Message, MsgNo, Storage, UidRanges};
+use crate::{Cancel, Error, FolderView, MsgNo, Storage, UidRanges};
 use plan::{Ground, Plan, Source};
 use scan::Folded;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -113,21 +112,6 @@ impl Storage {
     }
 }
 
-/// The searchable text of a stored message: what was handed to the index when it was archived.
-/// # Errors
-/// `Corrupt`, `WrongContent`, `Io`.
-pub(crate) fn stored_text(message: &Message, limits: &Limits) -> Result<SearchText, Error> {
-    let content = message.content()?;
-    let parse = AssertUnwindSafe(|| {
-        Tree::parse(content.reader(), limits).map(|tree| SearchText::new(&tree, &content, limits))
-    });
-    match std::panic::catch_unwind(parse) {
-        Ok(text) => text.map_err(Error::io("spool file")),
-        // As when it was archived: a message that breaks the parser has no text.
-        Err(_) => Ok(SearchText::default()),
-    }
-}
-
 /// Reads from the packs what the index leaves open.
 struct Stored<'a> {
     storage: &'a Storage,
@@ -160,7 +144,9 @@ impl Source for Stored<'_> {
         if let Some(text) = cache.get(number) {
             return Ok(text);
         }
-        let text = self.storage.message(number).and_then(|m| stored_text(&m, self.storage.limits()));
+        let content = self.storage.message(number).and_then(|message| message.content());
+        // Parsed as it was when it was archived, so that it has the text that the index was given.
+        let text = content.map(|content| Parsed::new(&content, self.storage.limits()).text);
         let folded = Arc::new(Folded::new(&self.or_damaged(text, number)?));
         cache.put(number, &folded);
         Ok(folded)

@@ -14,13 +14,6 @@ pub(crate) enum Scope {
     Header(String),
 }
 
-impl Scope {
-    /// Whether the message's header decides, without its body.
-    pub(crate) fn is_header(&self) -> bool {
-        matches!(self, Scope::Header(_))
-    }
-}
-
 /// A needle, folded, with the searcher prepared once.
 #[derive(Debug, Clone)]
 pub(crate) struct Needle {

@@ -42,7 +42,7 @@ impl Conf {
             ("search.index_tail_messages", search.index_tail_messages, 1, 1_000_000),
             ("search.index_tail_bytes", search.index_tail_bytes, MIB, TIB),
             ("search.max_text_bytes", wide(search.max_text_bytes), KIB, GIB),
-            ("limits.max_message_bytes", limits.max_message_bytes, MIB, 4 * GIB - 1),
+            ("limits.max_message_bytes", limits.max_message_bytes, KIB, 4 * GIB - 1),
             ("limits.max_mime_depth", wide(limits.max_mime_depth), 1, 1_000),
             ("limits.max_mime_parts", wide(limits.max_mime_parts), 1, 1_000_000),
             ("limits.max_header_bytes", wide(limits.max_header_bytes), KIB, 64 * MIB),

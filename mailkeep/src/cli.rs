@@ -239,13 +239,11 @@ Examples:
 
 /// Rights to give or take.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true, id = "rights")]
 pub(crate) struct Rights {
     /// The login name
-    #[arg(group = "who")]
     pub(crate) name: String,
     /// The right to read this archive
-    #[arg(long, value_name = "ARCHIVE")]
+    #[arg(long, value_name = "ARCHIVE", required_unless_present = "privilege")]
     pub(crate) read: Vec<String>,
     /// A privilege
     #[arg(long, value_name = "PRIVILEGE")]

@@ -13,6 +13,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use storage::{MasterKey, Storage};
 
 /// Where things lie below DATA.
@@ -99,15 +100,29 @@ impl Data {
         }
         let key = MasterKey::load(&self.key_file())?;
         let master = self.master_file();
-        let database = Database::open(&master).with_context(|| {
+        let db = Arc::new(open_database(&master).with_context(|| {
             format!("{}: the database of users and runs can't be opened", master.display())
-        })?;
-        let db = Arc::new(database);
+        })?);
         let auth = Auth::open_with(db.clone(), conf.auth.parallel_hashes)?;
         let storage = Storage::open(&self.root, &key, settings::limits(&conf))?;
         let archiver = Archiver::open(storage.clone(), db)?;
         Ok(Installation { data: self.clone(), conf, auth, storage, archiver, _lock: lock })
     }
+}
+
+/// Opens a database; one that had to be repaired is used only after it opened once more without.
+fn open_database(path: &Path) -> Result<Database> {
+    let repaired = Arc::new(AtomicBool::new(false));
+    let note = repaired.clone();
+    let mut builder = Database::builder();
+    builder.set_repair_callback(move |_| note.store(true, Ordering::Relaxed));
+    let database = builder.open(path)?;
+    if !repaired.load(Ordering::Relaxed) {
+        return Ok(database);
+    }
+    tracing::warn!(path = %path.display(), "the database was not closed well and has been repaired");
+    drop(database);
+    Ok(Database::open(path)?)
 }
 
 /// All of DATA, opened by this process alone.

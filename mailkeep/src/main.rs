@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use cli::{Cli, Verb};
 use data::Data;
-use output::Style;
+use output::{Ended, Style};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -33,8 +33,6 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // What mailkeep makes holds mail: nobody else's business.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match run(cli) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -54,16 +52,17 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn run(cli: Cli) -> Result<ExitCode> {
     let Cli { data, config, json, quiet, log, verb } = cli;
     let style = Style { json, quiet };
-    // These need no data directory.
     let verb = match verb {
         Verb::Completions { shell } => return pages::completions(shell),
         Verb::Man { dir } => return pages::man(dir.as_deref()),
-        Verb::Demo(demo) => {
-            start_log(log.as_deref(), "warn")?;
-            return runtime()?.block_on(demo::run(demo, style));
-        }
         other => other,
     };
+    // What else mailkeep makes holds mail: nobody else's business.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    if let Verb::Demo(demo) = verb {
+        start_log(log.as_deref(), "warn")?;
+        return runtime()?.block_on(demo::run(demo, style));
+    }
     let Some(root) = data else {
         output::complain("which archive? --data DIR (or MAILKEEP_DATA) names its data directory")?;
         return Ok(ExitCode::from(2));
@@ -85,7 +84,13 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         other => {
             start_log(log.as_deref(), "warn")?;
-            let (command, view) = request::command(other)?;
+            let (command, view) = match request::command(other) {
+                Ok(asked) => asked,
+                Err(failure) => {
+                    output::complain(&failure.message)?;
+                    return Ok(Ended::Badly(failure.kind).into());
+                }
+            };
             runtime()?.block_on(async {
                 let cancel = Arc::new(Notify::new());
                 let events = door::send(&data, command, cancel.clone()).await?;

@@ -2,15 +2,15 @@
 
 use crate::cli::{RunsVerb, Store, User, Verb};
 use crate::command::{
-    Archive, AuditLog, Cat, Check, Command, Folders, RunItems, RunShow, Runs, Search, Secret, StoreList,
-    UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
+    Archive, AuditLog, Cat, Check, Command, Failure, Folders, RunItems, RunShow, Runs, Search, Secret,
+    StoreList, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
 };
 use crate::output::{View, view};
-use anyhow::{Context, Result, bail};
-use std::path::Path;
+use anyhow::Context;
+use std::path::{Path, PathBuf};
 
 /// The command and its view. Passwords are asked for here.
-pub(crate) fn command(verb: Verb) -> Result<(Command, View)> {
+pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
     Ok(match verb {
         Verb::User(user) => return self::user(user),
         Verb::Archive(archive) => {
@@ -39,12 +39,12 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View)> {
         },
         Verb::Audit { last } => (Command::AuditLog(AuditLog { last }), view::AUDIT),
         Verb::Init | Verb::Serve(_) | Verb::Demo(_) | Verb::Completions { .. } | Verb::Man { .. } => {
-            bail!("this is no command for a data directory")
+            return Err(Failure::usage("this is no command for a data directory"));
         }
     })
 }
 
-fn user(user: User) -> Result<(Command, View)> {
+fn user(user: User) -> Result<(Command, View), Failure> {
     Ok(match user {
         User::Add { name, admin, password } => {
             auth::check_name(&name)?;
@@ -75,6 +75,6 @@ fn user(user: User) -> Result<(Command, View)> {
 }
 
 /// The path as the server can find it, wherever it runs.
-fn absolute(path: &Path) -> Result<std::path::PathBuf> {
-    std::path::absolute(path).with_context(|| path.display().to_string())
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    Ok(std::path::absolute(path).with_context(|| path.display().to_string())?)
 }

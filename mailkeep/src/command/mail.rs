@@ -48,14 +48,14 @@ impl Act for Folders {
     }
 }
 
-/// The folders of an archive; an archive without mail is empty if it has a user, otherwise there is none.
-fn archive_of(cx: &Context<'_>, user: &str) -> Result<Vec<FolderInfo>, Failure> {
+/// The folders of an archive; one without mail is there if it has a user.
+pub(super) fn archive_of(cx: &Context<'_>, user: &str) -> Result<Vec<FolderInfo>, Failure> {
     let folders = cx.installation.storage.folders_of(user);
     if folders.is_empty() {
         cx.installation.auth.user(user).map_err(|error| match error {
             auth::Error::Unknown(_) => Failure::new(
                 Kind::Failed,
-                format!("there is no user and no archive {user:?}; `mailkeep folders` shows what is there"),
+                format!("there is no user and no archive {user:?}; `mailkeep user add` makes a user with an archive"),
             ),
             other => other.into(),
         })?;

@@ -233,3 +233,6 @@ impl Archiver {
         Ok((self.ledger.entries(id, ledger::Kind::Failed)?, self.ledger.entries(id, ledger::Kind::Filtered)?))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,8 +31,11 @@ fn escape(bytes: &[u8], slash: bool) -> String {
         for char in chunk.valid().chars() {
             let after = rest.get(char.len_utf8()..).unwrap_or_default();
             let is_escape = char == '%'
-                && matches!(after, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
-                || char == '%' && after.starts_with(b"~");
+                && match after {
+                    [b'~', ..] => true,
+                    [a, b, ..] => a.is_ascii_hexdigit() && b.is_ascii_hexdigit(),
+                    _ => false,
+                };
             if char.is_control() || is_escape || (slash && char == '/') {
                 hex(&mut out, rest.get(..char.len_utf8()).unwrap_or_default());
             } else {
@@ -159,7 +162,7 @@ mod tests {
         let limits = Limits { max_folder_name_bytes: 40, ..Limits::default() };
         let into = FolderPath::new("alice").unwrap();
         let at = "ü".repeat(20);
-        assert_eq!(folder(&into, &[at.clone()], &limits).as_str(), format!("alice/{at}"));
+        assert_eq!(folder(&into, std::slice::from_ref(&at), &limits).as_str(), format!("alice/{at}"));
         let past = folder(&into, &[format!("{at}x")], &limits);
         let other = folder(&into, &[format!("{at}y")], &limits);
         assert!(past.as_str().len() <= "alice/".len() + 40);

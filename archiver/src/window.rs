@@ -134,10 +134,7 @@ impl<'a> Window<'a> {
                 None => (bytes.len(), false),
             };
             let head = bytes.get(..step).unwrap_or_default();
-            blank &= match (len, head) {
-                (0, b"\n" | b"\r\n" | b"\r") | (1, b"\n") => true,
-                _ => false,
-            };
+            blank &= matches!((len, head), (0, b"\n" | b"\r\n" | b"\r") | (1, b"\n"));
             len += step as u64;
             self.advance(step);
             if done {

@@ -16,11 +16,14 @@ use std::io;
 /// How much of a file is looked at.
 pub(crate) const DETECT_BYTES: u64 = 32 << 20;
 
+/// Where looking ends, even in the middle of a message that is longer than this.
+const MAX_BYTES: u64 = 512 << 20;
+
 /// The variant of the mbox `source` of `size` bytes.
 pub(crate) fn detect(source: &dyn ReadAt, size: u64) -> io::Result<Format> {
     let mut seen = Seen::default();
     // As mboxcl2, a message with a right Content-Length is framed by it and any other by From_ lines.
-    let mut mbox = Mbox::new(source, size, Format::Mboxcl2);
+    let mut mbox = Mbox::new(source, size.min(MAX_BYTES), Format::Mboxcl2);
     while let Some(entry) = mbox.next_entry()? {
         if let Entry::Message(framed) = entry {
             seen.messages += 1;

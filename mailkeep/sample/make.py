@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the sample mail that ships with mailkeep: sample/mail/FOLDER.mbox, and src/sample.rs, which embeds them.
+"""Writes the sample mail that ships with mailkeep: sample/mail/FOLDER.mbox.
 
 The mail of an invented small organisation, a harbour cooperative that keeps boats, a lighthouse and a museum. Every
 text was written for this project; all domains are those of RFC 2606; nobody in it exists. The MIME is put together
@@ -511,26 +511,10 @@ def build():
     return {one.path: (len(one.messages), one.mbox()) for one in folders}
 
 
-def rust(built):
-    """The module that carries the files in the program."""
-    entries = "".join(f'    ("{path}", include_bytes!("../sample/mail/{path}.mbox")),\n' for path in sorted(built))
-    count = sum(number for number, _ in built.values())
-    return f"""//! The sample mail that `demo` archives: a folder and its mbox each. Written by sample/make.py; don't edit.
-
-/// Messages in all.
-pub(crate) const MESSAGES: u64 = {count};
-
-/// Folder paths, levels joined by `/`, with the folder's mbox (mboxrd).
-pub(crate) const FOLDERS: [(&str, &[u8]); {len(built)}] = [
-{entries}];
-""".encode()
-
-
 def main():
     built = build()
     wrong = []
     files = {HERE / "mail" / f"{path}.mbox": data for path, (_, data) in built.items()}
-    files[HERE.parent / "src" / "sample.rs"] = rust(built)
     for file, data in files.items():
         if "--check" in sys.argv[1:]:
             if not file.is_file() or file.read_bytes() != data:

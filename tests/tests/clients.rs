@@ -190,7 +190,11 @@ fn mbsync_pulls_every_message_whole() -> Result {
     for name in names {
         raw.examine(&name)?;
         raw.fetch("FETCH 1:* BODY.PEEK[]", |fetched| {
-            expected.push(sha256(&as_mbsync_keeps(fetched.literal("BODY[]")?)));
+            let body = fetched.literal("BODY[]")?;
+            // A message that ends in its header is "incomplete" to mbsync, which leaves it out.
+            if body.windows(4).any(|at| at == b"\r\n\r\n") {
+                expected.push(sha256(&as_mbsync_keeps(body)));
+            }
             Ok(())
         })?;
     }
@@ -273,7 +277,7 @@ fn mutt_opens_searches_and_copies() -> Result {
         home.join("muttrc"),
         format!(
             "set folder=\"imap://{address}/\"\nset imap_user=alice\nset imap_pass=\"{password}\"\nset imap_authenticators=login\n\
-             set ssl_starttls=no\nset confirmappend=no\nset confirmcreate=no\nset delete=no\nset quit=yes\nset mbox_type=mbox\n\
+             set ssl_starttls=no\nset ssl_force_tls=no\nset confirmappend=no\nset confirmcreate=no\nset delete=no\nset quit=yes\nset mbox_type=mbox\n\
              set copy=no\nset wait_key=no\nset mark_old=no\nunset move\nset imap_check_subscribed=no\nset sort=mailbox-order\n\
              push '<tag-pattern>~b oakum<enter><tag-prefix><copy-message>{copy}<enter><exit>'\n",
             address = office.server.imap,

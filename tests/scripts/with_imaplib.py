@@ -45,5 +45,5 @@ for line in ok(imap.list()):
         imap.select(name)
         raise AssertionError("SELECT for writing succeeded")
     except imaplib.IMAP4.readonly:
-        pass
+        ok(imap.select(name, readonly=True))
 imap.logout()

@@ -209,12 +209,12 @@ fn a_failed_item_fails_the_run_and_is_named() -> Result {
     // A message above the limit is refused, never cut.
     let conf = archive.data().join("mailkeep.toml");
     let text = std::fs::read_to_string(&conf)?
-        .replace("#max_message_bytes = 268435456", "max_message_bytes = 100000");
+        .replace("#max_message_bytes = 268435456", "max_message_bytes = 1048576");
     std::fs::write(&conf, text)?;
     let source = archive.scratch().join("source");
     example_tree(&source, 2)?;
     let mut large = example(3);
-    large.resize(100_001, b'x');
+    large.resize((1 << 20) + 1, b'x');
     std::fs::write(source.join("large.eml"), &large)?;
     let output = archive.run(["archive", &source.to_string_lossy(), "--into", "alice/F"])?;
     ensure!(output.code() == 1, "exit {} with a failed item", output.code());
@@ -222,7 +222,7 @@ fn a_failed_item_fails_the_run_and_is_named() -> Result {
     ensure!(run["sums"]["failed"] == 1 && run["sums"]["archived"] == 2, "{}", run["sums"]);
     ensure!(run["state"] == "completedWithErrors", "{}", run["state"]);
     let items = archive.run(["runs", "failed", &run["id"].to_string(), "--json"])?.ok()?.text();
-    ensure!(items.contains("large.eml") && items.contains("100000"), "{items}");
+    ensure!(items.contains("large.eml") && items.contains("1048576"), "{items}");
     Ok(())
 }
 

@@ -43,7 +43,6 @@ pub(crate) struct ChunkSink {
     blocks: Vec<Vec<u8>>,
     large: Vec<(Content, Range<u64>)>,
     places: Vec<Place>,
-    bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,11 +55,6 @@ impl ChunkSink {
     /// A sink for one batch.
     pub(crate) fn new() -> ChunkSink {
         ChunkSink::default()
-    }
-
-    /// Content bytes added so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// Adds the bytes of `range` of `content`, in a block or in segments as their number asks for.
@@ -98,18 +92,16 @@ impl ChunkSink {
             (self.blocks.len() - 1, BlockBuilder::default())
         });
         let place = Place::Item { block: *block, item: builder.push(chunk) };
-        self.place(place, chunk.len() as u64)
+        self.place(place)
     }
 
     /// Adds a chunk that will be stored in segments. The content is kept (shared, or its spool file) until the end.
     pub(crate) fn add_large(&mut self, content: &Content, range: Range<u64>) -> Handle {
-        let len = range.end.saturating_sub(range.start);
         self.large.push((content.clone(), range));
-        self.place(Place::Large(self.large.len() - 1), len)
+        self.place(Place::Large(self.large.len() - 1))
     }
 
-    fn place(&mut self, place: Place, len: u64) -> Handle {
-        self.bytes += len;
+    fn place(&mut self, place: Place) -> Handle {
         self.places.push(place);
         Handle(self.places.len() - 1)
     }
@@ -226,16 +218,6 @@ impl ChunkMap {
 }
 
 impl Packs {
-    /// A chunk's length.
-    /// # Errors
-    /// `Corrupt`, `Missing`, `Io`.
-    pub(crate) fn chunk_len(&self, addr: ChunkAddr) -> Result<u64, Error> {
-        match addr {
-            ChunkAddr::Item(item) => Ok(self.item(item)?.len() as u64),
-            ChunkAddr::Large(map) => Ok(self.map(map)?.1.len),
-        }
-    }
-
     /// The bytes of `range` of a chunk, clamped to it. The caller bounds the range: all of it is in memory.
     /// # Errors
     /// `Corrupt`, `Missing`, `Io`.

@@ -18,10 +18,10 @@ mod writer;
 
 pub(crate) use chunks::{ChunkSink, Class, Handle};
 pub(crate) use commit::Commit;
-pub(crate) use header::{PackHeader, StoreIdentity};
-pub(crate) use packs::{Packs, Unopened};
+pub(crate) use header::StoreIdentity;
+pub(crate) use packs::Packs;
 pub(crate) use record::RecordKind;
-pub(crate) use scan::{CompleteBatch, End, Scanned};
+pub(crate) use scan::{CompleteBatch, End};
 pub(crate) use writer::PackWriter;
 
 use varint::Reader;

@@ -9,9 +9,9 @@ use super::crypt::{SealKey, TAG_BYTES};
 use super::disk::{Disk, DiskFile};
 use super::header::{MAX_HEADER_BYTES, Opened, PackHeader, StoreIdentity};
 use super::record::{HEADER_BYTES, Misfit, RecordHeader, RecordKind, VERSION};
-use super::scan::{Batches, Scan};
+use super::scan::{Batches, Salvage};
 use super::writer::PackWriter;
-use super::{Addr, ItemAddr, PackId};
+use super::{ItemAddr, PackId};
 use crate::{Error, MasterKey, StoreId};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -272,14 +272,6 @@ impl Packs {
         self.pack(pack)?.len()
     }
 
-    /// Reads and opens a record.
-    /// # Errors
-    /// `Corrupt` when it isn't what was written there; `Missing`, `Io`.
-    pub(crate) fn read(&self, addr: Addr) -> Result<(RecordKind, Bytes), Error> {
-        let record = self.pack(addr.pack)?.record(addr.offset)?;
-        Ok((record.header.kind, record.plain))
-    }
-
     /// An item of a block, through the cache.
     /// # Errors
     /// `Corrupt`, `Missing`, `Io`.
@@ -310,18 +302,11 @@ impl Packs {
         block.item(addr.item).ok_or_else(missing)
     }
 
-    /// The records of a pack from `from` on ([`Packs::start`], or a record's end), until bytes that are none.
+    /// The records of a pack from `from` on, damaged bytes passed over.
     /// # Errors
     /// `Missing`, `Io`.
-    pub(crate) fn scan(&self, pack: PackId, from: u64) -> Result<Scan, Error> {
-        Scan::new(self.pack(pack)?, from, false)
-    }
-
-    /// As [`Packs::scan`], but every record is opened, and damaged bytes are passed over.
-    /// # Errors
-    /// `Missing`, `Io`.
-    pub(crate) fn salvage(&self, pack: PackId, from: u64) -> Result<Scan, Error> {
-        Scan::new(self.pack(pack)?, from, true)
+    pub(crate) fn salvage(&self, pack: PackId, from: u64) -> Result<Salvage, Error> {
+        Salvage::new(self.pack(pack)?, from)
     }
 
     /// The complete batches of a pack from `from` on (its start, or a batch's end), every record opened.

@@ -93,7 +93,7 @@ pub(crate) enum Misfit {
 
 impl RecordHeader {
     fn encode(&self) -> [u8; HEADER_BYTES] {
-        let flags = u16::from(self.zstd) * FLAG_ZSTD | u16::from(self.segment.last) * FLAG_LAST;
+        let flags = (u16::from(self.zstd) * FLAG_ZSTD) | (u16::from(self.segment.last) * FLAG_LAST);
         let mut out = [0; HEADER_BYTES];
         let mut at = 0;
         let mut put = |bytes: &[u8]| {
@@ -336,7 +336,7 @@ mod tests {
             if dress {
                 head[..4].copy_from_slice(&MAGIC);
                 head[4] = VERSION;
-                head[5] = head[5] % 7;
+                head[5] %= 7;
                 (head[6], head[7]) = (head[6] & 3, 0);
                 head[8..24].copy_from_slice(&STORE.0);
                 head[24..28].copy_from_slice(&PACK.0.to_le_bytes());

@@ -1,8 +1,8 @@
-//! Reads packs from front to back: records for recovery and checks, complete batches, and what damage has left.
+//! Reads packs from front to back: complete batches for recovery, and for checks every record that damage has left.
 //!
-//! Invariant: a scan ends at the first bytes that are no record, and says where; a salvaging one looks further by
-//! magic, pack id and own offset, and gives only records that opened. Whether an end is a torn tail or damage, the store
-//! decides by its watermark.
+//! Invariant: only records that opened are given. Batches end at the first bytes that are no record, and say where;
+//! salvage looks further, by magic, pack id and own offset. Whether an end is a torn tail or damage, the store decides
+//! by its watermark.
 
 use super::Addr;
 use super::commit::{Commit, Tally};
@@ -17,122 +17,64 @@ use std::sync::Arc;
 /// Bytes that salvage looks through at once.
 const WINDOW_BYTES: usize = 1 << 20;
 
-/// Where and how a scan ended. (After an error a scan is over, without an end.)
+/// How a walk over batches ended. (After an error it is over too, without an end.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The last record ends the file.
+    /// The last batch ends the file.
     Clean,
-    /// From this byte on there is no record (for batches: no complete batch).
+    /// From this byte on there is no complete batch.
     Torn {
         /// The first byte that counts for nothing.
         at: u64,
     },
 }
 
-/// A record that a scan came upon.
+/// A record that salvage came upon.
 #[derive(Debug)]
-pub(crate) struct Scanned {
+pub(crate) struct Salvaged {
     /// Where it lies.
     pub(crate) addr: Addr,
     /// What it holds.
     pub(crate) kind: RecordKind,
-    /// Where the next one begins.
+    /// Its content.
+    pub(crate) plain: Bytes,
+    /// Where the next one begins, unless there is damage.
     pub(crate) next: u64,
-    pack: Arc<Pack>,
-    plain: Option<Bytes>,
 }
 
-impl Scanned {
-    /// Its content, opened only now unless the scan salvages.
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    pub(crate) fn plain(&self) -> Result<Bytes, Error> {
-        match &self.plain {
-            Some(plain) => Ok(plain.clone()),
-            None => Ok(self.pack.record(self.addr.offset)?.plain),
-        }
-    }
-}
-
-/// A walk over a pack's records.
+/// A walk over a pack's records that passes over damaged bytes.
 #[derive(Debug)]
-pub(crate) struct Scan {
+pub(crate) struct Salvage {
     pack: Arc<Pack>,
     at: u64,
     len: u64,
-    salvage: bool,
-    end: Option<End>,
-    failed: bool,
-    skipped: u64,
+    done: bool,
 }
 
-impl Scan {
-    pub(super) fn new(pack: Arc<Pack>, from: u64, salvage: bool) -> Result<Scan, Error> {
+impl Salvage {
+    pub(super) fn new(pack: Arc<Pack>, from: u64) -> Result<Salvage, Error> {
         let len = pack.len()?;
-        Ok(Scan { pack, at: from, len, salvage, end: None, failed: false, skipped: 0 })
+        Ok(Salvage { pack, at: from, len, done: false })
     }
 
-    /// How the scan ended; none while it goes on, or after an error of the file system.
-    pub(crate) fn end(&self) -> Option<End> {
-        self.end
-    }
-
-    /// Bytes that salvage passed over so far.
-    pub(crate) fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
-    fn step(&mut self) -> Result<Option<Scanned>, Error> {
-        if self.end.is_some() || self.failed {
-            return Ok(None);
-        }
-        if self.at == self.len {
-            self.end = Some(End::Clean);
-            return Ok(None);
-        }
-        if self.salvage { self.step_salvaging() } else { self.step_strictly() }
-    }
-
-    fn step_strictly(&mut self) -> Result<Option<Scanned>, Error> {
-        let bytes = self.pack.bytes(self.at, HEADER_BYTES)?;
-        let header = match self.pack.parse(self.at, &bytes) {
-            Ok(header) => Some(header),
-            Err(Error::Corrupt { .. }) => None,
-            Err(other) => return Err(other),
-        };
-        let next = header.as_ref().map(|h| self.at + (HEADER_BYTES as u64) + u64::from(h.stored_len));
-        let (Some(header), Some(next)) = (header, next.filter(|&next| next <= self.len)) else {
-            self.end = Some(End::Torn { at: self.at });
-            return Ok(None);
-        };
-        let addr = Addr { pack: self.pack.id, offset: self.at };
-        self.at = next;
-        Ok(Some(Scanned { addr, kind: header.kind, next, pack: Arc::clone(&self.pack), plain: None }))
-    }
-
-    fn step_salvaging(&mut self) -> Result<Option<Scanned>, Error> {
-        let mut at = self.at;
-        loop {
-            match self.pack.record(at) {
+    fn step(&mut self) -> Result<Option<Salvaged>, Error> {
+        while self.at < self.len {
+            match self.pack.record(self.at) {
                 Ok(record) => {
-                    self.skipped += at - self.at;
-                    self.at = record.next;
-                    let addr = Addr { pack: self.pack.id, offset: at };
-                    let (kind, next, pack) = (record.header.kind, record.next, Arc::clone(&self.pack));
-                    return Ok(Some(Scanned { addr, kind, next, pack, plain: Some(record.plain) }));
+                    let addr = Addr { pack: self.pack.id, offset: self.at };
+                    let (kind, plain, next) = (record.header.kind, record.plain, record.next);
+                    self.at = next;
+                    return Ok(Some(Salvaged { addr, kind, plain, next }));
                 }
                 Err(Error::Corrupt { .. } | Error::Version { .. }) => {}
                 Err(other) => return Err(other),
             }
-            match self.find_magic(at + 1)? {
-                Some(found) => at = found,
-                None => {
-                    self.skipped += self.len - self.at;
-                    self.end = Some(End::Torn { at: self.at });
-                    return Ok(None);
-                }
+            match self.find_magic(self.at + 1)? {
+                Some(found) => self.at = found,
+                None => break,
             }
         }
+        Ok(None)
     }
 
     /// The first place from `from` on where a record could begin.
@@ -159,12 +101,15 @@ impl Scan {
     }
 }
 
-impl Iterator for Scan {
-    type Item = Result<Scanned, Error>;
+impl Iterator for Salvage {
+    type Item = Result<Salvaged, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
         let step = self.step();
-        self.failed |= step.is_err();
+        self.done = !matches!(step, Ok(Some(_)));
         step.transpose()
     }
 }

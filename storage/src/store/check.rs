@@ -138,9 +138,9 @@ impl Work<'_> {
             damaged += record.addr.offset - at;
             at = record.next;
             match record.kind {
-                RecordKind::Facts => facts.push((record.addr, record.plain()?)),
+                RecordKind::Facts => facts.push((record.addr, record.plain)),
                 RecordKind::Commit => {
-                    let commit = Commit::decode(&record.plain()?);
+                    let commit = Commit::decode(&record.plain);
                     let batch = commit.map_or(0, |commit| commit.batch);
                     batches.push(Seen { batch, pack, damaged });
                     if damaged == 0 {

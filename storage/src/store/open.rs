@@ -269,7 +269,7 @@ impl Recovery<'_> {
             if record.kind != RecordKind::Commit {
                 continue;
             }
-            if Commit::decode(&record.plain()?).is_some_and(|commit| commit.batch > torn) {
+            if Commit::decode(&record.plain).is_some_and(|commit| commit.batch > torn) {
                 let what = "complete batches follow it: restore the pack, or run `mailkeep check`";
                 return Err(Error::Corrupt { path: self.packs.path(pack), offset: at, what });
             }

@@ -154,7 +154,7 @@ impl Auth {
             Some(Stored { user, .. })
                 if matches && self.may(&user, Privilege::Login) && self.may(&user, need) =>
             {
-                tracing::info!(user = ?user.name, from, ?need, "logged in");
+                tracing::debug!(user = ?user.name, from, ?need, "password and privileges are right");
                 Ok(user)
             }
             _ => {

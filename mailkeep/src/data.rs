@@ -10,6 +10,7 @@ use conf::Conf;
 use redb::Database;
 use rustix::process::geteuid;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,11 +57,16 @@ impl Data {
     /// Says what is wrong when this is no data directory; gives its owner otherwise.
     pub(crate) fn owner(&self) -> Result<u32> {
         let root = self.root.display();
-        let there = std::fs::metadata(&self.root)
-            .with_context(|| format!("no data directory at {root}; make one: mailkeep --data {root} init"))?;
+        let there = match std::fs::metadata(&self.root) {
+            Ok(there) => there,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("there is no {root}; make a data directory: mailkeep --data {root} init")
+            }
+            Err(error) => return Err(error).with_context(|| root.to_string()),
+        };
         match std::fs::metadata(self.key_file()) {
             Ok(_) => Ok(there.uid()),
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 bail!("{root} belongs to {}: run this as that user or as root", crate::who::name(there.uid()))
             }
             Err(_) => bail!(

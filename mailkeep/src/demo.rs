@@ -96,29 +96,29 @@ async fn serve(data: &Data, demo: &Demo, password: &Zeroizing<String>) -> Result
     let service = Service::bind(installation, settings).await?;
     let (plain, secure) = service.addresses();
     let (Some(&plain), Some(&secure)) = (plain.first(), secure.first()) else { bail!("nothing was bound") };
-    say(plain, secure, password).context("standard output")?;
+    say(plain, secure, password, demo.path.is_none()).context("standard output")?;
     service.run(signals).await
 }
 
-/// Says `ready`, and what to type into a mail client.
-fn say(plain: SocketAddr, secure: SocketAddr, password: &str) -> io::Result<()> {
+/// Says `ready`, and what to type into a mail client; with the sample there is mail in INBOX to show.
+fn say(plain: SocketAddr, secure: SocketAddr, password: &str, sample: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let host = plain.ip();
+    let (port, tls_port) = (plain.port(), secure.port());
     write!(
         out,
         "ready\n\n  \
          host       {host}\n  \
-         port       {} without encryption, {} with SSL/TLS (its certificate is self-signed: confirm it)\n  \
+         port       {port} without encryption, {tls_port} with SSL/TLS (the certificate is self-signed: confirm it)\n  \
          user       {USER}\n  \
          password   {password}\n\n\
          In Thunderbird: New Account, Manual Configuration, IMAP. The archive is read-only.\n\
-         Or at once:\n\n  \
-         curl -s --user '{USER}:{password}' imap://{plain}/\n  \
-         curl -s --user '{USER}:{password}' 'imap://{plain}/INBOX;MAILINDEX=1'\n\n\
-         Ctrl-C ends it and removes everything it made.\n",
-        plain.port(),
-        secure.port()
+         Ctrl-C ends it and removes everything it made. Or at once, in another terminal:\n\n  \
+         curl -s --user '{USER}:{password}' imap://{plain}/\n"
     )?;
+    if sample {
+        writeln!(out, "  curl -s --user '{USER}:{password}' 'imap://{plain}/INBOX;MAILINDEX=1'")?;
+    }
     out.flush()
 }
 

@@ -75,7 +75,8 @@ impl Table {
         }
         self.any = true;
         for line in table.lines() {
-            writeln!(out, "{}", line.trim())?;
+            // The style pads each side with a blank.
+            writeln!(out, "{}", line.strip_prefix(' ').unwrap_or(&line).trim_end())?;
         }
         Ok(())
     }

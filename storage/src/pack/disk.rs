@@ -20,6 +20,10 @@ pub(crate) trait Disk: Send + Sync + Debug {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Makes a directory, for its owner only; its parent must be there.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Gives a file another name, replacing what had it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory's names durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
@@ -63,6 +67,14 @@ impl Disk for RealDisk {
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).create(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

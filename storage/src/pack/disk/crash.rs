@@ -215,6 +215,23 @@ impl Disk for CrashDisk {
         self.call(|_| Ok(()))
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call(|state| {
+            let file = Self::find(state, from)?;
+            state.names.remove(from);
+            state.names.insert(to.into(), file);
+            Ok(())
+        })
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.call(|state| {
+            Self::find(state, path)?;
+            state.names.remove(path);
+            Ok(())
+        })
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.sync(|state| {
             let inside = |path: &PathBuf| path.parent() == Some(dir);

@@ -8,6 +8,9 @@ use crate::from_line;
 /// How much of a file decides.
 pub(crate) const HEAD_BYTES: usize = 64 << 10;
 
+/// The byte order mark that some editors leave at the top.
+pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// A file's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -61,7 +64,7 @@ pub(crate) fn kind(head: &[u8]) -> Kind {
     if is_compressed(head) {
         return Kind::Compressed;
     }
-    if from_line_len(skip_blank_lines(head)).is_some() {
+    if from_line_len(skip_blank_lines(head.strip_prefix(BOM).unwrap_or(head))).is_some() {
         return Kind::Mbox;
     }
     if has_mail_header(head) { Kind::Message } else { Kind::Other }
@@ -103,7 +106,7 @@ pub(crate) fn field_name(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Whether the header at the top of `head` has a field that only mail has, its first line being a field.
 fn has_mail_header(head: &[u8]) -> bool {
-    let head = skip_blank_lines(head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head));
+    let head = skip_blank_lines(head.strip_prefix(BOM).unwrap_or(head)).trim_ascii_start();
     if !is_field(head) && !head.starts_with(b">From ") {
         return false;
     }
@@ -126,7 +129,9 @@ mod tests {
 
     #[test]
     fn kinds() {
-        let cases: [(&[u8], Kind); 17] = [
+        let cases: [(&[u8], Kind); 19] = [
+            (b" From: a@b\nSubject: x\n\n", Kind::Message),
+            (b"\xef\xbb\xbfFrom -\nSubject: x\n\n", Kind::Mbox),
             (b"", Kind::Empty),
             (b"From a@b Fri Sep  4 14:55:26 2020\nSubject: x\n\n", Kind::Mbox),
             (b"\n\nFrom a@b Fri Sep  4 14:55:26 2020\nSubject: x\n\n", Kind::Mbox),

@@ -128,6 +128,9 @@ impl<'a> Mbox<'a> {
     /// What stands before the first From_ line: nothing or blank lines as a rule, else a message without a From_ line,
     /// else something that is no mail.
     fn leading(&mut self) -> io::Result<Option<Entry>> {
+        if self.window.peek(sniff::BOM.len())?.starts_with(sniff::BOM) {
+            self.window.advance(sniff::BOM.len());
+        }
         while let [b'\r' | b'\n', ..] = self.window.peek(1)? {
             self.window.advance(1);
         }
@@ -222,13 +225,16 @@ impl<'a> Mbox<'a> {
 }
 
 /// Whether a From_ line stands at the beginning of `head`. Behind a blank line a readable date decides; elsewhere a
-/// header must follow as well.
+/// header must follow as well. `From -` alone is how Mozilla once wrote it.
 pub(crate) fn is_separator(head: &[u8], after_blank: bool) -> bool {
     if !head.starts_with(b"From ") {
         return false;
     }
     let len = envelope_len(head);
     let (line, next) = head.split_at_checked(len).unwrap_or((head, b""));
+    if matches!(line.trim_ascii_end(), b"From -") {
+        return after_blank && sniff::is_field(next);
+    }
     from_line::date(line).is_some() && (sniff::is_field(next) || (after_blank && follows_envelope(next)))
 }
 

@@ -97,6 +97,12 @@ fn a_separator_without_the_blank_line() {
 }
 
 #[test]
+fn a_byte_order_mark_and_from_lines_without_date() {
+    let data = "\u{feff}From -\nSubject: 1\n\nFrom -\nprose\n\nFrom -\nSubject: 2\n\nz\n";
+    assert_eq!(contents(data, Format::Mboxo), ["Subject: 1\n\nFrom -\nprose\n", "Subject: 2\n\nz\n"]);
+}
+
+#[test]
 fn blank_lines_belong_where_they_stand() {
     // One blank line is the separator's, others are the message's; the header's own is not taken.
     let data = format!(

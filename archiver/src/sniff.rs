@@ -70,6 +70,28 @@ pub(crate) fn kind(head: &[u8]) -> Kind {
     if has_mail_header(head) { Kind::Message } else { Kind::Other }
 }
 
+/// Mail of a kind that is not read: what it is, by the file's name and first bytes. It must not pass for no mail.
+pub(crate) fn foreign(name: &[u8], head: &[u8]) -> Option<&'static str> {
+    let named = |extension: &[u8]| {
+        let start = name.len().saturating_sub(extension.len());
+        name.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(extension))
+    };
+    let first_line = head.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    match head {
+        [b'!', b'B', b'D', b'N', ..] => Some("an Outlook data file (PST, OST)"),
+        [0xcf, 0xad, 0x12, 0xfe, ..] | [b'J', b'M', b'F', b'6' | b'9', ..] => {
+            Some("an Outlook Express folder")
+        }
+        [b'*', b'm', b'b', b'x', b'*', b'\r', b'\n', ..] => Some("an MBX mailbox of UW IMAP"),
+        [0xd0, 0xcf, 0x11, 0xe0, ..] if named(b".msg") => Some("an Outlook message (MSG)"),
+        [b'P', b'K', 3, 4, ..] if named(b".olm") => Some("an Outlook for Mac archive (OLM)"),
+        _ if named(b".emlx") && !first_line.is_empty() && first_line.iter().all(u8::is_ascii_digit) => {
+            Some("an Apple Mail message (EMLX)")
+        }
+        _ => None,
+    }
+}
+
 /// Whether the bytes are those of a packed file.
 pub(crate) fn is_compressed(head: &[u8]) -> bool {
     [&b"\x1f\x8b"[..], b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"].iter().any(|magic| head.starts_with(magic))
@@ -152,6 +174,26 @@ mod tests {
         ];
         for (head, wanted) in cases {
             assert_eq!(kind(head), wanted, "{:?}", String::from_utf8_lossy(head));
+        }
+    }
+
+    #[test]
+    fn mail_that_is_not_read() {
+        for (name, head) in [
+            ("a.pst", &b"!BDN\xab"[..]),
+            ("a.dbx", b"\xcf\xad\x12\xfe\xc5"),
+            ("a.mbx", b"JMF6\x03"),
+            ("a", b"*mbx*\r\n"),
+            ("a.MSG", b"\xd0\xcf\x11\xe0\xa1"),
+            ("a.olm", b"PK\x03\x04"),
+            ("1.emlx", b"497      \nSubject: x\n"),
+        ] {
+            assert!(foreign(name.as_bytes(), head).is_some(), "{name}");
+        }
+        for (name, head) in
+            [("a.doc", &b"\xd0\xcf\x11\xe0\xa1"[..]), ("a.zip", b"PK\x03\x04"), ("b.emlx", b"x"), ("", b"")]
+        {
+            assert!(foreign(name.as_bytes(), head).is_none(), "{name}");
         }
     }
 }

@@ -56,7 +56,12 @@ impl Opened {
 enum Kind {
     Message,
     Mailbox(Format),
-    Skip { reason: &'static str, failed: bool },
+    /// Mail of a kind that is not read.
+    Foreign(&'static str),
+    Skip {
+        reason: &'static str,
+        failed: bool,
+    },
 }
 
 const EMPTY: &str = "empty file";
@@ -80,6 +85,10 @@ impl Walk<'_> {
         };
         match kind {
             Kind::Skip { reason, failed } => self.item(folder, path, reason.into(), failed),
+            Kind::Foreign(what) => {
+                let reason = format!("{what}: not read; export it as EML or mbox");
+                self.item(folder, path, reason, true)
+            }
             Kind::Message => {
                 let id = self.sink.folder(folder.source(Format::Eml, self.format.is_some()));
                 let facts = Facts {
@@ -118,6 +127,9 @@ impl Walk<'_> {
         }
         if has_extension(name, &["eml"]) {
             return Ok(Kind::Message);
+        }
+        if let Some(what) = sniff::foreign(name, &opened.head) {
+            return Ok(Kind::Foreign(what));
         }
         let is_mailbox_name = has_extension(name, &["mbox", "mbx"]);
         match sniff::kind(&opened.head) {
@@ -185,9 +197,13 @@ impl Walk<'_> {
         let mut mbox = Mbox::new(&opened.file, opened.size, format);
         let mut mmdf = Mmdf::new(&opened.file, opened.size);
         let place = names::text(path);
-        loop {
+        for count in 0_u64.. {
             let entry = if format == Format::Mmdf { mmdf.next_entry() } else { mbox.next_entry() };
             match entry {
+                Ok(None) if count == 0 => {
+                    let reason = "no message in it".into();
+                    return self.sink.skip(Skipped { folder, place, reason, failed: false });
+                }
                 Ok(None) => return Ok(()),
                 Ok(Some(Entry::Skip { at, reason, failed })) => {
                     self.sink.skip(Skipped {
@@ -221,6 +237,7 @@ impl Walk<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     fn skip(&mut self, folder: usize, path: &Path, reason: String, failed: bool) -> Result<(), Stop> {

@@ -52,6 +52,8 @@ fn a_tree_of_files() {
         ("Sent.sbd/Old", &format!("{FROM}{MAIL}")),
         ("odd.mbox", &format!("{FROM}{MAIL}")),
         ("mail.gz", "\u{1f}"),
+        ("none.mbx", "\n\n"),
+        ("1.emlx", "12\nSubject: x\n"),
     ]);
     fs::write(dir.path().join("mail.gz"), b"\x1f\x8b\x08").unwrap();
     let memory = Memory::of(dir.path(), None);
@@ -75,7 +77,9 @@ fn a_tree_of_files() {
     assert_eq!(
         skipped,
         [
+            "1.emlx: an Apple Mail message (EMLX): not read; export it as EML or mbox",
             "mail.gz: a packed file: unpack it to archive what it holds",
+            "none.mbx: no message in it",
             "empty.eml: empty file",
             "notes.txt: no mail: no mail header at its beginning",
         ]

@@ -1,5 +1,7 @@
 //! Search over a real store: archived, killed, reopened, with its index deleted; every answer is what the messages say.
 
+#![expect(clippy::unwrap_used, reason = "a test helper fails by panicking")]
+
 use std::path::Path;
 use storage::search::{Day, Key};
 use storage::{

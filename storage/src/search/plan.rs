@@ -67,7 +67,7 @@ enum Op<'k> {
     /// Known from the columns.
     Columns(&'k Key),
     /// A needle and where it is looked for.
-    Text(Scope, Needle),
+    Text(Scope, Box<Needle>),
     And,
     Or,
     Not,
@@ -109,9 +109,15 @@ impl<'k> Plan<'k> {
                     open.push((key.as_ref(), Some(at)));
                     (Op::Not, 0)
                 }
-                Key::Text(typed) if !typed.is_empty() => (Op::Text(Scope::Text, Needle::new(typed)), 2),
-                Key::Body(typed) if !typed.is_empty() => (Op::Text(Scope::Body, Needle::new(typed)), 2),
-                Key::Header(name, typed) => (Op::Text(Scope::Header(name.clone()), Needle::new(typed)), 1),
+                Key::Text(typed) if !typed.is_empty() => {
+                    (Op::Text(Scope::Text, Box::new(Needle::new(typed))), 2)
+                }
+                Key::Body(typed) if !typed.is_empty() => {
+                    (Op::Text(Scope::Body, Box::new(Needle::new(typed))), 2)
+                }
+                Key::Header(name, typed) => {
+                    (Op::Text(Scope::Header(name.clone()), Box::new(Needle::new(typed))), 1)
+                }
                 _ => (Op::Columns(key), 0),
             };
             nodes.push(Node { op, children: Vec::new(), bounds: Bounds::default(), cost });
@@ -155,13 +161,13 @@ impl<'k> Plan<'k> {
             let child = |c: usize| c.checked_sub(at + 1).and_then(|c| children.get(c));
             node.children.sort_by_key(|&c| child(c).map(|n| n.cost));
             node.cost = node.children.iter().filter_map(|&c| child(c)).fold(node.cost, |c, n| c.max(n.cost));
-            let below = node.children.iter().filter_map(|&c| child(c)).map(|n| &n.bounds);
+            let mut below = node.children.iter().filter_map(|&c| child(c)).map(|n| &n.bounds);
             node.bounds = match &node.op {
                 Op::Columns(key) => Bounds::exact(by_columns(key, ground.rows, &all)),
                 Op::Text(scope, needle) => by_index(scope, needle, ground, &places, &all)?,
                 Op::And => both(below, &all),
                 Op::Or => either(below),
-                Op::Not => below.last().map_or_else(Bounds::default, |b| Bounds {
+                Op::Not => below.next().map_or_else(Bounds::default, |b| Bounds {
                     sure: &all - b.may(),
                     may: b.may.is_some().then(|| &all - &b.sure),
                 }),

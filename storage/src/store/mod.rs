@@ -51,6 +51,18 @@ use tail::Tail;
 #[derive(Debug, Clone)]
 pub struct Storage {
     inner: Arc<Inner>,
+    /// Dropped with the last clone.
+    _end: Arc<End>,
+}
+
+/// Stops what works in the background once nobody holds the storage any more, so that it can be opened again.
+#[derive(Debug)]
+struct End(Arc<Inner>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.tail.stop();
+    }
 }
 
 /// What all clones share.
@@ -72,6 +84,9 @@ pub(crate) struct Inner {
 }
 
 impl Storage {
+    fn new(inner: Arc<Inner>) -> Storage {
+        Storage { _end: Arc::new(End(Arc::clone(&inner))), inner }
+    }
     /// Makes DATA/stores/0001 with its first pack and database, durable on return.
     /// # Errors
     /// `Io` (also when there is a store already), `Key`.

@@ -79,23 +79,29 @@ pub(super) fn create_on(
     let id = identity.id;
     let packs = Packs::create(Arc::clone(disk), &packs_dir, identity, limits.block_cache_bytes);
     packs.new_pack()?.sync()?;
-    let (path, file) = database_file(disk, &dir)?;
-    drop(Db::open(&path, &file)?);
+    open_database(disk, &dir)?;
     Ok(id)
 }
 
-/// The database's file, made when it isn't there.
-fn database_file(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(PathBuf, Arc<dyn DiskFile>), Error> {
+/// The store's database; a new one gets its name only when it is whole, so that a crash never leaves half of one.
+fn open_database(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Db, Arc<dyn DiskFile>), Error> {
     let path = dir.join("store.redb");
-    let file = match disk.open(&path, true) {
+    match disk.open(&path, true) {
+        Ok(file) => Ok((Db::open(&path, &file)?, file)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let file = disk.create(&path).map_err(Error::io(&path))?;
+            let draft = dir.join("store.redb.new");
+            match disk.remove(&draft) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(draft)(e)),
+                _ => {}
+            }
+            let file = disk.create(&draft).map_err(Error::io(&draft))?;
+            let db = Db::open(&path, &file)?;
+            disk.rename(&draft, &path).map_err(Error::io(&draft))?;
             disk.sync_dir(dir).map_err(Error::io(dir))?;
-            file
+            Ok((db, file))
         }
-        other => other.map_err(Error::io(&path))?,
-    };
-    Ok((path, file))
+        Err(e) => Err(Error::io(path)(e)),
+    }
 }
 
 pub(super) fn open(data: &Path, key: &MasterKey, limits: Limits) -> Result<Storage, Error> {
@@ -120,8 +126,7 @@ pub(super) fn open_on(
 ) -> Result<Storage, Error> {
     let dir = store_dir(data);
     let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, limits.block_cache_bytes)?;
-    let (path, database) = database_file(disk, &dir)?;
-    let db = Db::open(&path, &database)?;
+    let (db, database) = open_database(disk, &dir)?;
     let created = match packs.list().first() {
         Some(first) => u64::try_from(packs.header(*first)?.created).unwrap_or(1),
         None => 1,
@@ -144,7 +149,7 @@ pub(super) fn open_on(
         _lock: lock,
     });
     Tail::start(&inner)?;
-    Ok(Storage { inner })
+    Ok(Storage::new(inner))
 }
 
 struct Recovery<'a> {

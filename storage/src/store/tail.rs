@@ -28,6 +28,7 @@ pub(super) struct Tail {
     /// Batches above the index's watermark: the number after their last message, and their bytes.
     batches: Mutex<VecDeque<(u32, u64)>>,
     catching_up: Arc<AtomicBool>,
+    stopping: AtomicBool,
     thread: Mutex<Option<JoinHandle<Result<(), Error>>>>,
     max_messages: u64,
     max_bytes: u64,
@@ -42,6 +43,7 @@ impl Tail {
             indexer,
             batches: Mutex::default(),
             catching_up: Arc::new(AtomicBool::new(behind)),
+            stopping: AtomicBool::new(false),
             thread: Mutex::default(),
             max_messages: limits.index_tail_messages,
             max_bytes: limits.index_tail_bytes,
@@ -138,6 +140,14 @@ impl Tail {
         }
     }
 
+    /// Ends the thread that reads back, wherever it is: the next opening goes on there.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        if let Err(error) = self.join() {
+            tracing::debug!(%error, "the search index stays behind");
+        }
+    }
+
     /// Waits for all that is archived, and stops the threads.
     pub(super) fn close(&self) -> Result<(), Error> {
         self.join()?;
@@ -158,6 +168,9 @@ fn catch_up(inner: &Weak<Inner>) -> Result<(), Error> {
         let mut texts = Vec::new();
         let mut bytes = 0;
         for no in (first..goal).take(CATCH_UP_MESSAGES) {
+            if inner.tail.stopping.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             let text = match inner.parse(MsgNo(no)) {
                 Ok(parsed) => parsed.text,
                 Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. })) => {

@@ -1,0 +1,31 @@
+//! All of a database's tables as text, so that two databases can be compared.
+
+use super::*;
+use crate::db;
+use redb::ReadableTable;
+
+pub(super) fn dump(storage: &Storage) -> Vec<String> {
+    let db = &storage.inner.db;
+    let txn = db.read().unwrap();
+    let mut lines = Vec::new();
+    macro_rules! table {
+        ($table:expr) => {
+            for entry in txn.open_table($table).unwrap().iter().unwrap() {
+                let (key, value) = entry.unwrap();
+                lines.push(format!("{} {:?} {:?}", $table, key.value(), value.value()));
+            }
+        };
+    }
+    table!(db::META);
+    table!(db::MESSAGES);
+    table!(db::IDENTITIES);
+    table!(db::CARDS);
+    table!(db::PLACEMENTS);
+    table!(db::EXTRAS);
+    table!(db::PLACES);
+    table!(db::FOLDERS);
+    table!(db::ARCHIVES);
+    table!(db::SOURCES);
+    table!(db::SOURCE_IDS);
+    lines
+}

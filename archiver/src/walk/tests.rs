@@ -220,6 +220,62 @@ fn odd_names_of_directories() {
     assert_eq!(memory.folder(&memory.messages[0]), "caf%E9 %07%2541");
 }
 
+/// Mailbox files and what is in them, as files: `tests/data/NN-name.{mbox,mmdf}` with `.json` and `.readme`.
+#[test]
+fn golden_mailboxes() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut cases = 0;
+    for entry in entries(&data).unwrap() {
+        let path = data.join(&entry.name);
+        if !path.extension().is_some_and(|extension| extension == "mbox" || extension == "mmdf") {
+            continue;
+        }
+        let wanted: serde_json::Value =
+            serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
+        let memory = Memory::of(&path, None);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let messages: Vec<_> = memory
+            .messages
+            .iter()
+            .map(|seen| {
+                let flags = [(seen.flags.answered, "answered"), (seen.flags.flagged, "flagged")];
+                let flags: Vec<_> = flags.into_iter().filter_map(|(set, name)| set.then_some(name)).collect();
+                serde_json::json!({
+                    "occurrence": seen.occurrence, "prefix": text(&seen.prefix), "content": text(&seen.bytes),
+                    "date": seen.date, "flags": flags.join(" "),
+                })
+            })
+            .collect();
+        let skipped: Vec<_> = memory
+            .skipped
+            .iter()
+            .map(|skipped| {
+                format!("{}: {}", skipped.place.rsplit_once(" at ").map_or("", |(_, at)| at), skipped.reason)
+            })
+            .map(|skipped| format!("at {skipped}"))
+            .collect();
+        let found = serde_json::json!({
+            "format": memory.folders[0].format, "messages": messages, "skipped": skipped,
+        });
+        assert_eq!(found, wanted, "{}", path.display());
+        cases += 1;
+    }
+    assert!(cases >= 8, "{cases} cases");
+}
+
+/// A file that opens and can't be read: Linux's own memory, from address 0.
+#[test]
+fn a_file_that_cannot_be_read() {
+    let path = Path::new("/proc/self/mem");
+    if !path.exists() {
+        eprintln!("skipped: no /proc here");
+        return;
+    }
+    let memory = Memory::of(path, None);
+    assert!(memory.messages.is_empty());
+    assert!(memory.skipped[0].failed && memory.skipped[0].reason.starts_with("can't be read"), "{memory:?}");
+}
+
 /// Every format of the corpus holds the messages that its manifest names, in its folders, with its flags and dates.
 #[test]
 fn formats_of_the_corpus() {

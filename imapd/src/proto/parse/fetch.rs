@@ -125,7 +125,7 @@ fn section(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
         }
     }
     let name = c.take_while(|b| b.is_ascii_alphabetic() || b == b'.').to_ascii_uppercase();
-    if name.is_empty() == (more && !path.is_empty()) {
+    if !path.is_empty() && name.is_empty() == more {
         return Err(Wrong("a section is wrong"));
     }
     label.extend_from_slice(&name);

@@ -161,7 +161,7 @@ impl Fetch {
         encode::number(number, out);
         out.extend_from_slice(b" FETCH (");
         let mut source =
-            Source { storage: &self.storage, row, card, parts: None, message: None, header: None };
+            Source { storage: &self.storage, row, card, parts: None, message: None };
         let mut pieces = Vec::new();
         let mut held = 0;
         for (i, item) in self.items.iter().enumerate() {
@@ -272,7 +272,6 @@ struct Source<'a> {
     card: Option<Card>,
     parts: Option<Vec<Part>>,
     message: Option<Message>,
-    header: Option<Bytes>,
 }
 
 impl Source<'_> {
@@ -335,29 +334,15 @@ impl Source<'_> {
                 }
             }));
         }
-        // The message's own header, if it can't be large, comes without the card.
-        if path.is_empty() && self.row.size <= MAX_FIELDS_BYTES {
-            let header = self.header()?;
-            match text {
-                Text::Header => {
-                    let message = self.message()?;
-                    let range = cut(0..(header.len() as u64).min(message.size()), partial);
-                    announce(range.end - range.start, out);
-                    return Ok(Some(Stream::Range(message.clone(), range)));
-                }
-                Text::Fields { names, not } => {
-                    return Ok(ready(&section::filter(&header, names, *not), partial, out));
-                }
-                Text::Text => {
-                    let message = self.message()?;
-                    let range = cut((header.len() as u64).min(message.size())..message.size(), partial);
-                    announce(range.end - range.start, out);
-                    return Ok(Some(Stream::Range(message.clone(), range)));
-                }
-                Text::All | Text::Mime => {}
-            }
-        }
-        let Some(range) = section::locate(path, text, self.parts()?) else {
+        // The message's own header and text lie where the message says: no card is needed.
+        let range = if path.is_empty() {
+            let message = self.message()?;
+            let end = message.header_len().min(message.size());
+            Some(if *text == Text::Text { end..message.size() } else { 0..end })
+        } else {
+            section::locate(path, text, self.parts()?)
+        };
+        let Some(range) = range else {
             out.extend_from_slice(b" NIL");
             return Ok(None);
         };
@@ -391,13 +376,6 @@ impl Source<'_> {
             None => self.storage.message(self.row.msg)?,
         };
         Ok(self.message.insert(message))
-    }
-    fn header(&mut self) -> Result<Bytes, Error> {
-        if let Some(header) = &self.header {
-            return Ok(header.clone());
-        }
-        let header = self.message()?.header()?;
-        Ok(self.header.insert(header).clone())
     }
 }
 

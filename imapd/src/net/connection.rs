@@ -5,7 +5,7 @@
 
 use crate::Settings;
 use crate::gate::Gate;
-use crate::session::{Next, Session, Step, World};
+use crate::session::{CHUNK, Next, Session, Step, World};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -179,6 +179,10 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             unsent.extend_from_slice(words);
             last_words(stream, &unsent).await?;
             return Ok(End::Closed);
+        }
+        // A large chunk goes out before the next one is made, so that there are never two.
+        if unsent.len() > 2 * CHUNK {
+            write(stream, &mut unsent).await?;
         }
         session.input(&ahead);
         ahead = Vec::new();

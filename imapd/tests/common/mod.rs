@@ -1,0 +1,235 @@
+//! A server on a real socket over a real storage in a scratch directory, and a client that speaks raw lines.
+
+use imapd::{Server, Settings};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::card::Zoned;
+use storage::{Cancel, FolderPath, Incoming, Limits, MasterKey, NewPlacement, Prepared, SourceFlags, Storage};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::aws_lc_rs};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use zeroize::Zeroizing;
+
+pub const PASSWORD: &str = "correct horse battery";
+
+/// Where a hung test gives up; nothing is measured by it.
+const HANG: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub storage: Storage,
+    pub auth: auth::Auth,
+    server_tls: Arc<ServerConfig>,
+    client_tls: Arc<ClientConfig>,
+    _dir: tempfile::TempDir,
+}
+
+pub struct Running {
+    pub plain: SocketAddr,
+    pub tls: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    /// Users alice, bob and carol (who reads nothing but her own); alice may read bob's archive.
+    pub fn new() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let key = MasterKey::generate().unwrap();
+        let limits = Limits::default();
+        Storage::create(dir.path(), &key, &limits).unwrap();
+        let storage = Storage::open(dir.path(), &key, limits).unwrap();
+        let auth = auth::Auth::open(Arc::new(redb::Database::create(dir.path().join("master.redb")).unwrap())).unwrap();
+        for user in ["alice", "bob", "carol"] {
+            auth.add(user, &Zeroizing::new(PASSWORD.to_owned()), false).unwrap();
+        }
+        auth.set_read("alice", "bob", true).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let server_tls = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client_tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        World { storage, auth, server_tls: Arc::new(server_tls), client_tls: Arc::new(client_tls), _dir: dir }
+    }
+
+    /// Adds messages to a folder in one batch (none: the folder alone). Dates rise by a minute from 17-Jul-1996 02:44:25 -0700.
+    pub fn add(&self, path: &str, messages: &[(&[u8], SourceFlags)]) {
+        let mut batch = self.storage.batch(&Cancel::default()).unwrap();
+        let folder = batch.folder(&FolderPath::new(path).unwrap()).unwrap();
+        for (n, (raw, flags)) in messages.iter().enumerate() {
+            let incoming = Incoming::read(*raw, Vec::new(), self.storage.limits()).unwrap();
+            let message = Prepared::new(incoming, self.storage.limits());
+            let date = Zoned { secs: 837_596_665 + 60 * n as i64, zone: -420 };
+            let occurrence = n.to_string();
+            let placement = NewPlacement { date, flags: *flags, source: path, occurrence: &occurrence };
+            batch.add(folder, message, &placement).unwrap();
+        }
+        batch.commit().unwrap();
+    }
+
+    /// The fixture that the dialogues speak about.
+    pub fn with_fixture() -> World {
+        let world = World::new();
+        let mail = |name: &str| std::fs::read(data().join("mail").join(name)).unwrap();
+        let none = SourceFlags::default();
+        let all = SourceFlags { answered: true, flagged: true, forwarded: true };
+        let nul = b"Subject: nul\r\n\r\na\0b\r\n".as_slice();
+        world.add(
+            "alice/Inbox",
+            &[(&mail("1-plain.eml"), none), (&mail("2-nested.eml"), all), (&mail("3-odd.eml"), none), (nul, none)],
+        );
+        world.add("alice/INBOX", &[(&mail("1-plain.eml"), none)]);
+        world.add("alice", &[(&mail("1-plain.eml"), none)]);
+        world.add("alice/Entw\u{fc}rfe & mehr", &[(&mail("1-plain.eml"), none)]);
+        world.add("alice/Outlook/Sent/2023", &[(&mail("1-plain.eml"), none), (&mail("2-nested.eml"), none)]);
+        world.add("alice/Empty", &[]);
+        world.add("alice/All Mail", &[]);
+        world.add("bob/Inbox", &[(&mail("3-odd.eml"), none)]);
+        world.add("carol/Secret", &[(&mail("1-plain.eml"), none)]);
+        world
+    }
+
+    pub async fn serve(&self, settings: Settings) -> Running {
+        let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let settings = Settings { imap: vec![free], imaps: vec![free], ..settings };
+        let server =
+            Server::bind(settings, Arc::clone(&self.server_tls), self.storage.clone(), self.auth.clone()).await.unwrap();
+        let (plain, tls) = server.addresses();
+        let (stop, stopped) = watch::channel(false);
+        Running { plain: plain[0], tls: tls[0], stop, task: tokio::spawn(server.run(stopped)) }
+    }
+
+    pub async fn tls<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> TlsStream<S> {
+        let name = "localhost".try_into().unwrap();
+        TlsConnector::from(Arc::clone(&self.client_tls)).connect(name, stream).await.unwrap()
+    }
+}
+
+impl Running {
+    pub fn ask_to_stop(&self) {
+        self.stop.send(true).unwrap();
+    }
+    pub async fn stopped(self) {
+        self.stop.send(true).unwrap();
+        tokio::time::timeout(HANG, self.task).await.expect("the server stops").unwrap();
+    }
+    pub async fn client(&self) -> Client<TcpStream> {
+        let mut client = Client::new(TcpStream::connect(self.plain).await.unwrap());
+        client.greeting = client.line().await.unwrap_or_default();
+        client
+    }
+    pub async fn alice(&self) -> Client<TcpStream> {
+        let mut client = self.client().await;
+        client.ok(&format!("LOGIN alice \"{PASSWORD}\"")).await;
+        client
+    }
+}
+
+/// Passwords without TLS, as all clients here come from loopback.
+pub fn open() -> Settings {
+    Settings { plain_on_loopback: true, ..Settings::default() }
+}
+
+pub fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+pub struct Client<S> {
+    pub stream: S,
+    pub greeting: String,
+    read: Vec<u8>,
+    tag: u32,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub fn new(stream: S) -> Client<S> {
+        Client { stream, greeting: String::new(), read: Vec::new(), tag: 0 }
+    }
+
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut piece = [0; 65_536];
+        match tokio::time::timeout(HANG, self.stream.read(&mut piece)).await.expect("an answer or an end") {
+            Ok(n) if n > 0 => {
+                self.read.extend_from_slice(&piece[..n]);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The next line without its end; none once the connection is closed.
+    pub async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.read.iter().position(|&b| b == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                let line = line.strip_suffix(b"\r\n").expect("lines end with CRLF");
+                // 8-bit bytes are shown one for one, so that dialogues can name them.
+                return Some(line.iter().map(|&b| char::from(b)).collect());
+            }
+            if !self.more().await {
+                assert!(self.read.is_empty(), "half a line at the end: {:?}", self.read);
+                return None;
+            }
+        }
+    }
+
+    pub async fn exactly(&mut self, n: usize) -> Vec<u8> {
+        while self.read.len() < n {
+            assert!(self.more().await, "closed before {n} bytes");
+        }
+        self.read.drain(..n).collect()
+    }
+
+    /// All lines up to the end of the connection.
+    pub async fn rest(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Some(line) = self.line().await {
+            all.push(line);
+        }
+        all
+    }
+
+    /// Runs a command: its untagged lines, then the tagged one without its tag.
+    pub async fn run(&mut self, command: &str) -> Vec<String> {
+        self.tag += 1;
+        let tag = format!("t{}", self.tag);
+        self.send(format!("{tag} {command}\r\n")).await;
+        let mut all = Vec::new();
+        loop {
+            let line = self.line().await.expect("an answer");
+            if let Some(end) = line.strip_prefix(&format!("{tag} ")) {
+                all.push(end.to_owned());
+                return all;
+            }
+            all.push(line);
+        }
+    }
+
+    pub async fn ok(&mut self, command: &str) -> Vec<String> {
+        let mut all = self.run(command).await;
+        let end = all.pop().unwrap();
+        assert!(end.starts_with("OK"), "{command}: {end}");
+        all
+    }
+}

@@ -75,7 +75,7 @@ async fn update(mut client: Client<TcpStream>, text: &str) -> String {
         if !literal {
             tags.push(sent.split(' ').next().unwrap_or_default().to_owned());
         }
-        literal = sent.ends_with('}') && !sent.contains("APPEND");
+        literal = sent.ends_with("+}");
         if more.is_some() || sent.ends_with("+}") {
             continue;
         }
@@ -85,16 +85,30 @@ async fn update(mut client: Client<TcpStream>, text: &str) -> String {
                 out += "S: (closed)\n";
                 return out;
             };
-            out += format!("S: {line}").trim_end();
-            out += if line.ends_with(' ') && !line.trim().is_empty() { " \n" } else { "\n" };
-            if tags.first().is_some_and(|t| line.starts_with(&format!("{t} ")) || (line.starts_with("* BAD ") && t != "*")) {
+            out += if line.is_empty() { "S:" } else { "S: " };
+            out += &format!("{}\n", without_chance(&line));
+            if tags.first().is_some_and(|t| {
+                line.starts_with(&format!("{t} ")) || (line.starts_with("* BAD ") && t != "*")
+            }) {
                 tags.remove(0);
                 literal = false;
             }
             if line.starts_with("+ ") {
+                literal = true;
                 break;
             }
         }
     }
     out
+}
+
+/// What differs from run to run or release to release is left open.
+fn without_chance(line: &str) -> String {
+    for word in ["UIDVALIDITY ", "\"version\" "] {
+        if let Some((start, end)) = line.split_once(word) {
+            let value = end.find([' ', ']', ')']).unwrap_or(end.len());
+            return format!("{start}{word}\u{2026}{}", &end[value..]);
+        }
+    }
+    line.to_owned()
 }

@@ -160,8 +160,7 @@ impl Fetch {
         out.extend_from_slice(b"* ");
         encode::number(number, out);
         out.extend_from_slice(b" FETCH (");
-        let mut source =
-            Source { storage: &self.storage, row, card, parts: None, message: None };
+        let mut source = Source { storage: &self.storage, row, card, parts: None, message: None };
         let mut pieces = Vec::new();
         let mut held = 0;
         for (i, item) in self.items.iter().enumerate() {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::card::Zoned;
-use storage::{Cancel, FolderPath, Incoming, Limits, MasterKey, NewPlacement, Prepared, SourceFlags, Storage};
+use storage::{
+    Cancel, FolderPath, Incoming, Limits, MasterKey, NewPlacement, Prepared, SourceFlags, Storage,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -43,7 +45,9 @@ impl World {
         let limits = Limits::default();
         Storage::create(dir.path(), &key, &limits).unwrap();
         let storage = Storage::open(dir.path(), &key, limits).unwrap();
-        let auth = auth::Auth::open(Arc::new(redb::Database::create(dir.path().join("master.redb")).unwrap())).unwrap();
+        let auth =
+            auth::Auth::open(Arc::new(redb::Database::create(dir.path().join("master.redb")).unwrap()))
+                .unwrap();
         for user in ["alice", "bob", "carol"] {
             auth.add(user, &Zeroizing::new(PASSWORD.to_owned()), false).unwrap();
         }
@@ -51,7 +55,8 @@ impl World {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let key =
+            tokio_rustls::rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
         let server_tls = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -92,7 +97,12 @@ impl World {
         let nul = b"Subject: nul\r\n\r\na\0b\r\n".as_slice();
         world.add(
             "alice/Inbox",
-            &[(&mail("1-plain.eml"), none), (&mail("2-nested.eml"), all), (&mail("3-odd.eml"), none), (nul, none)],
+            &[
+                (&mail("1-plain.eml"), none),
+                (&mail("2-nested.eml"), all),
+                (&mail("3-odd.eml"), none),
+                (nul, none),
+            ],
         );
         world.add("alice/INBOX", &[(&mail("1-plain.eml"), none)]);
         world.add("alice", &[(&mail("1-plain.eml"), none)]);
@@ -109,7 +119,9 @@ impl World {
         let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let settings = Settings { imap: vec![free], imaps: vec![free], ..settings };
         let server =
-            Server::bind(settings, Arc::clone(&self.server_tls), self.storage.clone(), self.auth.clone()).await.unwrap();
+            Server::bind(settings, Arc::clone(&self.server_tls), self.storage.clone(), self.auth.clone())
+                .await
+                .unwrap();
         let (plain, tls) = server.addresses();
         let (stop, stopped) = watch::channel(false);
         Running { plain: plain[0], tls: tls[0], stop, task: tokio::spawn(server.run(stopped)) }

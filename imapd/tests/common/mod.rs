@@ -238,6 +238,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
+    /// Runs a command that ends the connection.
+    pub async fn run_to_end(&mut self, command: &str) -> Vec<String> {
+        self.send(format!("e {command}\r\n")).await;
+        self.rest().await
+    }
+
+    /// Reads whatever comes until the connection ends.
+    pub async fn drain(&mut self) {
+        while self.more().await {
+            self.read.clear();
+        }
+    }
+
     pub async fn ok(&mut self, command: &str) -> Vec<String> {
         let mut all = self.run(command).await;
         let end = all.pop().unwrap();

@@ -17,29 +17,29 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::aw
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use zeroize::Zeroizing;
 
-pub const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// Where a hung test gives up; nothing is measured by it.
 const HANG: Duration = Duration::from_secs(60);
 
-pub struct World {
-    pub storage: Storage,
-    pub auth: auth::Auth,
+pub(crate) struct World {
+    pub(crate) storage: Storage,
+    pub(crate) auth: auth::Auth,
     server_tls: Arc<ServerConfig>,
     client_tls: Arc<ClientConfig>,
     _dir: tempfile::TempDir,
 }
 
-pub struct Running {
-    pub plain: SocketAddr,
-    pub tls: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) plain: SocketAddr,
+    pub(crate) tls: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl World {
     /// Users alice, bob and carol (who reads nothing but her own); alice may read bob's archive.
-    pub fn new() -> World {
+    pub(crate) fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
         let key = MasterKey::generate().unwrap();
         let limits = Limits::default();
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// Adds messages to a folder in one batch (none: the folder alone). Dates rise by a minute from 17-Jul-1996 02:44:25 -0700.
-    pub fn add(&self, path: &str, messages: &[(&[u8], SourceFlags)]) {
+    pub(crate) fn add(&self, path: &str, messages: &[(&[u8], SourceFlags)]) {
         let mut batch = self.storage.batch(&Cancel::default()).unwrap();
         let folder = batch.folder(&FolderPath::new(path).unwrap()).unwrap();
         for (n, (raw, flags)) in messages.iter().enumerate() {
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// The fixture that the dialogues speak about.
-    pub fn with_fixture() -> World {
+    pub(crate) fn with_fixture() -> World {
         let world = World::new();
         let mail = |name: &str| std::fs::read(data().join("mail").join(name)).unwrap();
         let none = SourceFlags::default();
@@ -115,7 +115,7 @@ impl World {
         world
     }
 
-    pub async fn serve(&self, settings: Settings) -> Running {
+    pub(crate) async fn serve(&self, settings: Settings) -> Running {
         let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let settings = Settings { imap: vec![free], imaps: vec![free], ..settings };
         let server =
@@ -127,26 +127,26 @@ impl World {
         Running { plain: plain[0], tls: tls[0], stop, task: tokio::spawn(server.run(stopped)) }
     }
 
-    pub async fn tls<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> TlsStream<S> {
+    pub(crate) async fn tls<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> TlsStream<S> {
         let name = "localhost".try_into().unwrap();
         TlsConnector::from(Arc::clone(&self.client_tls)).connect(name, stream).await.unwrap()
     }
 }
 
 impl Running {
-    pub fn ask_to_stop(&self) {
-        self.stop.send(true).unwrap();
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.send_replace(true);
     }
-    pub async fn stopped(self) {
-        self.stop.send(true).unwrap();
+    pub(crate) async fn stopped(self) {
+        self.stop.send_replace(true);
         tokio::time::timeout(HANG, self.task).await.expect("the server stops").unwrap();
     }
-    pub async fn client(&self) -> Client<TcpStream> {
+    pub(crate) async fn client(&self) -> Client<TcpStream> {
         let mut client = Client::new(TcpStream::connect(self.plain).await.unwrap());
         client.greeting = client.line().await.unwrap_or_default();
         client
     }
-    pub async fn alice(&self) -> Client<TcpStream> {
+    pub(crate) async fn alice(&self) -> Client<TcpStream> {
         let mut client = self.client().await;
         client.ok(&format!("LOGIN alice \"{PASSWORD}\"")).await;
         client
@@ -154,27 +154,27 @@ impl Running {
 }
 
 /// Passwords without TLS, as all clients here come from loopback.
-pub fn open() -> Settings {
+pub(crate) fn open() -> Settings {
     Settings { plain_on_loopback: true, ..Settings::default() }
 }
 
-pub fn data() -> PathBuf {
+pub(crate) fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
-pub struct Client<S> {
-    pub stream: S,
-    pub greeting: String,
+pub(crate) struct Client<S> {
+    pub(crate) stream: S,
+    pub(crate) greeting: String,
     read: Vec<u8>,
     tag: u32,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub fn new(stream: S) -> Client<S> {
+    pub(crate) fn new(stream: S) -> Client<S> {
         Client { stream, greeting: String::new(), read: Vec::new(), tag: 0 }
     }
 
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
         self.stream.flush().await.unwrap();
     }
@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// The next line without its end; none once the connection is closed.
-    pub async fn line(&mut self) -> Option<String> {
+    pub(crate) async fn line(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.read.iter().position(|&b| b == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
@@ -206,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    pub async fn exactly(&mut self, n: usize) -> Vec<u8> {
+    pub(crate) async fn exactly(&mut self, n: usize) -> Vec<u8> {
         while self.read.len() < n {
             assert!(self.more().await, "closed before {n} bytes");
         }
@@ -214,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// All lines up to the end of the connection.
-    pub async fn rest(&mut self) -> Vec<String> {
+    pub(crate) async fn rest(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Some(line) = self.line().await {
             all.push(line);
@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Runs a command: its untagged lines, then the tagged one without its tag.
-    pub async fn run(&mut self, command: &str) -> Vec<String> {
+    pub(crate) async fn run(&mut self, command: &str) -> Vec<String> {
         self.tag += 1;
         let tag = format!("t{}", self.tag);
         self.send(format!("{tag} {command}\r\n")).await;
@@ -239,19 +239,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Runs a command that ends the connection.
-    pub async fn run_to_end(&mut self, command: &str) -> Vec<String> {
+    pub(crate) async fn run_to_end(&mut self, command: &str) -> Vec<String> {
         self.send(format!("e {command}\r\n")).await;
         self.rest().await
     }
 
     /// Reads whatever comes until the connection ends.
-    pub async fn drain(&mut self) {
+    pub(crate) async fn drain(&mut self) {
         while self.more().await {
             self.read.clear();
         }
     }
 
-    pub async fn ok(&mut self, command: &str) -> Vec<String> {
+    pub(crate) async fn ok(&mut self, command: &str) -> Vec<String> {
         let mut all = self.run(command).await;
         let end = all.pop().unwrap();
         assert!(end.starts_with("OK"), "{command}: {end}");

@@ -5,9 +5,7 @@
 //! comment; a first line `# before login` leaves the login to the dialogue. With UPDATE_DIALOGUES=1 the answers are
 //! written anew, to be read before they are committed.
 
-mod common;
-
-use common::{Client, World, data, open};
+use crate::common::{Client, World, data, open};
 use std::path::Path;
 use tokio::net::TcpStream;
 
@@ -75,7 +73,7 @@ async fn update(mut client: Client<TcpStream>, text: &str) -> String {
         if !literal {
             tags.push(sent.split(' ').next().unwrap_or_default().to_owned());
         }
-        literal = sent.ends_with("+}");
+        literal |= sent.ends_with("+}");
         if more.is_some() || sent.ends_with("+}") {
             continue;
         }
@@ -98,6 +96,12 @@ async fn update(mut client: Client<TcpStream>, text: &str) -> String {
                 break;
             }
         }
+    }
+    if text.ends_with("S: (closed)\n") {
+        for line in client.rest().await {
+            out += &format!("S: {line}\n");
+        }
+        out += "S: (closed)\n";
     }
     out
 }

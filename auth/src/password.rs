@@ -4,8 +4,8 @@
 //! compare with. Secrets are wiped and have no `Debug`.
 
 use crate::Error;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher, Version};
 use parking_lot::{Condvar, Mutex};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
@@ -45,6 +45,9 @@ pub(crate) struct Hasher {
     /// The hash of a random password that nobody knows: compared with where there is no user.
     nobody: String,
     gate: Gate,
+    /// Work areas of 19 MiB, the last used on top. They are kept since an allocator would keep as much for every thread
+    /// that ever hashed; there are no more of them than passwords were hashed at once.
+    areas: Mutex<Vec<Vec<Block>>>,
 }
 
 impl std::fmt::Debug for Hasher {
@@ -60,7 +63,7 @@ impl Hasher {
         let mut random = [0u8; 32];
         getrandom::fill(&mut random).map_err(|e| Error::Hash(e.to_string()))?;
         let nobody = argon2.hash_password(&random).map_err(|e| Error::Hash(e.to_string()))?.to_string();
-        Ok(Hasher { argon2, nobody, gate: Gate::new(parallel.max(1)) })
+        Ok(Hasher { argon2, nobody, gate: Gate::new(parallel.max(1)), areas: Mutex::default() })
     }
 
     /// The PHC string of a new password that passed [`check_password`].
@@ -86,7 +89,33 @@ impl Hasher {
         let is_known = known.is_some();
         let Some(against) = known.or_else(nobody) else { return false };
         let _turn = self.gate.enter();
-        self.argon2.verify_password(password.as_bytes(), &against).is_ok() && is_known
+        // `Output` compares in constant time.
+        self.again(password.as_bytes(), &against).is_ok_and(|output| Some(output) == against.hash) && is_known
+    }
+
+    /// Hashes `password` as `like` was hashed.
+    fn again(&self, password: &[u8], like: &PasswordHash) -> argon2::password_hash::Result<Output> {
+        let algorithm = Algorithm::try_from(like.algorithm.as_str())?;
+        let version = like.version.map(Version::try_from).transpose()?.unwrap_or_default();
+        let params = Params::try_from(like)?;
+        let blocks = params.block_count();
+        let mut bytes = [0_u8; Output::MAX_LENGTH];
+        let length = like.hash.as_ref().map_or(0, Output::len);
+        let out = bytes.get_mut(..length).ok_or(argon2::password_hash::Error::OutputSize)?;
+        let salt = like.salt.as_ref().ok_or(argon2::password_hash::Error::SaltInvalid)?;
+        let mut area = self.areas.lock().pop().unwrap_or_default();
+        if area.len() < blocks {
+            area.resize(blocks, Block::default());
+        }
+        let done = Argon2::new(algorithm, version, params).hash_password_into_with_memory(
+            password,
+            salt,
+            out,
+            area.get_mut(..blocks).unwrap_or_default(),
+        );
+        self.areas.lock().push(area);
+        done?;
+        Output::new(out).map_err(Into::into)
     }
 }
 
@@ -151,6 +180,28 @@ mod tests {
         assert!(!hasher.matches("gr\u{fc}n und blau", None));
         assert!(!hasher.matches("gr\u{fc}n und blau", Some("$argon2id$broken")));
         assert_ne!(hash, hasher.hash("gr\u{fc}n und\u{a0}blau").unwrap(), "a salt of its own each");
+    }
+
+    #[test]
+    fn work_areas_are_as_many_as_hashed_at_once() {
+        let hasher = Hasher::new(2).unwrap();
+        let hash = hasher.hash("one after the other").unwrap();
+        for _ in 0..3 {
+            assert!(hasher.matches("one after the other", Some(&hash)));
+        }
+        assert_eq!(hasher.areas.lock().len(), 1);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| assert!(!hasher.matches("all at once", Some(&hash))));
+            }
+        });
+        assert!(hasher.areas.lock().len() <= 2);
+        // An older hash with other parameters finds room in the same area.
+        let small = Params::new(64, 1, 1, None).unwrap();
+        let old =
+            Argon2::new(Algorithm::Argon2id, Version::default(), small).hash_password(b"of old").unwrap();
+        assert!(hasher.matches("of old", Some(&old.to_string())));
+        assert!(!hasher.matches("of new", Some(&old.to_string())));
     }
 
     #[test]

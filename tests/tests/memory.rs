@@ -1,0 +1,105 @@
+//! Memory stays bounded: archiving a large mbox, and clients that ask for everything and read nothing.
+//!
+//! Peak sizes come from the kernel's own account of the process (/proc, so only on Linux).
+#![cfg(target_os = "linux")]
+
+use anyhow::{Context, ensure};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::process::Child;
+use std::time::Duration;
+use tests::mail::example;
+use tests::{Archive, Imap, Result};
+
+const MIB: u64 = 1 << 20;
+
+/// A figure of /proc/PID/status, bytes; none once the process is gone.
+fn status(pid: u32, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.trim_start_matches(':').split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Lets the child end and gives the largest memory it was seen with.
+fn peak(child: &mut Child) -> Result<u64> {
+    let mut most = 0;
+    while child.try_wait()?.is_none() {
+        // VmHWM never falls, so looking now and then misses no peak but one in the last milliseconds.
+        most = most.max(status(child.id(), "VmHWM").unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(most)
+}
+
+/// An mbox of `count` messages, each with about `filler` bytes of text from 65,536 words.
+fn write_mbox(file: File, count: u32, filler: usize) -> Result {
+    let mut out = BufWriter::new(file);
+    let mut state = 88_172_645_463_325_252_u64;
+    for number in 0..count {
+        writeln!(out, "From sender@example.org Mon Mar  1 10:00:00 2021")?;
+        out.write_all(&example(number))?;
+        for at in 0..filler / 6 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            write!(out, "w{:04x}{}", state & 0xffff, if at % 10 == 9 { "\n" } else { " " })?;
+        }
+        writeln!(out, "\n")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+mod heavy {
+    use super::*;
+
+    #[test]
+    fn a_large_mbox_is_archived_in_bounded_memory() -> Result {
+        // 1.5 GB in a long run: if memory grew with the file, both would show it.
+        let count = if tests::tools::long() { 30_000 } else { 4_000 };
+        let archive = Archive::with_users(&["alice"])?;
+        let source = archive.scratch().join("large.mbox");
+        write_mbox(File::create(&source)?, count, 50_000)?;
+        let log = File::create(archive.scratch().join("archive.log"))?;
+        let mut command = archive.command(["archive", &source.to_string_lossy(), "--into", "alice/Large"]);
+        let mut child = command.stdout(log.try_clone()?).stderr(log).spawn()?;
+        let most = peak(&mut child)?;
+        ensure!(child.wait()?.success());
+        let run = archive.last_run()?;
+        ensure!(run["sums"]["archived"] == count, "{}", run["sums"]);
+        ensure!(most > 0 && most < 512 * MIB, "archiving took {} MiB at its peak", most / MIB);
+        Ok(())
+    }
+
+    #[test]
+    fn clients_that_do_not_read_cost_little() -> Result {
+        const CLIENTS: u64 = 40;
+        let archive = Archive::with_users(&["alice"])?;
+        let source = archive.scratch().join("source");
+        tests::mail::example_tree(&source, 2_000)?;
+        let mut large = example(1);
+        large.resize(40 << 20, b'\n');
+        std::fs::write(source.join("large.eml"), &large)?;
+        archive.archive(&source, "alice/Mail")?;
+        let server = archive.serve()?;
+        // One full read first, so that the shared caches are full before and after.
+        Imap::login(server.imap, "alice")?.hashes("Mail")?;
+        let before = status(server.pid(), "VmRSS").context("VmRSS")?;
+        let mut silent = Vec::new();
+        for _ in 0..CLIENTS {
+            let mut imap = Imap::login(server.imap, "alice")?;
+            imap.examine("Mail")?;
+            imap.begin("UID FETCH 1:* (UID FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[])")?;
+            silent.push(imap);
+        }
+        // Somebody else is served all the same; meanwhile the others' answers have gone as far as they can.
+        Imap::login(server.imap, "alice")?.hashes("Mail")?;
+        let after = status(server.pid(), "VmRSS").context("VmRSS")?;
+        let each = after.saturating_sub(before) / CLIENTS;
+        ensure!(each < MIB, "{} KiB for each client that does not read", each / 1024);
+        drop(silent);
+        ensure!(server.terminate()?.success());
+        Ok(())
+    }
+}

@@ -85,8 +85,11 @@ fn text(needle: &str) -> Key {
     Key::Text(needle.to_owned())
 }
 
+/// Whether message `n` matches.
+type Matches = fn(usize) -> bool;
+
 /// Keys with the messages that they match.
-fn table() -> Vec<(Key, fn(usize) -> bool)> {
+fn table() -> Vec<(Key, Matches)> {
     let header = |name: &str, needle: &str| Key::Header(name.to_owned(), needle.to_owned());
     vec![
         (text("schlussRECH"), |n| n % 4 == 0),

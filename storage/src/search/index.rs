@@ -4,10 +4,10 @@
 //! documents, so after any crash the index holds exactly the messages below it. An index of another version, of
 //! another store or damaged is made anew. Searching it is [`super::snapshot`]'s work; reading messages, the store's.
 
+use super::fields::{Part, TOKENIZER, Words, number_field, schema, versions};
 use super::scan::Folded;
 use super::snapshot::Snapshot;
-use super::words::{Terms, WORDS_VERSION, terms};
-use crate::text::{SearchText, TEXT_VERSION, fold};
+use crate::text::{SearchText, fold};
 use crate::{Cancel, Error, Limits, MsgNo};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -18,14 +18,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tantivy::indexer::IndexWriterOptions;
-use tantivy::schema::{Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::Compressor;
-use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use tantivy::{Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
 
-/// The field with the message number.
-pub(crate) const NUMBER: &str = "number";
-const TOKENIZER: &str = "words";
 /// Lies in the directory while the index is closed in good order; its files are then trusted without reading them all.
 const CLEAN: &str = "closed-in-order";
 /// Batches of texts that may wait for the writer.
@@ -34,106 +29,6 @@ const QUEUED_BATCHES: usize = 4;
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
 /// How often a waiting caller looks whether it was cancelled.
 const CANCEL_EVERY: Duration = Duration::from_millis(50);
-
-/// The parts of a message's text that are told apart in the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// Values of Subject fields.
-    Subject,
-    /// Values of From fields.
-    From,
-    /// Values of To fields.
-    To,
-    /// Values of Cc fields.
-    Cc,
-    /// Values of Bcc fields.
-    Bcc,
-    /// All header fields but machine headers, as `Name: value`.
-    Header,
-    /// The body's entries.
-    Body,
-}
-
-impl Part {
-    /// How many there are.
-    pub(crate) const COUNT: usize = 7;
-    const ALL: [(Part, &'static str); Part::COUNT] = [
-        (Part::Subject, "subject"),
-        (Part::From, "from"),
-        (Part::To, "to"),
-        (Part::Cc, "cc"),
-        (Part::Bcc, "bcc"),
-        (Part::Header, "header"),
-        (Part::Body, "body"),
-    ];
-
-    /// The part with the values of fields of this name, if they have one of their own.
-    pub(crate) fn of_header(name: &str) -> Option<Part> {
-        Part::ALL.iter().take(5).find(|(_, part)| part.eq_ignore_ascii_case(name)).map(|&(part, _)| part)
-    }
-
-    /// The index's field: they are made in this order.
-    pub(crate) fn field(self) -> Field {
-        Field::from_field_id(self as u32)
-    }
-}
-
-fn schema() -> Schema {
-    let mut schema = Schema::builder();
-    let words = TextFieldIndexing::default()
-        .set_tokenizer(TOKENIZER)
-        .set_fieldnorms(false)
-        .set_index_option(IndexRecordOption::Basic);
-    for (_, name) in Part::ALL {
-        schema.add_text_field(name, TextOptions::default().set_indexing_options(words.clone()));
-    }
-    schema.add_u64_field(NUMBER, NumericOptions::default().set_fast());
-    schema.build()
-}
-
-fn number_field() -> Field {
-    Field::from_field_id(Part::COUNT as u32)
-}
-
-/// Gives tantivy our terms; text comes folded.
-#[derive(Debug, Clone)]
-struct Words;
-
-struct WordStream<'a> {
-    terms: Terms<'a>,
-    token: Token,
-}
-
-impl Tokenizer for Words {
-    type TokenStream<'a> = WordStream<'a>;
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
-        WordStream { terms: terms(text), token: Token::default() }
-    }
-}
-
-impl TokenStream for WordStream<'_> {
-    fn advance(&mut self) -> bool {
-        let Some(term) = self.terms.next() else { return false };
-        self.token.text.clear();
-        self.token.text.push_str(term);
-        // Positions are not indexed; tantivy wants them to rise.
-        self.token.position = self.token.position.wrapping_add(1);
-        true
-    }
-    fn token(&self) -> &Token {
-        &self.token
-    }
-    fn token_mut(&mut self) -> &mut Token {
-        &mut self.token
-    }
-}
-
-/// What the text was made by: another one means other terms, so another index. The Unicode versions are those that
-/// decide what folds to what and what a word character is.
-fn versions() -> String {
-    let (a, b) = (char::UNICODE_VERSION, unicode_normalization::UNICODE_VERSION);
-    format!("text {TEXT_VERSION} words {WORDS_VERSION} unicode {a:?} {b:?} next ")
-}
 
 #[derive(Debug)]
 enum Job {

@@ -1,6 +1,7 @@
 //! Search with the RFC's exact meaning (RFC 3501 §6.4.4): the index narrows, the stored text decides.
 
 mod cache;
+mod fields;
 pub(crate) mod index;
 mod plan;
 mod scan;

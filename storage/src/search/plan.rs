@@ -5,7 +5,7 @@
 //! by the index, and AND, OR and NOT combine the bounds; so a message is read at most once, only where the whole tree
 //! leaves it open, and its body only where its header doesn't decide. Nothing recurses: clients nest ORs a thousand deep.
 
-use super::index::Part;
+use super::fields::Part;
 use super::scan::{Folded, Needle, Scope, header_has};
 use super::snapshot::{FindError, Found, Snapshot};
 use super::words::Lookup;

@@ -3,7 +3,7 @@
 //! Invariant: a snapshot holds exactly the messages below its watermark, each once. It narrows; what it calls sure
 //! needs no look at the message. It reads no message text.
 
-use super::index::Part;
+use super::fields::Part;
 use super::words::{Like, Lookup, is_full_piece};
 use crate::{Error, MsgNo};
 use memchr::memmem::Finder;
@@ -144,7 +144,7 @@ struct Segment {
 
 impl Segment {
     fn new(reader: SegmentReader, budget: Arc<AtomicUsize>) -> Result<Segment, Trouble> {
-        let column = reader.fast_fields().u64(super::index::NUMBER).map_err(trouble)?;
+        let column = reader.fast_fields().u64(super::fields::NUMBER).map_err(trouble)?;
         let numbers = (0..reader.max_doc())
             .map(|doc| {
                 let number = column.first(doc).and_then(|n| u32::try_from(n).ok());

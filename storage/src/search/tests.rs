@@ -94,10 +94,9 @@ impl Mail {
                     || text.fields.iter().any(|f| !is_machine_header(&f.name) && has(&line(f), needle))
             }
             Key::Body(needle) => in_body(needle),
-            Key::Header(name, needle) => text
-                .fields
-                .iter()
-                .any(|f| f.name.to_ascii_lowercase() == name.to_ascii_lowercase() && has(&f.value, needle)),
+            Key::Header(name, needle) => {
+                text.fields.iter().any(|f| f.name.eq_ignore_ascii_case(name) && has(&f.value, needle))
+            }
             Key::Before(Day(day)) => arrived < *day,
             Key::On(Day(day)) => arrived == *day,
             Key::Since(Day(day)) => arrived >= *day,
@@ -314,7 +313,7 @@ proptest! {
         let mail = Mail::new(texts);
         let dir = tempfile::tempdir().unwrap();
         // The last messages lie above the watermark, as they do while the index is behind.
-        let below = mail.texts.len() * share.min(3).max(1) / 3;
+        let below = mail.texts.len() * share.clamp(1, 3) / 3;
         let indexer = indexed(dir.path(), &mail, if share == 0 { 0 } else { below }, step);
         for seed in &seeds {
             let key = key(&mail, seed);

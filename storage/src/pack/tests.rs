@@ -5,7 +5,7 @@ use super::disk::{Disk, RealDisk};
 use super::packs::Unopened;
 use super::*;
 use crate::incoming::Content;
-use crate::{Error, MasterKey};
+use crate::{Error, Incoming, Limits, MasterKey};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -505,7 +505,7 @@ fn small_pack() -> (Fixture, Vec<u8>, Held) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn harmed_bytes_are_never_other_data(at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<bool>()) {
@@ -536,5 +536,41 @@ proptest! {
         prop_assert_eq!(ChunkAddr::decode(&mut from), Some(addr));
         prop_assert!(from.is_empty());
         prop_assert_eq!(ChunkAddr::decode(&mut varint::Reader::new(&out[..out.len() - 1])), None);
+    }
+
+    #[test]
+    fn chunks_of_any_length_come_back(
+        lens in prop::collection::vec((0usize..3_000, any::<bool>()), 0..80),
+        odd in prop::collection::vec(
+            (prop::sample::select(vec![0, 1, 131_072, 262_144, 262_145, 600_000]), any::<bool>()),
+            0..3,
+        ),
+        spooled in any::<bool>(), cache in prop::sample::select(vec![0usize, 100_000, 4 << 20]),
+    ) {
+        let f = fixture();
+        let mut writer = f.packs.new_pack().unwrap();
+        let mut sink = ChunkSink::new();
+        let lens: Vec<_> = lens.into_iter().chain(odd).collect();
+        // Line ends would make the canonical bytes more than these.
+        let total = lens.iter().map(|(len, _)| len).sum();
+        let whole: Vec<u8> = text(5, total).into_iter().map(|b| b.max(b' ')).collect();
+        let limits = Limits { spool_above_bytes: if spooled { 0 } else { usize::MAX }, ..Limits::default() };
+        let content = Incoming::read(&whole[..], Vec::new(), &limits).unwrap().content;
+        let mut at = 0;
+        let mut ranges = Vec::new();
+        for (len, header) in lens {
+            let range = at..at + len as u64;
+            at = range.end;
+            let class = if header { Class::Header } else { Class::Body };
+            prop_assert_eq!(sink.add_range(class, &content, range.clone()).unwrap(), Handle(ranges.len()));
+            ranges.push(range);
+        }
+        let addrs = sink.finish(&mut writer).unwrap();
+        writer.commit(1, 1, 0).unwrap();
+        let packs = Packs::open(Arc::new(f.disk.clone()), Path::new(DIR), &f.master, cache).unwrap();
+        prop_assert_eq!(addrs.len(), ranges.len());
+        for (addr, range) in addrs.into_iter().zip(ranges) {
+            prop_assert_eq!(packs.chunk(addr, 0..u64::MAX).unwrap(), content.read(range).unwrap());
+        }
     }
 }

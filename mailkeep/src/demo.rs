@@ -156,9 +156,9 @@ mod tests {
     #[test]
     fn folders_are_named_as_the_path_is() {
         for (path, name) in [
-            ("/home/a/export.mbox", "export"),
-            ("/home/a/Local Folders", "Local Folders"),
-            ("/home/a/Maildir/", "Maildir"),
+            ("mail/export.mbox", "export"),
+            ("mail/Local Folders", "Local Folders"),
+            ("mail/Maildir/", "Maildir"),
             ("/", "Import"),
             ("a\u{7}b", "a_b"),
         ] {

@@ -6,7 +6,7 @@
 use super::wire;
 use crate::command::{self, Caller, Command, Context, Event, Failure, Kind};
 use crate::data::Installation;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ use tokio::task::JoinSet;
 const QUEUE: usize = 64;
 /// Time for the command's line to arrive.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// Time for a client to take an answer while the server stops.
+const GRACE: Duration = Duration::from_secs(2);
 /// Pause after a failed accept (no file descriptors left): others must end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -89,6 +91,12 @@ impl Control {
 /// Waits until the server is to stop, or nobody could say so any more.
 async fn told(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|&stop| stop).await);
+}
+
+/// Waits until the server has been stopping for so long that slow readers are left behind.
+async fn overdue(stop: &mut watch::Receiver<bool>) {
+    told(stop).await;
+    tokio::time::sleep(GRACE).await;
 }
 
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {
@@ -167,14 +175,60 @@ async fn relay(
         tokio::select! {
             event = events.recv() => match event {
                 None => return Ok(()),
-                Some(event) => if let Err(error) = wire::write_line(write, &event).await {
-                    cancel.set();
-                    return Err(error.context("the client went away"));
-                },
+                Some(event) => {
+                    let written = tokio::select! {
+                        written = wire::write_line(write, &event) => written,
+                        () = overdue(&mut stop) => Err(anyhow!("the server stops and the client does not read")),
+                    };
+                    if let Err(error) = written {
+                        cancel.set();
+                        return Err(error.context("the client went away"));
+                    }
+                }
             },
             // Whatever comes after the command, its end or more bytes, ends it.
             _ = read.read(&mut byte), if !cancel.is_set() => cancel.set(),
             () = told(&mut stop), if !cancel.is_set() => cancel.set(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_keeps_no_server_from_ending() {
+        let (_client, server) = UnixStream::pair().unwrap();
+        let (read, mut write) = server.into_split();
+        // More than a socket's buffers hold, from a command that goes on.
+        let (events, received) = mpsc::channel(QUEUE);
+        for _ in 0..QUEUE {
+            events.send(Event::Bytes(vec![0; 64 << 10])).await.unwrap();
+        }
+        let (_stop, stopped) = watch::channel(true);
+        let cancel = Cancel::default();
+        let relayed = relay(received, BufReader::new(read), &mut write, &cancel, stopped).await;
+        assert!(relayed.is_err() && cancel.is_set());
+        assert!(events.is_closed(), "the command is told");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_cancels() {
+        let (client, server) = UnixStream::pair().unwrap();
+        let (read, mut write) = server.into_split();
+        let (events, received) = mpsc::channel(QUEUE);
+        let (_stop, stopped) = watch::channel(false);
+        let cancel = Cancel::default();
+        drop(client);
+        let command = async {
+            while !cancel.is_set() {
+                tokio::task::yield_now().await;
+            }
+            drop(events);
+        };
+        let relayed = relay(received, BufReader::new(read), &mut write, &cancel, stopped);
+        let (relayed, ()) = tokio::join!(relayed, command);
+        assert!(relayed.is_ok());
     }
 }

@@ -196,7 +196,7 @@ impl Parser<'_, '_> {
                 b'@' if self.words.is_empty() && route.is_none() => route = self.route(),
                 b'@' => {
                     self.rest = after;
-                    domain = self.domain(b"()<>\"");
+                    domain = self.domain(b"()<>,\"");
                 }
                 // An address that lost its `>`: the list goes on.
                 b',' | b'<' => break,

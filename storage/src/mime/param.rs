@@ -96,6 +96,7 @@ pub fn tokens(value: &[u8]) -> Vec<Vec<u8>> {
         }
         lexer.skip_to(b",");
         lexer.eat(b',');
+        lexer.skip_blanks();
     }
     found
 }

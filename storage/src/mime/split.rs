@@ -218,18 +218,26 @@ impl<'a> Splitter<'a> {
             let at = self.line_start - eol;
             self.end_header(at, self.lines - u64::from(eol > 0));
         }
+        let Some(owner) = self.boundaries.get(place).map(|boundary| boundary.owner) else { return };
         let new_part = !last && has_eol;
-        if new_part && self.entities.len() >= self.limits.max_mime_parts {
+        // Closing a multipart that has no part gives it one.
+        let needed = if self.open.len() > owner + 1 && self.innermost_is_bare() { 2 } else { 1 };
+        if new_part && self.entities.len() + needed > self.limits.max_mime_parts {
             self.cut = true;
             self.boundaries.clear();
             return;
         }
-        let Some(owner) = self.boundaries.get(place).map(|boundary| boundary.owner) else { return };
         self.close_down_to(owner + 1, self.line_start - self.last_eol);
         self.boundaries.truncate(if last { place } else { place + 1 });
         if new_part {
             self.begin(end);
         }
+    }
+
+    /// Whether the innermost open entity is a multipart without a part.
+    fn innermost_is_bare(&self) -> bool {
+        let entity = self.open.last().and_then(|open| self.entities.get(open.entity));
+        entity.is_some_and(|entity| entity.kind == Kind::Multipart && entity.children.is_empty())
     }
 
     fn header_start(&self, entity: usize) -> u64 {

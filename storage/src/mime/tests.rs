@@ -13,7 +13,7 @@ fn parse(bytes: &[u8]) -> Tree {
     Tree::parse(bytes, &Limits::default()).unwrap()
 }
 
-/// One line an entity: depth, kind, body text, lines.
+/// One line an entity: depth, kind, lines, body.
 fn shape(text: &str) -> Vec<String> {
     let bytes = canonical(text);
     let tree = parse(&bytes);
@@ -34,7 +34,9 @@ fn shape(text: &str) -> Vec<String> {
                 Kind::Multipart => "multipart",
                 Kind::Message => "message",
             };
-            format!("{depth} {kind} {} {body}", entity.lines)
+            // A multipart's lines are shown to nobody; the property tests count them.
+            let lines = if entity.kind == Kind::Multipart { String::new() } else { format!(" {}", entity.lines) };
+            format!("{depth} {kind}{lines} {body}")
         })
         .collect()
 }
@@ -71,23 +73,23 @@ fn structures() {
         ("A: b\n\nhello\nthere", &["0 leaf 1 hello/there"]),
         (
             "Content-Type: multipart/mixed; boundary=x\n\npre\n--x\n\none\n--x\n\n\n--x--\nepi\n",
-            &["0 multipart 8 pre/--x//one/--x///--x--/epi/", "1 leaf 0 one", "1 leaf 0 "],
+            &["0 multipart pre/--x//one/--x///--x--/epi/", "1 leaf 0 one", "1 leaf 0 "],
         ),
         // No closing boundary; a boundary that ends the file begins no part.
         (
             "Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x",
-            &["0 multipart 3 --x//one/--x", "1 leaf 0 one"],
+            &["0 multipart --x//one/--x", "1 leaf 0 one"],
         ),
         (
             "Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\n",
-            &["0 multipart 4 --x//one/--x/", "1 leaf 0 one", "1 leaf 0 "],
+            &["0 multipart --x//one/--x/", "1 leaf 0 one", "1 leaf 0 "],
         ),
         // A boundary that begins another's: the longest counts.
         (
             "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/mixed; boundary=xy\n\n--xy\n\nin\n--xy--\n--x\n\nout\n--x--\n",
             &[
-                "0 multipart 10 --x/Content-Type: multipart/mixed; boundary=xy//--xy//in/--xy--/--x//out/--x--/",
-                "1 multipart 3 --xy//in/--xy--",
+                "0 multipart --x/Content-Type: multipart/mixed; boundary=xy//--xy//in/--xy--/--x//out/--x--/",
+                "1 multipart --xy//in/--xy--",
                 "2 leaf 0 in",
                 "1 leaf 0 out",
             ],
@@ -96,8 +98,8 @@ fn structures() {
         (
             "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/mixed; boundary=y\n\n--y\n\nin\n--x\n\nout\n--x--\n",
             &[
-                "0 multipart 9 --x/Content-Type: multipart/mixed; boundary=y//--y//in/--x//out/--x--/",
-                "1 multipart 2 --y//in",
+                "0 multipart --x/Content-Type: multipart/mixed; boundary=y//--y//in/--x//out/--x--/",
+                "1 multipart --y//in",
                 "2 leaf 0 in",
                 "1 leaf 0 out",
             ],
@@ -105,7 +107,7 @@ fn structures() {
         // A header cut off by a boundary, and one that is not there at all.
         (
             "Content-Type: multipart/mixed; boundary=x\n\n--x\nA: b\n--x\n--x--\n",
-            &["0 multipart 4 --x/A: b/--x/--x--/", "1 leaf 0 ", "1 leaf 0 "],
+            &["0 multipart --x/A: b/--x/--x--/", "1 leaf 0 ", "1 leaf 0 "],
         ),
         (
             "Content-Type: message/rfc822\n\nSubject: a\n\nbody\n",
@@ -117,7 +119,7 @@ fn structures() {
         (
             "Content-Type: multipart/digest; boundary=x\n\n--x\n\nA: b\n\nc\n--x\nContent-Type: text/plain\n\nd\n--x--",
             &[
-                "0 multipart 9 --x//A: b//c/--x/Content-Type: text/plain//d/--x--",
+                "0 multipart --x//A: b//c/--x/Content-Type: text/plain//d/--x--",
                 "1 message 2 A: b//c",
                 "2 leaf 0 c",
                 "1 leaf 0 d",
@@ -127,21 +129,21 @@ fn structures() {
         (
             "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: message/rfc822\n\nA: b\n\n--x--\n",
             &[
-                "0 multipart 6 --x/Content-Type: message/rfc822//A: b//--x--/",
+                "0 multipart --x/Content-Type: message/rfc822//A: b//--x--/",
                 "1 message 2 A: b//",
                 "2 leaf 0 ",
             ],
         ),
         // No part, no boundary: one empty part stands for them.
-        ("Content-Type: multipart/mixed; boundary=x\n\nhi\n", &["0 multipart 1 hi/", "1 leaf 0 "]),
-        ("Content-Type: multipart/mixed\n\nhi\n", &["0 multipart 1 hi/", "1 leaf 0 "]),
+        ("Content-Type: multipart/mixed; boundary=x\n\nhi\n", &["0 multipart hi/", "1 leaf 0 "]),
+        ("Content-Type: multipart/mixed\n\nhi\n", &["0 multipart hi/", "1 leaf 0 "]),
         // The first Content-Type counts; an unreadable one is text/plain.
         ("Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=x\n\n--x\n", &["0 leaf 1 --x/"]),
         ("Content-Type: multipart; boundary=x\n\n--x\n", &["0 leaf 1 --x/"]),
         // `--` alone is no boundary; trailing blanks after one are fine.
         (
             "Content-Type: multipart/mixed; boundary=\"a b\"\n\n--\n--a b \t\n\none\n--a b-- \n",
-            &["0 multipart 5 --/--a b \t//one/--a b-- /", "1 leaf 0 one"],
+            &["0 multipart --/--a b \t//one/--a b-- /", "1 leaf 0 one"],
         ),
     ];
     for (text, expected) in cases {

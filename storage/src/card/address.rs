@@ -203,8 +203,13 @@ impl Parser<'_, '_> {
                 _ => self.word(b"()<>@,\""),
             }
         }
-        let words = std::mem::take(&mut self.words);
-        let local: Vec<u8> = words.iter().flat_map(|word| &word.bytes).copied().collect();
+        let mut words = std::mem::take(&mut self.words);
+        let last = local_part(&mut words);
+        let mut local = phrase(&words);
+        if !local.is_empty() {
+            local.push(b' ');
+        }
+        local.extend_from_slice(&last);
         self.blanks();
         let comment = std::mem::take(&mut self.comment);
         let name = if name.is_empty() { comment } else { name };

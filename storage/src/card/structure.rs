@@ -75,32 +75,29 @@ struct Described<'a> {
 }
 
 impl<'a> Described<'a> {
-    /// The first field of each name counts, as it does for the splitter.
+    /// The first Content-Type counts, as it does for the splitter; of the others the last, as Dovecot has it.
     fn of(entity: &'a Entity) -> Self {
         let mut found = Described::default();
         let mut typed = false;
         for field in Fields::new(&entity.header_bytes) {
-            let Some(name) =
-                field.name.split_at_checked(8).filter(|(start, _)| start.eq_ignore_ascii_case(b"Content-"))
-            else {
+            let Some((start, name)) = field.name.split_at_checked(8) else { continue };
+            if !start.eq_ignore_ascii_case(b"Content-") {
                 continue;
-            };
-            match &*name.1.to_ascii_lowercase() {
+            }
+            match &*name.to_ascii_lowercase() {
                 b"type" if !typed => {
                     typed = true;
                     found.content_type = ContentType::parse(field.value);
                 }
-                b"id" if found.id.is_none() => found.id = Some(field.unfolded()),
-                b"description" if found.description.is_none() => found.description = Some(field.unfolded()),
-                b"transfer-encoding" if found.encoding.is_none() => {
-                    found.encoding = param::token(field.value)
+                b"id" => found.id = Some(field.unfolded()),
+                b"description" => found.description = Some(field.unfolded()),
+                b"transfer-encoding" => found.encoding = param::encoding(field.value).or(found.encoding),
+                b"md5" => found.md5 = Some(field.unfolded()),
+                b"disposition" => {
+                    found.disposition = param::token_with_params(field.value).or(found.disposition)
                 }
-                b"md5" if found.md5.is_none() => found.md5 = Some(field.unfolded()),
-                b"disposition" if found.disposition.is_none() => {
-                    found.disposition = param::token_with_params(field.value);
-                }
-                b"language" if found.language.is_empty() => found.language = param::tokens(field.value),
-                b"location" if found.location.is_none() => found.location = Some(field.unfolded()),
+                b"language" => found.language = param::tokens(field.value),
+                b"location" => found.location = Some(field.unfolded()),
                 _ => {}
             }
         }

@@ -77,11 +77,23 @@ pub fn token_with_params(value: &[u8]) -> Option<(Vec<u8>, Vec<Param>)> {
     if token.is_empty() { None } else { Some((token, lexer.params())) }
 }
 
-/// A token alone: Content-Transfer-Encoding. `None` without one.
+/// A token alone: Content-Transfer-Encoding. `None` without one, or with other words behind it.
 #[must_use]
-pub fn token(value: &[u8]) -> Option<Vec<u8>> {
-    let token = Lexer::new(value).token();
-    if token.is_empty() { None } else { Some(token) }
+pub fn encoding(value: &[u8]) -> Option<Vec<u8>> {
+    let mut lexer = Lexer::new(value);
+    let token = lexer.token();
+    lexer.skip_blanks();
+    let alone = matches!(lexer.rest.first(), None | Some(b';'));
+    if token.is_empty() || !alone { None } else { Some(token) }
+}
+
+/// The Content-Transfer-Encoding of a header block: of several fields the last readable one decides.
+#[must_use]
+pub fn encoding_of(block: &[u8]) -> Option<Vec<u8>> {
+    Fields::new(block)
+        .filter(|field| field.is("Content-Transfer-Encoding"))
+        .filter_map(|field| encoding(field.value))
+        .last()
 }
 
 /// The tokens of a comma-separated list: Content-Language.
@@ -161,11 +173,12 @@ impl<'a> Lexer<'a> {
     fn quoted(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut bytes = self.rest.iter().copied().enumerate();
-        let mut end = self.rest.len();
+        let mut end = None;
+        let mut first_line = None;
         while let Some((at, byte)) = bytes.next() {
             match byte {
                 b'"' => {
-                    end = at + 1;
+                    end = Some(at + 1);
                     break;
                 }
                 b'\\' => {
@@ -174,10 +187,21 @@ impl<'a> Lexer<'a> {
                     }
                 }
                 // Folded inside the quotes: the line end isn't part of the value (RFC 5322 §2.2.3).
-                b'\r' | b'\n' => {}
+                b'\r' | b'\n' => {
+                    first_line.get_or_insert((at, out.len()));
+                }
                 other => out.push(other),
             }
         }
+        // A quote that nothing closes: the value ends with its line, not with the header.
+        let end = match (end, first_line) {
+            (Some(end), _) => end,
+            (None, Some((at, len))) => {
+                out.truncate(len);
+                at
+            }
+            (None, None) => self.rest.len(),
+        };
         self.rest = &self.rest[end..];
         out
     }
@@ -326,6 +350,7 @@ mod tests {
             ("a/b; x=\"a\\\"b;c\"; y=d;; ; z", vec![pair("x", "a\"b;c"), pair("y", "d")]),
             ("a/b; boundary=----=_Part/1:2", vec![pair("boundary", "----=_Part/1:2")]),
             ("a/b; x=a b; y=c", vec![pair("x", "a"), pair("y", "c")]),
+            ("a/b; x=\"open\r\n y=z", vec![pair("x", "open")]),
             ("a/b; x=\"open", vec![pair("x", "open")]),
             ("a/b; x=", vec![pair("x", "")]),
             ("a/b; x=\"two\r\n lines\"", vec![pair("x", "two lines")]),
@@ -375,6 +400,16 @@ mod tests {
     fn lists_of_tokens() {
         assert_eq!(tokens(b"en, de (German) ,, fr x"), [b"en".to_vec(), b"de".to_vec(), b"fr".to_vec()]);
         assert_eq!(token_with_params(b"attachment; filename=a.txt").map(|found| found.1.len()), Some(1));
+        for (value, expected) in [
+            ("base64", Some("base64")),
+            (" BASE64 (so it says)", Some("BASE64")),
+            ("quoted-printable;", Some("quoted-printable")),
+            ("quoted printable", None),
+            ("text/html", None),
+            ("", None),
+        ] {
+            assert_eq!(encoding(value.as_bytes()).as_deref(), expected.map(str::as_bytes), "{value}");
+        }
         assert_eq!(token_with_params(b"; filename=a.txt"), None);
     }
 }

@@ -4,7 +4,7 @@
 //! entities (bounded), their headers (bounded together), and the beginning of the line at hand.
 
 use super::field::Fields;
-use super::param::{ContentType, token};
+use super::param::{self, ContentType};
 use super::{Entity, Kind, Tree};
 use crate::Limits;
 use std::io::{self, BufRead, ErrorKind};
@@ -129,10 +129,7 @@ impl Class {
 
 /// RFC 2046 §5.2.1 permits no base64 for message/rfc822; where it stands all the same, there is nothing to split.
 fn is_base64(header: &[u8]) -> bool {
-    Fields::new(header)
-        .find(|field| field.is("Content-Transfer-Encoding"))
-        .and_then(|field| token(field.value))
-        .is_some_and(|encoding| encoding.eq_ignore_ascii_case(b"base64"))
+    param::encoding_of(header).is_some_and(|encoding| encoding.eq_ignore_ascii_case(b"base64"))
 }
 
 impl<'a> Splitter<'a> {

@@ -35,7 +35,8 @@ fn shape(text: &str) -> Vec<String> {
                 Kind::Message => "message",
             };
             // A multipart's lines are shown to nobody; the property tests count them.
-            let lines = if entity.kind == Kind::Multipart { String::new() } else { format!(" {}", entity.lines) };
+            let lines =
+                if entity.kind == Kind::Multipart { String::new() } else { format!(" {}", entity.lines) };
             format!("{depth} {kind}{lines} {body}")
         })
         .collect()

@@ -168,10 +168,7 @@ impl Taker {
             self.found.cut = true;
             return;
         };
-        let encoding = Fields::new(&entity.header_bytes)
-            .find(|field| field.is("Content-Transfer-Encoding"))
-            .and_then(|field| param::token(field.value))
-            .unwrap_or_default();
+        let encoding = param::encoding_of(&entity.header_bytes).unwrap_or_default();
         let decoded = transfer::decode(&encoding, &bytes);
         let found = ContentType::of(&entity.header_bytes);
         let label = found.as_ref().and_then(|found| found.param("charset"));

@@ -221,11 +221,12 @@ impl Parser<'_, '_> {
 
     /// `@one,@two:` (RFC 5322 §4.4), given without the colon. Without a colon it isn't one, and the `@` is passed over.
     fn route(&mut self) -> Option<Vec<u8>> {
-        let end = self.rest.iter().position(|byte| matches!(byte, b':' | b'>' | b'<' | b'"'))?;
-        if self.rest[end] != b':' {
+        let end = self.rest.iter().position(|byte| matches!(byte, b':' | b'>' | b'<' | b'"'));
+        let Some(end) = end.filter(|&end| self.rest[end] == b':') else {
+            // The empty word makes the caller read the `@` as the one before a domain.
             self.words.push(Word { bytes: Vec::new(), quoted: true });
             return None;
-        }
+        };
         let route = self.rest[..end].iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         self.rest = &self.rest[end + 1..];
         Some(route)

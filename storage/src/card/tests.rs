@@ -54,6 +54,8 @@ fn address_lists() {
         ("A <a@b, c@d", r#"(("A" NIL "a" "b")(NIL NIL "c" "d"))"#),
         (r#""open <a@b>"#, r#"(("open <a@b>" NIL "" ""))"#),
         ("<@>", r#"((NIL NIL "" ""))"#),
+        ("<@a", r#"((NIL NIL "" "a"))"#),
+        ("<@", r#"((NIL NIL "" ""))"#),
     ] {
         assert_eq!(addresses(list), expected, "{list}");
     }
@@ -171,6 +173,12 @@ proptest! {
             prop_assert_eq!((&part.parent, &part.children), (&entity.parent, &entity.children));
         }
         prop_assert!(!card.envelope.contains(&0) && !card.bodystructure.contains(&0));
+    }
+
+    #[test]
+    fn any_address_list(list in "[ab@<>(),:;.\"\\\\ \\[\\]]{0,40}") {
+        let card = of(format!("To: {list}\r\n\r\n").as_bytes());
+        prop_assert!(card.envelope.starts_with(b"(NIL NIL NIL NIL NIL "));
     }
 
     #[test]

@@ -83,3 +83,74 @@ pub(crate) fn decode(value: &[u8]) -> Option<Group> {
     }
     plain.is_empty().then_some(Group::Cards(cards))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn card(size: u64, noise: u64, long: usize) -> Card {
+        let mut envelope = b"(NIL \"subject\" NIL)".to_vec();
+        let mut value = noise;
+        while envelope.len() < long {
+            value = value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            envelope.extend_from_slice(format!("{value:x}").as_bytes());
+        }
+        Card { envelope: envelope.into(), ..Card::raw(size) }
+    }
+
+    fn back(cards: &[Card]) -> Vec<usize> {
+        let groups = encode(cards).unwrap();
+        let mut all = Vec::new();
+        for (count, value) in &groups {
+            let Some(Group::Cards(some)) = decode(value) else { panic!("a group is not read") };
+            assert_eq!(some.len(), *count);
+            assert!(value.len() <= VALUE_BYTES + 16 || *count == 1, "{} bytes", value.len());
+            all.extend(some);
+        }
+        assert_eq!(all, cards);
+        groups.iter().map(|(count, _)| *count).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn groups_come_back_and_fit_a_page(
+            seeds in prop::collection::vec((any::<u64>(), any::<u64>(), 0usize..3_000), 0..90),
+        ) {
+            let cards: Vec<Card> = seeds.into_iter().map(|(size, noise, long)| card(size, noise, long)).collect();
+            back(&cards);
+        }
+
+        #[test]
+        fn other_bytes_are_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            decode(&bytes);
+            decode(&[&[CARD_VERSION][..], &bytes].concat());
+        }
+    }
+
+    #[test]
+    fn a_group_holds_64_cards_and_one_that_is_large_stands_alone() {
+        let same = |n: usize| vec![card(5, 5, 5); n];
+        assert_eq!(back(&same(GROUP_CARDS)), [64]);
+        assert_eq!(back(&same(GROUP_CARDS + 1)), [64, 1]);
+        let mut cards = same(3);
+        cards.insert(1, card(5, 5, 200_000));
+        assert!(back(&cards).contains(&1));
+    }
+
+    #[test]
+    fn cards_of_another_version_are_told_and_too_large_groups_refused() {
+        let (_, mut value) = encode(&[card(5, 5, 5)]).unwrap().remove(0);
+        value[0] = CARD_VERSION + 1;
+        assert_eq!(decode(&value), Some(Group::Old(1)));
+        let claim = |len: usize| {
+            let mut value = vec![CARD_VERSION];
+            put(&mut value, 0);
+            put(&mut value, len as u64);
+            value.extend(zstd::bulk::compress(&vec![0; len.min(1 << 20)], 1).unwrap());
+            decode(&value)
+        };
+        assert_eq!(claim(0), Some(Group::Cards(Vec::new())));
+        assert_eq!(claim(MAX_PLAIN + 1), None);
+    }
+}

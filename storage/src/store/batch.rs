@@ -466,3 +466,16 @@ fn bounded(what: &'static str, len: usize) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_end_before_they_wrap() {
+        assert_eq!(next("n", u32::MAX - 1).unwrap(), u32::MAX);
+        assert!(matches!(next("n", u32::MAX), Err(Error::Limit { .. })));
+        assert_eq!(uid(u64::from(u32::MAX) - 1).unwrap(), Uid(u32::MAX - 1));
+        assert!(matches!(uid(u64::from(u32::MAX)), Err(Error::Limit { .. })));
+    }
+}

@@ -6,7 +6,7 @@
 
 use super::section::{self, MAX_FIELDS_BYTES};
 use crate::proto::parse::Cursor;
-use crate::proto::parse::fetch::{Item, Text, items};
+use crate::proto::parse::fetch::{Item, Portion, items};
 use crate::proto::set::SeqSet;
 use crate::proto::{date, encode};
 use crate::reply::Refusal;
@@ -314,11 +314,11 @@ impl Source<'_> {
     fn section(
         &mut self,
         path: &[u32],
-        text: &Text,
+        text: &Portion,
         partial: Option<(u64, u64)>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Stream>, Error> {
-        if path.is_empty() && *text == Text::All {
+        if path.is_empty() && *text == Portion::All {
             let message = self.message()?;
             let size = message.size();
             return Ok(Some(match partial {
@@ -337,7 +337,7 @@ impl Source<'_> {
         let range = if path.is_empty() {
             let message = self.message()?;
             let end = message.header_len().min(message.size());
-            Some(if *text == Text::Text { end..message.size() } else { 0..end })
+            Some(if *text == Portion::Text { end..message.size() } else { 0..end })
         } else {
             section::locate(path, text, self.parts()?)
         };
@@ -346,7 +346,7 @@ impl Source<'_> {
             return Ok(None);
         };
         let message = self.message()?;
-        if let Text::Fields { names, not } = text {
+        if let Portion::Fields { names, not } = text {
             let header = read(message, range.start..range.end.min(range.start + MAX_FIELDS_BYTES))?;
             return Ok(ready(&section::filter(&header, names, *not), partial, out));
         }

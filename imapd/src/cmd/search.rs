@@ -112,3 +112,38 @@ impl Work for Set {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage::UidRanges;
+
+    /// Every other UID of 40,000: an answer of several chunks, none larger than a chunk and a number.
+    #[test]
+    fn a_long_answer_comes_in_chunks_and_is_whole() {
+        let found = UidRanges::from_spans((1..=20_000).map(|n| (2 * n, 2 * n)));
+        let runs = || Runs::new(&found, &found, true);
+        let numbers: Vec<String> = found.iter().map(|uid| uid.to_string()).collect();
+        let works: [(Box<dyn Work>, String); 2] = [
+            (Box::new(Numbers { runs: runs(), rest: None }), format!(" {}\r\n", numbers.join(" "))),
+            (Box::new(Set { runs: runs(), first: true }), format!("{}\r\n", numbers.join(","))),
+        ];
+        for (mut work, expected) in works {
+            let (mut all, mut chunks) = (Vec::new(), 0);
+            loop {
+                let mut out = Vec::new();
+                let done = work.step(&mut out, &Cancel::default()).unwrap();
+                assert!(out.len() <= CHUNK + 22);
+                all.extend(out);
+                chunks += 1;
+                if done {
+                    break;
+                }
+            }
+            assert_eq!(String::from_utf8(all).unwrap(), expected);
+            assert!(chunks > 1);
+        }
+        let by_number = Runs::new(&found, &found, false);
+        assert_eq!(by_number.collect::<Vec<_>>(), [(1, 20_000)]);
+    }
+}

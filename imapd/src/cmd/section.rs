@@ -2,7 +2,7 @@
 //!
 //! Works on the card's table of parts; reads nothing. What isn't there is `None`, shown as NIL.
 
-use crate::proto::parse::fetch::Text;
+use crate::proto::parse::fetch::Portion;
 use std::ops::Range;
 use storage::card::Part;
 use storage::mime::Kind;
@@ -11,14 +11,14 @@ use storage::mime::Kind;
 pub(crate) const MAX_FIELDS_BYTES: u64 = 256 << 10;
 
 /// The bytes of a section; for HEADER.FIELDS those of the header to filter.
-pub(crate) fn locate(path: &[u32], text: &Text, parts: &[Part]) -> Option<Range<u64>> {
+pub(crate) fn locate(path: &[u32], text: &Portion, parts: &[Part]) -> Option<Range<u64>> {
     let root = parts.first()?;
     let Some((first, deeper)) = path.split_first() else {
         return Some(match text {
-            Text::All => root.header.start..root.body.end,
-            Text::Header | Text::Fields { .. } => root.header.clone(),
-            Text::Text => root.body.clone(),
-            Text::Mime => return None,
+            Portion::All => root.header.start..root.body.end,
+            Portion::Header | Portion::Fields { .. } => root.header.clone(),
+            Portion::Text => root.body.clone(),
+            Portion::Mime => return None,
         });
     };
     let mut part = part_of_message(root, *first, parts)?;
@@ -30,14 +30,14 @@ pub(crate) fn locate(path: &[u32], text: &Text, parts: &[Part]) -> Option<Range<
         };
     }
     match text {
-        Text::All => Some(part.body.clone()),
-        Text::Mime => Some(part.header.clone()),
+        Portion::All => Some(part.body.clone()),
+        Portion::Mime => Some(part.header.clone()),
         // RFC 3501 §6.4.5: these refer to a part of type MESSAGE/RFC822 only.
-        Text::Header | Text::Fields { .. } | Text::Text if part.kind == Kind::Message => {
+        Portion::Header | Portion::Fields { .. } | Portion::Text if part.kind == Kind::Message => {
             let inner = child(part, 1, parts)?;
-            Some(if *text == Text::Text { inner.body.clone() } else { inner.header.clone() })
+            Some(if *text == Portion::Text { inner.body.clone() } else { inner.header.clone() })
         }
-        Text::Header | Text::Fields { .. } | Text::Text => None,
+        Portion::Header | Portion::Fields { .. } | Portion::Text => None,
     }
 }
 
@@ -114,31 +114,31 @@ mod tests {
     #[test]
     fn the_rfcs_example() {
         let parts = rfc_example();
-        let fields = Text::Fields { names: vec![b"x".to_vec()], not: false };
+        let fields = Portion::Fields { names: vec![b"x".to_vec()], not: false };
         for (path, text, start) in [
-            (vec![], Text::All, Some(0)),
-            (vec![], Text::Header, Some(0)),
-            (vec![], Text::Text, Some(1)),
-            (vec![1], Text::All, Some(11)),
-            (vec![1], Text::Mime, Some(10)),
-            (vec![1], Text::Header, None),
-            (vec![1, 1], Text::All, None),
-            (vec![3], Text::All, Some(31)),
-            (vec![3], Text::Mime, Some(30)),
-            (vec![3], Text::Header, Some(40)),
+            (vec![], Portion::All, Some(0)),
+            (vec![], Portion::Header, Some(0)),
+            (vec![], Portion::Text, Some(1)),
+            (vec![1], Portion::All, Some(11)),
+            (vec![1], Portion::Mime, Some(10)),
+            (vec![1], Portion::Header, None),
+            (vec![1, 1], Portion::All, None),
+            (vec![3], Portion::All, Some(31)),
+            (vec![3], Portion::Mime, Some(30)),
+            (vec![3], Portion::Header, Some(40)),
             (vec![3], fields, Some(40)),
-            (vec![3], Text::Text, Some(41)),
-            (vec![3, 1], Text::All, Some(51)),
-            (vec![3, 2], Text::Mime, Some(60)),
-            (vec![3, 3], Text::All, None),
-            (vec![4], Text::Text, None),
-            (vec![4, 1], Text::Mime, Some(80)),
-            (vec![4, 2], Text::Header, Some(100)),
-            (vec![4, 2, 1], Text::All, Some(111)),
-            (vec![4, 2, 2], Text::Mime, Some(120)),
-            (vec![4, 2, 2, 2], Text::All, Some(141)),
-            (vec![5], Text::All, None),
-            (vec![u32::MAX], Text::All, None),
+            (vec![3], Portion::Text, Some(41)),
+            (vec![3, 1], Portion::All, Some(51)),
+            (vec![3, 2], Portion::Mime, Some(60)),
+            (vec![3, 3], Portion::All, None),
+            (vec![4], Portion::Text, None),
+            (vec![4, 1], Portion::Mime, Some(80)),
+            (vec![4, 2], Portion::Header, Some(100)),
+            (vec![4, 2, 1], Portion::All, Some(111)),
+            (vec![4, 2, 2], Portion::Mime, Some(120)),
+            (vec![4, 2, 2, 2], Portion::All, Some(141)),
+            (vec![5], Portion::All, None),
+            (vec![u32::MAX], Portion::All, None),
         ] {
             assert_eq!(locate(&path, &text, &parts).map(|r| r.start), start, "{path:?} {text:?}");
         }
@@ -147,13 +147,13 @@ mod tests {
     #[test]
     fn a_message_without_parts_is_its_part_1() {
         let leaf = [part(None, &[], 0, Kind::Leaf)];
-        assert_eq!(locate(&[1], &Text::All, &leaf), Some(1..2));
-        assert_eq!(locate(&[1], &Text::Mime, &leaf), Some(0..1));
-        assert_eq!(locate(&[2], &Text::All, &leaf), None);
+        assert_eq!(locate(&[1], &Portion::All, &leaf), Some(1..2));
+        assert_eq!(locate(&[1], &Portion::Mime, &leaf), Some(0..1));
+        assert_eq!(locate(&[2], &Portion::All, &leaf), None);
         let nested = [part(None, &[1], 0, Kind::Message), part(Some(0), &[], 10, Kind::Leaf)];
-        assert_eq!(locate(&[1, 1], &Text::All, &nested), Some(11..12));
-        assert_eq!(locate(&[1], &Text::Header, &nested), Some(10..11));
-        assert_eq!(locate(&[], &Text::All, &[]), None);
+        assert_eq!(locate(&[1, 1], &Portion::All, &nested), Some(11..12));
+        assert_eq!(locate(&[1], &Portion::Header, &nested), Some(10..11));
+        assert_eq!(locate(&[], &Portion::All, &[]), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The server over real sockets and a real storage. One program, so that it is linked once.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 mod dialogues;
 mod server;

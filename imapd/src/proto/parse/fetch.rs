@@ -30,7 +30,7 @@ pub(crate) enum Item {
         /// Part numbers, outermost first.
         path: Vec<u32>,
         /// What of the part.
-        text: Text,
+        text: Portion,
         /// First octet and number of octets.
         partial: Option<(u64, u64)>,
     },
@@ -38,7 +38,7 @@ pub(crate) enum Item {
 
 /// What of a part is asked for (RFC 3501 `section-text`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Text {
+pub(crate) enum Portion {
     /// The message, or the part's body.
     All,
     /// HEADER
@@ -99,9 +99,9 @@ fn item(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
         b"ENVELOPE" => Item::Envelope,
         b"BODY" => Item::Body,
         b"BODYSTRUCTURE" => Item::BodyStructure,
-        b"RFC822" => whole(b"RFC822", Text::All),
-        b"RFC822.HEADER" => whole(b"RFC822.HEADER", Text::Header),
-        b"RFC822.TEXT" => whole(b"RFC822.TEXT", Text::Text),
+        b"RFC822" => whole(b"RFC822", Portion::All),
+        b"RFC822.HEADER" => whole(b"RFC822.HEADER", Portion::Header),
+        b"RFC822.TEXT" => whole(b"RFC822.TEXT", Portion::Text),
         _ => return Err(Wrong("unknown FETCH item")),
     })
 }
@@ -130,12 +130,12 @@ fn section(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
     }
     label.extend_from_slice(&name);
     let text = match name.as_slice() {
-        b"" => Text::All,
-        b"HEADER" => Text::Header,
-        b"TEXT" => Text::Text,
-        b"MIME" if !path.is_empty() => Text::Mime,
-        b"HEADER.FIELDS" => Text::Fields { names: field_names(c, &mut label)?, not: false },
-        b"HEADER.FIELDS.NOT" => Text::Fields { names: field_names(c, &mut label)?, not: true },
+        b"" => Portion::All,
+        b"HEADER" => Portion::Header,
+        b"TEXT" => Portion::Text,
+        b"MIME" if !path.is_empty() => Portion::Mime,
+        b"HEADER.FIELDS" => Portion::Fields { names: field_names(c, &mut label)?, not: false },
+        b"HEADER.FIELDS.NOT" => Portion::Fields { names: field_names(c, &mut label)?, not: true },
         _ => return Err(Wrong("unknown section")),
     };
     c.byte(b']', unclosed)?;

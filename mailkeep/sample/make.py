@@ -466,7 +466,7 @@ def curiosities(folder):
     odd("Digest of the week", multipart("digest", b"\nFrom: a@example.net\nSubject: first\n\nOne.\n", b"\nFrom: b@example.net\nSubject: second\n\nTwo.\n"))
     odd("Delivery failed", multipart("report", text_part("The mail could not be delivered.\n", "us-ascii", "7bit"), part("message/delivery-status", b"Reporting-MTA: dns; mail.example.org\n\nFinal-Recipient: rfc822; nobody@example.net\nAction: failed\nStatus: 5.1.1\n"), part("text/rfc822-headers", b"From: clara@example.org\nSubject: lost\n"), parameters="; report-type=delivery-status"), ("Auto-Submitted", "auto-replied"))
     odd("From the keeper", part("text/plain; charset=us-ascii", b"From here one sees the whole bay.\nFrom there, less.\n\nFrom time to time there is fog.\n"))
-    odd("No body at all", b"Content-Type: text/plain\n")
+    odd("No body at all", b"Content-Type: text/plain\n\n")
     odd("Trailing blanks and tabs  ", part("text/plain; charset=us-ascii", b"tab\tand blanks   \n\t\n \n.\n..\nend"))
     odd("Very long line", part("text/plain; charset=us-ascii", b"fog " * 800 + b"\n"))
     odd("One lonely CR", part("text/plain; charset=us-ascii", b"half a line end\rhere, and a form feed\x0chere\n"))

@@ -36,9 +36,9 @@ pub enum PathError {
 }
 
 /// Longest level, bytes.
-pub const MAX_NAME_BYTES: usize = 1_000;
+pub(crate) const MAX_NAME_BYTES: usize = 1_000;
 /// Most levels.
-pub const MAX_DEPTH: usize = 200;
+pub(crate) const MAX_DEPTH: usize = 200;
 
 impl FolderPath {
     /// Checks `path` (levels joined by `/`).

@@ -75,7 +75,7 @@ struct Described<'a> {
 }
 
 impl<'a> Described<'a> {
-    /// The first Content-Type counts, as it does for the splitter; of the others the last, as Dovecot has it.
+    /// The first type and encoding count, as they do for the splitter; of the others the last, as Dovecot has it.
     fn of(entity: &'a Entity) -> Self {
         let mut found = Described::default();
         let mut typed = false;
@@ -91,7 +91,9 @@ impl<'a> Described<'a> {
                 }
                 b"id" => found.id = Some(field.unfolded()),
                 b"description" => found.description = Some(field.unfolded()),
-                b"transfer-encoding" => found.encoding = param::encoding(field.value).or(found.encoding),
+                b"transfer-encoding" if found.encoding.is_none() => {
+                    found.encoding = param::encoding(field.value)
+                }
                 b"md5" => found.md5 = Some(field.unfolded()),
                 b"disposition" => {
                     found.disposition = param::token_with_params(field.value).or(found.disposition)

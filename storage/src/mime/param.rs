@@ -87,13 +87,11 @@ pub fn encoding(value: &[u8]) -> Option<Vec<u8>> {
     if token.is_empty() || !alone { None } else { Some(token) }
 }
 
-/// The Content-Transfer-Encoding of a header block: of several fields the last readable one decides.
+/// The Content-Transfer-Encoding of a header block: of several fields the first readable one decides.
 #[must_use]
 pub fn encoding_of(block: &[u8]) -> Option<Vec<u8>> {
-    Fields::new(block)
-        .filter(|field| field.is("Content-Transfer-Encoding"))
-        .filter_map(|field| encoding(field.value))
-        .last()
+    let mut fields = Fields::new(block).filter(|field| field.is("Content-Transfer-Encoding"));
+    fields.find_map(|field| encoding(field.value))
 }
 
 /// The tokens of a comma-separated list: Content-Language.

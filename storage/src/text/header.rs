@@ -170,8 +170,7 @@ pub fn is_machine_header(name: &str) -> bool {
     let starts = |prefix: &&str| {
         name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     };
-    MACHINE.iter().any(|machine| machine.eq_ignore_ascii_case(name))
-        || MACHINE_PREFIXES.iter().any(|p| starts(&p))
+    MACHINE.iter().any(|machine| machine.eq_ignore_ascii_case(name)) || MACHINE_PREFIXES.iter().any(starts)
 }
 
 #[cfg(test)]

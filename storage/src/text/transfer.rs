@@ -24,6 +24,10 @@ pub(super) fn base64(bytes: &[u8]) -> Vec<u8> {
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
         let (line, after) = rest.split_at(end);
         if !line.iter().all(|&byte| byte == b'=' || byte.is_ascii_whitespace() || sextet(byte).is_some()) {
+            // The encoded text may lack its last line end; the footer doesn't belong to its last word.
+            if !out.is_empty() && !out.ends_with(b"\n") {
+                out.extend_from_slice(b"\r\n");
+            }
             out.extend_from_slice(rest);
             break;
         }
@@ -126,7 +130,7 @@ mod tests {
             ("aGVs\r\nbG8=\r\n", "hello"),
             ("aGVsbG8", "hello"),
             ("aGk=aGk=", "hihi"),
-            ("aGk=\r\n____\r\nlist footer", "hi____\r\nlist footer"),
+            ("aGk=\r\n____\r\nlist footer", "hi\r\n____\r\nlist footer"),
             ("not base64 at all!", "not base64 at all!"),
         ] {
             assert_eq!(String::from_utf8_lossy(&super::base64(text.as_bytes())), expected, "{text}");

@@ -14,20 +14,19 @@ fn show(bytes: &[u8]) -> String {
     bytes.utf8_chunks().map(|chunk| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii())).collect()
 }
 
-fn found(eml: &Path) -> serde_json::Value {
+fn found(eml: &Path) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
     let limits = Limits::default();
-    let bytes = std::fs::read(eml).unwrap();
-    let incoming = Incoming::read(&bytes[..], Vec::new(), &limits).unwrap();
-    let tree = Tree::parse(incoming.content.reader(), &limits).unwrap();
+    let bytes = std::fs::read(eml)?;
+    let incoming = Incoming::read(&bytes[..], Vec::new(), &limits)?;
+    let tree = Tree::parse(incoming.content.reader(), &limits)?;
     let card = Card::new(&tree, &incoming.content, &limits);
     let text = SearchText::new(&tree, &incoming.content, &limits);
     let parts: Vec<String> = card
-        .part_table()
-        .unwrap()
+        .part_table()?
         .iter()
         .map(|part| format!("{:?} {:?} {:?}", part.kind, part.header, part.body))
         .collect();
-    serde_json::json!({
+    Ok(serde_json::json!({
         "size": card.size,
         "sent": card.dates.sent.map(|date| vec![date.secs, date.zone.into()]),
         "received": card.dates.received.map(|date| vec![date.secs, date.zone.into()]),
@@ -37,7 +36,7 @@ fn found(eml: &Path) -> serde_json::Value {
         "parts": parts,
         "fields": text.fields.iter().map(|field| format!("{}: {}", field.name, field.value)).collect::<Vec<_>>(),
         "text": text.body,
-    })
+    }))
 }
 
 #[test]
@@ -53,7 +52,7 @@ fn golden_cases() {
     for eml in cases {
         assert!(eml.with_extension("readme").is_file(), "{}: has a readme", eml.display());
         let expected = std::fs::read_to_string(eml.with_extension("json")).unwrap_or_default();
-        let found = found(&eml);
+        let found = found(&eml).unwrap();
         let expected: serde_json::Value = serde_json::from_str(&expected).unwrap_or_default();
         assert_eq!(found, expected, "{}: found\n{found:#}", eml.display());
     }

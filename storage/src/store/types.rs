@@ -93,7 +93,7 @@ pub struct NewPlacement<'a> {
     pub occurrence: &'a str,
 }
 
-/// What [`Batch::add`] did.
+/// What [`crate::Batch::add`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Added {
     /// The UID that the placement will have once the batch is committed.

@@ -1,6 +1,6 @@
 //! The decoded text of a message: what search means by its keys (DESIGN section 7).
 //!
-//! One parse gives the text for the index and for verification; both and the needle pass [`fold`]. Promise: something
+//! One parse gives the text for the index and for verification; both and the needle pass [`fold()`]. Promise: something
 //! comes of any bytes, in time linear in them and memory bounded by [`Limits::max_text_bytes`].
 //! docs/search.md says which text each key covers; [`TEXT_VERSION`] changes when that does.
 
@@ -18,7 +18,7 @@ use crate::{Limits, incoming::Content};
 pub use fold::fold;
 pub use header::{decode_words, is_machine_header};
 
-/// The version of [`fold`] and of what text is taken; stands in the index, another one means a new index.
+/// The version of [`fold()`] and of what text is taken; stands in the index, another one means a new index.
 pub const TEXT_VERSION: u32 = 1;
 
 /// One header field, decoded (RFC 2047, 2231; raw 8-bit as UTF-8 or Latin-1).

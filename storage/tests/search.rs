@@ -241,3 +241,23 @@ fn text_beyond_the_limit_is_neither_indexed_nor_found() {
     }
     storage.close().unwrap();
 }
+
+#[test]
+fn writers_side_by_side_leave_nothing_out_of_the_index() {
+    let place = Place::new();
+    let storage = place.open(Limits::default());
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let storage = &storage;
+            scope.spawn(move || {
+                for n in 0..40 {
+                    let n = writer * 40 + n;
+                    archive(storage, n..n + 1);
+                }
+            });
+        }
+    });
+    storage.wait_for_index(&Cancel::default()).unwrap();
+    let store = storage.stores().remove(0);
+    assert_eq!((store.messages, store.index_tail), (160, 0));
+}

@@ -395,9 +395,10 @@ impl<'a> Batch<'a> {
         };
         let changed: Vec<FolderId> = changes.folders.keys().copied().collect();
         changes.publish(&mut inner.state.write());
-        drop(writer);
         inner.subscribers.tell(&changed);
+        // Still under the writer's lock: the index takes texts in their order only, and would leave out what came too soon.
         inner.tail.hand_over(MsgNo(counters.next_msg), new_bytes, texts);
+        drop(writer);
         Ok(Committed { placements, mod_seq })
     }
 }

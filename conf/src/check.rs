@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 30] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 31] {
         let Conf { imap, storage, search, limits, auth, control, .. } = self;
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
@@ -28,6 +28,7 @@ impl Conf {
             ("imap.login_timeout_secs", imap.login_timeout_secs, 1, DAY_SECS),
             // RFC 9051 §5.4: an autologout timer MUST be at least 30 minutes.
             ("imap.idle_timeout_secs", imap.idle_timeout_secs, 1_800, DAY_SECS),
+            ("imap.idle_keepalive_secs", imap.idle_keepalive_secs, 1, DAY_SECS),
             ("imap.max_connections_per_user", wide(imap.max_connections_per_user), 1, 1_000_000),
             ("imap.max_connections_per_address", wide(imap.max_connections_per_address), 1, 1_000_000),
             ("imap.max_before_login_per_address", wide(imap.max_before_login_per_address), 1, 1_000_000),

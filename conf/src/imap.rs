@@ -33,6 +33,8 @@ pub struct Imap {
     pub login_timeout_secs: u64,
     /// Autologout, also in IDLE.
     pub idle_timeout_secs: u64,
+    /// Pause between the signs of life that IDLE gives.
+    pub idle_keepalive_secs: u64,
     /// Connections of one user.
     pub max_connections_per_user: usize,
     /// Connections from one address.
@@ -57,6 +59,7 @@ impl Default for Imap {
             command_timeout_secs: 60,
             login_timeout_secs: 60,
             idle_timeout_secs: 30 * 60,
+            idle_keepalive_secs: 120,
             max_connections_per_user: 250,
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,

@@ -26,6 +26,7 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #command_timeout_secs = 60
 #login_timeout_secs = 60
 #idle_timeout_secs = 1800
+#idle_keepalive_secs = 120
 #max_connections_per_user = 250
 #max_connections_per_address = 2000
 #max_before_login_per_address = 50

@@ -43,6 +43,8 @@ pub struct Settings {
     pub login_timeout_secs: u64,
     /// Autologout, also in IDLE.
     pub idle_timeout_secs: u64,
+    /// Pause between the `* OK Still here` of IDLE, so that no router forgets the connection.
+    pub idle_keepalive_secs: u64,
     /// Connections of one user.
     pub max_connections_per_user: usize,
     /// Connections from one address.
@@ -67,6 +69,7 @@ impl Default for Settings {
             command_timeout_secs: 60,
             login_timeout_secs: 60,
             idle_timeout_secs: 30 * 60,
+            idle_keepalive_secs: 120,
             max_connections_per_user: 250,
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,

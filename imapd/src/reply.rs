@@ -61,7 +61,10 @@ impl From<storage::Error> for Refusal {
     fn from(error: storage::Error) -> Refusal {
         use storage::Error as E;
         match &error {
-            E::Cancelled => return Refusal::Drop,
+            E::Cancelled => {
+                tracing::debug!("a command was given up: its client has gone, or the server stops");
+                return Refusal::Drop;
+            }
             E::SearchTime { .. } => {
                 return Refusal::No(
                     "LIMIT",

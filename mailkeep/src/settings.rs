@@ -41,6 +41,7 @@ pub(crate) fn imap(conf: &Conf) -> imapd::Settings {
         command_timeout_secs: imap.command_timeout_secs,
         login_timeout_secs: imap.login_timeout_secs,
         idle_timeout_secs: imap.idle_timeout_secs,
+        idle_keepalive_secs: imap.idle_keepalive_secs,
         max_connections_per_user: imap.max_connections_per_user,
         max_connections_per_address: imap.max_connections_per_address,
         max_before_login_per_address: imap.max_before_login_per_address,

@@ -26,8 +26,6 @@ const READ: usize = 8 << 10;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Time for the last words.
 const BYE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause between keepalives in IDLE.
-const KEEPALIVE: Duration = Duration::from_secs(120);
 
 const GOING_DOWN: &[u8] = b"* BYE The server is going down\r\n";
 
@@ -276,7 +274,7 @@ async fn wait<S: AsyncRead + Unpin>(
             // The sender lives as long as the server.
             if changed.is_err() { Ok(Wake::Stop) } else { Ok(Wake::Changes) }
         }
-        () = tokio::time::sleep(KEEPALIVE), if idle => Ok(Wake::KeepAlive),
+        () = tokio::time::sleep(clock.keepalive), if idle => Ok(Wake::KeepAlive),
     }
 }
 
@@ -288,6 +286,7 @@ struct Clock {
     commands: u64,
     command_limit: Duration,
     idle_limit: Duration,
+    keepalive: Duration,
 }
 
 impl Clock {
@@ -300,6 +299,7 @@ impl Clock {
             commands: 0,
             command_limit: Duration::from_secs(settings.command_timeout_secs),
             idle_limit,
+            keepalive: Duration::from_secs(settings.idle_keepalive_secs),
         }
     }
 

@@ -244,6 +244,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.rest().await
     }
 
+    /// All bytes up to the end of the connection.
+    pub(crate) async fn rest_of_bytes(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.read)
+    }
+
     /// Reads whatever comes until the connection ends.
     pub(crate) async fn drain(&mut self) {
         while self.more().await {

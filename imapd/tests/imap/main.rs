@@ -4,4 +4,5 @@
 
 mod common;
 mod dialogues;
+mod ends;
 mod server;

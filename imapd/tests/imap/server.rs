@@ -253,7 +253,7 @@ async fn a_setting_refuses_store() {
 }
 
 /// Bytes that don't compress and repeat nowhere, with NULs and lone CRs among them, as canonical lines.
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut out = b"Subject: noise\r\nContent-Type: application/octet-stream\r\n\r\n".to_vec();
     while out.len() < len {

@@ -109,6 +109,26 @@ fn imapclient_parses_every_envelope_and_structure() -> Result {
     python_reads_all("with_imapclient.py", true)
 }
 
+/// UTF-8 in literals, chains of OR, ESEARCH, sets' traps: the script works out what must be found and compares.
+#[test]
+fn python_searches_find_what_the_subjects_say() -> Result {
+    if !scripts::need_module("imapclient")? {
+        return Ok(());
+    }
+    let Some(mut command) = scripts::python("search_with_python.py")? else { return Ok(()) };
+    let office = Office::open()?;
+    let address = office.server.imap;
+    command.args([address.ip().to_string(), address.port().to_string(), "alice".into()]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    writeln!(child.stdin.take().context("standard input")?, "{}", office.password())?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout)?;
+    let counts: Vec<usize> = said.split_whitespace().filter_map(|count| count.parse().ok()).collect();
+    ensure!(counts.len() == 2 && counts[0] > 5 && counts[1] > 30, "too little was compared: {said}");
+    Ok(())
+}
+
 #[test]
 fn curl_fetches_lists_and_searches_with_and_without_tls() -> Result {
     let Some(curl) = tools::need_tool("curl")? else { return Ok(()) };

@@ -4,8 +4,9 @@ use anyhow::{Context, ensure};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tests::mail::{canonical, example, example_tree, files, sha256};
-use tests::program::{Server, binary, free_port};
+use tests::program::{PATIENCE, Server, binary, free_port};
 use tests::{Archive, Imap, Output, Result};
 
 fn mode(path: &Path) -> Result<u32> {
@@ -319,5 +320,70 @@ fn demo_takes_ones_own_mail() -> Result {
     let name = letters.rsplit(['"', ' ']).find(|word| !word.is_empty()).context("name")?.to_owned();
     ensure!(imap.hashes(&name)?.len() == 5, "{letters}");
     ensure!(server.terminate()?.success());
+    Ok(())
+}
+
+/// A run that another process starts over the control socket is told to whoever waits in IDLE.
+#[test]
+fn mail_that_another_process_archives_is_told_in_idle() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    let source = archive.scratch().join("source");
+    example_tree(&source, 3)?;
+    archive.archive(&source, "alice/Import")?;
+    let server = archive.serve()?;
+    let mut waiting = Imap::login(server.imap, "alice")?;
+    ensure!(waiting.examine("Import")? == 3);
+    let tag = waiting.begin("IDLE")?;
+    ensure!(waiting.response()?.starts_with(b"+ "));
+    example_tree(&source, 8)?;
+    let run = archive.archive(&source, "alice/Import")?;
+    ensure!(run["sums"]["archived"] == 5, "{}", run["sums"]);
+    // One batch or several: the last line tells all.
+    while waiting.response()? != b"* 8 EXISTS" {}
+    waiting.send(b"DONE\r\n")?;
+    ensure!(waiting.finish(&tag)?.1.starts_with("OK"));
+    ensure!(waiting.ok("UID FETCH 4:* (FLAGS)")?.len() == 5);
+    Ok(())
+}
+
+/// A search that has to read every message ends when its client goes, and when the server ends.
+#[test]
+fn a_scanning_search_stops_with_its_client() -> Result {
+    const GIVEN_UP: &str = "a command was given up";
+    let archive = Archive::with_users(&["alice"])?;
+    let source = archive.scratch().join("source");
+    std::fs::create_dir_all(&source)?;
+    // Nothing in it matches, so that every byte has to be looked at.
+    let body = "Text that has to be decoded and folded, line by line.\n".repeat(4_000);
+    for number in 0..300 {
+        std::fs::write(
+            source.join(format!("{number}.eml")),
+            format!("Subject: {number}\n\n{number} {body}"),
+        )?;
+    }
+    archive.archive(&source, "alice/Long")?;
+    let log = archive.scratch().join("debug.log");
+    let (imap, imaps) = (free_port()?, free_port()?);
+    let mut command = archive.command(["serve", "--imap", &imap.to_string(), "--imaps", &imaps.to_string()]);
+    command.env("RUST_LOG", "imapd=debug");
+    let (server, _) = Server::start(command, &log, imap, imaps)?;
+    let scanning = || -> Result<(Imap, String)> {
+        let mut client = Imap::login(server.imap, "alice")?;
+        client.examine("Long")?;
+        let tag = client.begin("SEARCH BODY \"->\"")?;
+        Ok((client, tag))
+    };
+    drop(scanning()?);
+    // Its own end would have been an answer; only a search that is cut short says this.
+    let deadline = Instant::now() + PATIENCE;
+    while !server.log()?.contains(GIVEN_UP) {
+        ensure!(Instant::now() < deadline, "the search goes on without its client");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (mut client, tag) = scanning()?;
+    server.ask_to_end()?;
+    let ended = client.finish(&tag);
+    ensure!(ended.is_err(), "the search came to its end: {ended:?}");
+    ensure!(server.wait()?.success());
     Ok(())
 }

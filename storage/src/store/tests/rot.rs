@@ -132,6 +132,35 @@ fn decoded_parts_are_encoded_again_byte_for_byte() {
     }
 }
 
+/// Every tag agrees and yet it is another message: of several pieces, all come but the last.
+#[test]
+fn a_large_message_under_a_wrong_identity_never_ends() {
+    let house = filled();
+    let storage = house.open();
+    let uid = all_uids(&storage, "alice/Inbox")[4];
+    let folder = storage.view(&path("alice/Inbox")).unwrap().info.id;
+    let no = storage.inner.db.placed(folder, Uid(uid)).unwrap().unwrap().row.msg;
+    let entry = storage.inner.db.message(no).unwrap();
+    let pieces = |entry: MessageEntry| {
+        let mut reader = Message::new(&storage.inner, entry).reader();
+        let mut all = Vec::new();
+        loop {
+            match reader.next_piece() {
+                Ok(Some(piece)) => all.push(piece.len()),
+                Ok(None) => return (all, true),
+                Err(Error::WrongContent { .. }) => return (all, false),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let (right, whole) = pieces(entry.clone());
+    assert!(whole && right.len() > 3 && right.iter().sum::<usize>() as u64 == entry.size);
+    assert_eq!(
+        pieces(MessageEntry { hash: ContentHash([1; 32]), ..entry }),
+        (right[..right.len() - 1].to_vec(), false)
+    );
+}
+
 #[test]
 fn moves_deletions_and_renames_are_applied() {
     let house = House::new();

@@ -127,6 +127,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     let cancel = Cancel::default();
     let mut gone = false;
     let mut next = Next::Read;
+    // Whether a line or literal was half written when the last step began.
+    let mut inside = false;
     loop {
         let wait = match next {
             Next::Read | Next::Idle => {
@@ -147,7 +149,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 return Ok(End::StartTls(Box::new(session)));
             }
             Next::Close => {
-                if unsent.is_empty() && *stop.borrow() {
+                // A literal that broke off must not go on with other words.
+                if unsent.is_empty() && !inside && *stop.borrow() {
                     unsent.extend_from_slice(GOING_DOWN);
                 }
                 write(stream, &mut unsent).await?;
@@ -184,6 +187,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         }
         session.input(&ahead);
         ahead = Vec::new();
+        inside = session.is_inside_line();
         let job = start(session, &cancel);
         let (back, step) = drive(stream, job, &mut unsent, &mut ahead, &mut gone, &cancel, &mut stop).await?;
         session = back;

@@ -25,6 +25,9 @@ pub(crate) struct Data {
 }
 
 impl Data {
+    /// The database's name in DATA: it is there once `init` is done.
+    pub(crate) const MASTER: &str = "master.redb";
+
     /// The data directory at `root`; `conf` is a configuration file elsewhere.
     pub(crate) fn new(root: PathBuf, conf: Option<PathBuf>) -> Data {
         Data { root, conf }
@@ -43,7 +46,7 @@ impl Data {
     }
     /// Users, runs, audit log.
     pub(crate) fn master_file(&self) -> PathBuf {
-        self.root.join("master.redb")
+        self.root.join(Data::MASTER)
     }
     /// The socket of the command line.
     pub(crate) fn socket_file(&self) -> PathBuf {
@@ -69,6 +72,12 @@ impl Data {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 bail!("{root} belongs to {}: run this as that user or as root", crate::who::name(there.uid()))
             }
+            // Anything else that only an installation has: a new key would open none of its mail.
+            Err(_) if self.master_file().exists() || self.root.join("stores").exists() => bail!(
+                "the master key {} is missing, and without it the archive can't be read: put your copy of it there, \
+                 with mode 0600; nothing was touched",
+                self.key_file().display()
+            ),
             Err(_) => bail!(
                 "{root} is no data directory of mailkeep (it has no keys/master.key); \
                  make one in an empty directory: mailkeep --data DIR init"
@@ -104,15 +113,38 @@ impl Data {
                 self.root.display()
             );
         }
-        let key = MasterKey::load(&self.key_file())?;
+        for dir in [self.root.clone(), self.root.join("keys")] {
+            Data::only_the_owner_writes(&dir)?;
+        }
         let master = self.master_file();
+        if !master.exists() {
+            bail!(
+                "{} is missing: put it back from a backup; but if `init` was interrupted here, remove {} and run it again",
+                master.display(),
+                self.root.display()
+            );
+        }
+        let key = MasterKey::load(&self.key_file())?;
+        // First what the key opens: with a wrong one nothing is touched.
+        let storage = Storage::open(&self.root, &key, settings::limits(&conf))?;
         let db = Arc::new(open_database(&master).with_context(|| {
             format!("{}: the database of users and runs can't be opened", master.display())
         })?);
         let auth = Auth::open_with(db.clone(), conf.auth.parallel_hashes)?;
-        let storage = Storage::open(&self.root, &key, settings::limits(&conf))?;
         let archiver = Archiver::open(storage.clone(), db)?;
         Ok(Installation { data: self.clone(), conf, auth, storage, archiver, _lock: lock })
+    }
+
+    /// Refuses a directory in which others could exchange the key or the mail.
+    fn only_the_owner_writes(dir: &Path) -> Result<()> {
+        let mode = std::fs::metadata(dir).with_context(|| dir.display().to_string())?.mode() & 0o777;
+        if mode & 0o022 != 0 {
+            bail!(
+                "{0} has mode {mode:04o}: others could exchange what is in it; chmod 700 {0}",
+                dir.display()
+            );
+        }
+        Ok(())
     }
 }
 

@@ -79,6 +79,9 @@ fn work(
     let installation = data.open(lock, conf)?;
     let caller = Caller::local(rustix::process::geteuid().as_raw(), "in-process");
     let end = command::run(command, &Context { installation: &installation, caller, cancel, events });
-    installation.close()?;
+    let end = match installation.close() {
+        Ok(()) => end,
+        Err(error) => Err(Failure::also(end, error.into())),
+    };
     Ok(end.map_or_else(Event::Failure, Event::End))
 }

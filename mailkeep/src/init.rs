@@ -4,7 +4,7 @@
 
 use crate::data::Data;
 use crate::{password, settings, tls};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use auth::Auth;
 use redb::Database;
 use std::fs::{DirBuilder, File, Permissions};
@@ -22,9 +22,19 @@ const ADMIN: &str = "admin";
 pub(crate) fn run(data: &Data, json: bool) -> Result<()> {
     let password = password::random()?;
     make(data, ADMIN, &password, true)?;
+    show(data, &password, json).map_err(|error| {
+        anyhow!(
+            "{root} was made, but the administrator's password could not be shown ({error}); set another: \
+             mailkeep --data {root} user passwd {ADMIN}",
+            root = data.root().display()
+        )
+    })
+}
+
+fn show(data: &Data, password: &Zeroizing<String>, json: bool) -> io::Result<()> {
     let (root, mut out) = (data.root().display(), io::stdout().lock());
     if json {
-        let made = serde_json::json!({ "data": root.to_string(), "user": ADMIN, "password": *password });
+        let made = serde_json::json!({ "data": root.to_string(), "user": ADMIN, "password": **password });
         writeln!(out, "{made}")?;
     } else {
         writeln!(
@@ -38,7 +48,7 @@ pub(crate) fn run(data: &Data, json: bool) -> Result<()> {
             data.key_file().display()
         )?;
     }
-    Ok(out.flush()?)
+    out.flush()
 }
 
 /// Makes DATA with one user.
@@ -67,9 +77,11 @@ fn claim(root: &Path) -> Result<bool> {
         if let Some(entry) = entries.next() {
             let name = entry.with_context(shown)?.file_name();
             bail!(
-                "{} is not empty (it has {}); init wants a new or an empty directory",
+                "{0} is not empty (it has {1}); init wants a new or an empty directory. If an init was interrupted here, it \
+                 left no {2}, and no mail is in it: remove {0} then",
                 root.display(),
-                name.display()
+                name.display(),
+                Data::MASTER
             );
         }
         std::fs::set_permissions(root, Permissions::from_mode(0o700)).with_context(shown)?;
@@ -93,12 +105,16 @@ fn fill(data: &Data, user: &str, password: &Zeroizing<String>, admin: bool) -> R
     let key = MasterKey::generate()?;
     key.save(&data.key_file())?;
     Storage::create(data.root(), &key, &settings::limits(&conf))?;
-    let master = data.master_file();
-    let db = Database::create(&master).with_context(|| master.display().to_string())?;
+    // It gets its name when all is done: an interrupted init leaves none.
+    let making = data.root().join("master.redb.new");
+    let db = Database::create(&making).with_context(|| making.display().to_string())?;
     let auth = Auth::open(Arc::new(db))?;
     auth.add(user, password, admin)?;
     let caller = crate::command::Caller::local(rustix::process::geteuid().as_raw(), "in-process");
     auth.audit(&caller.who, caller.from, "init", "ok")?;
+    drop(auth);
+    let master = data.master_file();
+    std::fs::rename(&making, &master).with_context(|| master.display().to_string())?;
     for dir in ["keys", "tls", "."] {
         let dir = data.root().join(dir);
         let sync = File::open(&dir).and_then(|dir| dir.sync_all());

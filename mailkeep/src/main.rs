@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // With standard error gone there is nobody left to tell.
-            output::complain(&format!("{error:#}")).ok();
+            output::complain(&output::chain(&error)).ok();
             ExitCode::FAILURE
         }
     }

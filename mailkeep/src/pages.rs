@@ -17,7 +17,9 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
 /// Prints the manual page, or writes the pages of all commands into a directory.
 pub(crate) fn man(dir: Option<&Path>) -> Result<ExitCode> {
     if let Some(dir) = dir {
-        clap_mangen::generate_to(Cli::command(), dir).with_context(|| dir.display().to_string())?;
+        let written =
+            std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
+        written.with_context(|| dir.display().to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = Vec::new();

@@ -273,16 +273,35 @@ fn offlineimap_pulls_every_folder() -> Result {
     for (name, _) in office.mail.keys() {
         *per_folder.entry(name.replace('/', ".")).or_default() += 1;
     }
+    let mut raw = Imap::login(office.server.imap, "alice")?;
     for (name, count) in per_folder {
         let folder = maildir.join(&name);
         let found = files(&folder).with_context(|| name.clone())?;
         let found = found
             .iter()
             .filter(|file| file.parent().is_some_and(|dir| dir.ends_with("cur") || dir.ends_with("new")));
-        let found = found.count();
-        ensure!(found == count, "{name}: offlineimap pulled {found} of {count}");
+        let mut pulled = Vec::new();
+        for file in found {
+            pulled.push(std::fs::read(file)?);
+        }
+        ensure!(pulled.len() == count, "{name}: offlineimap pulled {} of {count}", pulled.len());
+        let (mailbox, mut kept) = (name.replace('.', "/"), Vec::new());
+        raw.examine(&mailbox)?;
+        raw.fetch("FETCH 1:* BODY.PEEK[]", |fetched| {
+            kept.push(as_offlineimap_keeps(fetched.literal("BODY[]")?));
+            Ok(())
+        })?;
+        let pulled = bag(pulled.iter().map(|bytes| sha256(&as_offlineimap_keeps(bytes))));
+        let kept = bag(kept.iter().map(|bytes| sha256(bytes)));
+        let others = pulled.iter().filter(|(hash, n)| kept.get(*hash) != Some(n)).count();
+        ensure!(pulled == kept, "{name}: {others} of {count} messages are others than in the archive");
     }
     Ok(())
+}
+
+/// offlineimap writes a message anew from its parts: line ends are the system's.
+fn as_offlineimap_keeps(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().copied().filter(|&byte| byte != b'\r').collect()
 }
 
 #[test]

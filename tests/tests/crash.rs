@@ -165,6 +165,8 @@ mod heavy {
             "archive says it succeeded without a server"
         );
         let acknowledged = acknowledged(&archive)?.max(visible as usize);
+        let run = archive.last_run()?;
+        ensure!(status.success() || run["state"] == "failed" && run["error"].is_string(), "{run}");
         nothing_is_lost(&archive, &source, &expected, acknowledged)?;
         Ok(())
     }

@@ -100,6 +100,13 @@ impl Failure {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Failure {
         Failure { kind, message: message.into() }
     }
+    /// What went wrong after a command: its own failure is told first, since it may be the reason (a full disk).
+    pub(crate) fn also(end: Result<Outcome, Failure>, then: Failure) -> Failure {
+        match end {
+            Ok(_) => then,
+            Err(first) => Failure::new(first.kind, format!("{}; then: {}", first.message, then.message)),
+        }
+    }
     /// The parameters make no sense.
     pub(crate) fn usage(message: impl std::fmt::Display) -> Failure {
         Failure::new(Kind::Usage, message.to_string())
@@ -108,7 +115,7 @@ impl Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
-        Failure::new(Kind::Failed, format!("{error:#}"))
+        Failure::new(Kind::Failed, crate::output::chain(&error))
     }
 }
 

@@ -131,6 +131,8 @@ pub(crate) fn run(command: &Command, cx: &Context<'_>) -> Result<Outcome, Failur
         Ok(Outcome { failed: true }) => "ended with failures".to_owned(),
         Err(failure) => failure.message.clone(),
     };
-    cx.installation.auth.audit(&cx.caller.who, cx.caller.from, &act.audit(), &result)?;
-    end
+    match cx.installation.auth.audit(&cx.caller.who, cx.caller.from, &act.audit(), &result) {
+        Ok(()) => end,
+        Err(error) => Err(Failure::also(end, error.into())),
+    }
 }

@@ -17,6 +17,18 @@ pub(crate) fn clean(text: &str) -> String {
     out
 }
 
+/// An error with its causes; a cause that an error already tells in its own words isn't told again.
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// A row as one line of JSON; harmful characters that JSON allows are escaped in JSON's own way.
 pub(crate) fn line(row: &serde_json::Value) -> String {
     let json = row.to_string();
@@ -87,6 +99,13 @@ mod tests {
             clean("a\u{1b}[31mb\nc\u{9b}d\u{202e}e\u{7f}"),
             r"a\u{1b}[31mb\u{a}c\u{9b}d\u{202e}e\u{7f}"
         );
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("no room").context("pack 1: no room").context("archiving");
+        assert_eq!(chain(&error), "archiving: pack 1: no room");
+        assert_eq!(chain(&anyhow::anyhow!("alone")), "alone");
     }
 
     #[test]

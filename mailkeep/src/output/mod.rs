@@ -7,7 +7,7 @@ mod clean;
 mod table;
 pub(crate) mod view;
 
-pub(crate) use clean::{clean, line};
+pub(crate) use clean::{chain, clean, line};
 pub(crate) use view::View;
 
 use crate::command::{Event, Kind};

@@ -259,6 +259,216 @@ fn the_sample_mail_is_searched_in_its_scripts() -> Result {
     Ok(())
 }
 
+/// What stands in mail and in files' names can't reach a terminal as a control sequence, nor break a line of JSON.
+#[test]
+fn hostile_names_and_subjects_are_shown_harmless() -> Result {
+    let Some(script) = tests::tools::need_tool("script")? else { return Ok(()) };
+    let archive = Archive::with_users(&["alice"])?;
+    let source = archive.scratch().join("source");
+    let sub = source.join("fold\u{1b}[31mer");
+    std::fs::create_dir_all(&sub)?;
+    let mail = "From: \"\u{1b}]0;evil\u{7}\" <bob@example.org>\nSubject: =?utf-8?q?=1B[31mred_=C2=9B1m_=E2=80=AEfdp?= oakum\n\
+                Date: Fri, 1 Feb 2019 10:00:00 +0000\n\nbody \u{1b}[31m \u{9b}2J\n";
+    std::fs::write(sub.join("a\u{1b}[2J\n.eml"), mail)?;
+    std::fs::write(sub.join("empty\u{1b}]0;x\u{7}.eml"), b"")?;
+    archive.archive(&source, "alice/F")?;
+    let folders = archive.run(["folders", "--json"])?.ok()?.json()?;
+    let folder = folders[0]["folder"].as_str().context("folder")?.to_owned();
+    let commands: [&[&str]; 7] = [
+        &["search", "--user", "alice", "oakum"],
+        &["cat", &folder, "1"],
+        &["folders"],
+        &["runs", "show", "1"],
+        &["runs", "filtered", "1"],
+        &["cat", "alice/\u{1b}[31m", "1"],
+        &["search", "--user", "\u{1b}[31m", "x"],
+    ];
+    for command in commands {
+        let plain = archive.command(command);
+        let quoted = std::iter::once(plain.get_program())
+            .chain(plain.get_args())
+            .map(|word| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''")));
+        let line = quoted.collect::<Vec<_>>().join(" ");
+        let mut pty = Command::new(&script);
+        pty.args(["--quiet", "--command", &line, "/dev/null"]).env_remove("RUST_LOG").stdin(Stdio::null());
+        let shown = String::from_utf8_lossy(&pty.output()?.stdout).into_owned();
+        let harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || c == '\u{202e}';
+        ensure!(!shown.is_empty() && !shown.contains(harmful), "{command:?} shows {shown:?}");
+    }
+    for command in &commands[..5] {
+        if command[0] != "cat" {
+            let output = archive.run(command.iter().chain(&["--json"]))?.ok()?;
+            ensure!(!output.json()?.is_empty() && !output.text().contains('\u{1b}'), "{command:?}");
+        }
+    }
+    Ok(())
+}
+
+/// One object a line, with the keys that scripts know.
+#[test]
+fn json_is_an_object_a_line_with_stable_keys() -> Result {
+    let archive = Archive::empty()?;
+    let keys = |output: Output| -> Result<Vec<String>> {
+        let rows = output.ok()?.json()?;
+        let row = rows.first().and_then(|row| row.as_object()).context("no object")?;
+        ensure!(
+            rows.iter().all(|other| other.as_object().is_some_and(|o| o.keys().eq(row.keys()))),
+            "{rows:?}"
+        );
+        Ok(row.keys().cloned().collect())
+    };
+    let check = |output: Output, expected: &str| -> Result {
+        let found = keys(output)?.join(" ");
+        ensure!(found == expected, "{found:?} instead of {expected:?}");
+        Ok(())
+    };
+    check(archive.run(["init", "--json"])?, "data password user")?;
+    let user = "created name privileges read";
+    check(
+        archive.run_with(["user", "add", "alice", "--password-stdin", "--json"], b"alice's password\n")?,
+        user,
+    )?;
+    check(archive.run(["user", "grant", "alice", "--read", "bob", "--json"])?, user)?;
+    check(archive.run(["user", "revoke", "alice", "--read", "bob", "--json"])?, user)?;
+    check(archive.run(["user", "show", "alice", "--json"])?, user)?;
+    check(archive.run(["user", "list", "--json"])?, user)?;
+    let source = archive.scratch().join("source");
+    example_tree(&source, 2)?;
+    std::fs::write(source.join("empty.eml"), b"")?;
+    std::fs::write(source.join("outlook.pst"), b"!BDN")?;
+    let run = "ended error folders id into source started state sums who";
+    let archived = archive.run(["archive", &source.to_string_lossy(), "--into", "alice/F", "--json"])?;
+    ensure!(archived.code() == 1, "{}", archived.stderr);
+    let row = archived.json()?;
+    ensure!(row.len() == 1 && row[0].as_object().is_some_and(|row| row.len() == 10), "{row:?}");
+    check(archive.run(["runs", "--json"])?, run)?;
+    check(archive.run(["runs", "list", "--json"])?, run)?;
+    check(archive.run(["runs", "show", "1", "--json"])?, run)?;
+    check(archive.run(["runs", "failed", "1", "--json"])?, "place reason")?;
+    check(archive.run(["runs", "filtered", "1", "--json"])?, "place reason")?;
+    check(archive.run(["folders", "--json"])?, "bytes folder messages uidNext uidValidity")?;
+    check(
+        archive.run(["search", "--user", "alice", "Grüße", "--json"])?,
+        "date folder from sha256 subject uid",
+    )?;
+    check(
+        archive.run(["store", "list", "--json"])?,
+        "databaseBytes id indexBytes indexTail messageBytes messages name packBytes path placements state",
+    )?;
+    check(archive.run(["check", "--json"])?, "damage messages records")?;
+    check(archive.run(["audit", "--json"])?, "from number result what when who")?;
+    archive.run(["user", "remove", "alice", "--json"])?.ok()?;
+    Ok(())
+}
+
+/// The wrong state of DATA is refused with the next step, and nothing in it is touched.
+#[test]
+fn an_installation_that_is_not_as_it_must_be_is_refused_and_not_touched() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    let data = archive.data();
+    let contents = || -> Result<Vec<(String, String)>> {
+        let mut all = Vec::new();
+        for file in files(&data)? {
+            all.push((file.display().to_string(), sha256(&std::fs::read(&file)?)));
+        }
+        Ok(all)
+    };
+    let refused = |word: &str| -> Result {
+        let before = contents()?;
+        for command in [&["folders"][..], &["serve", "--imap", "127.0.0.1:0", "--imaps", "127.0.0.1:0"]] {
+            let output = archive.run(command)?;
+            ensure!(output.code() == 1, "{command:?}: {} {}", output.code(), output.stderr);
+            ensure!(output.stderr.contains(word), "{command:?}: {word:?} is not in {}", output.stderr);
+        }
+        ensure!(contents()? == before, "{word}: something in DATA has changed");
+        Ok(())
+    };
+    let set = |path: &Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    let (key, keys) = (data.join("keys/master.key"), data.join("keys"));
+    for (path, wrong, right, word) in [
+        (&key, 0o640, 0o600, "chmod 600"),
+        (&keys, 0o770, 0o700, "chmod 700"),
+        (&data, 0o777, 0o700, "chmod 700"),
+    ] {
+        set(path, wrong)?;
+        refused(word)?;
+        set(path, right)?;
+    }
+    // The key: missing, cut, and another installation's.
+    let away = archive.scratch().join("key");
+    std::fs::rename(&key, &away)?;
+    refused("put your copy of it there")?;
+    std::fs::write(&key, b"mailkeep")?;
+    set(&key, 0o600)?;
+    refused("is not a master key")?;
+    std::fs::copy(Archive::new()?.data().join("keys/master.key"), &key)?;
+    refused("does not open the store")?;
+    std::fs::rename(&away, &key)?;
+    // The database of users.
+    let master = data.join("master.redb");
+    std::fs::rename(&master, &away)?;
+    refused("put it back from a backup")?;
+    std::fs::rename(&away, &master)?;
+    archive.run(["user", "show", "alice"])?.ok()?;
+    Ok(())
+}
+
+/// Even the most talkative log has no secret in it.
+#[test]
+fn a_trace_log_has_no_secret() -> Result {
+    let archive = Archive::new()?;
+    let secret = "a very secret word";
+    let mut command = archive.command(["user", "add", "alice", "--password-stdin"]);
+    let mut child = command.env("RUST_LOG", "trace").stdin(Stdio::piped()).spawn()?;
+    std::io::Write::write_all(&mut child.stdin.take().context("stdin")?, format!("{secret}\n").as_bytes())?;
+    let added = child.wait_with_output()?;
+    ensure!(added.status.success());
+    let (imap, imaps) = (free_port()?, free_port()?);
+    let mut command = archive.command(["serve", "--imap", &imap.to_string(), "--imaps", &imaps.to_string()]);
+    command.env("RUST_LOG", "trace");
+    let (server, _) = Server::start(command, &archive.scratch().join("trace.log"), imap, imaps)?;
+    Imap::connect(server.imap)?.ok(&format!("LOGIN alice \"{secret}\""))?;
+    let plain = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("\0alice\0{secret}"));
+    Imap::connect(server.imap)?.ok(&format!("AUTHENTICATE PLAIN {plain}"))?;
+    Imap::connect(server.imap)?.command("LOGIN alice \"a wrong secret word\"")?;
+    archive.run_with(["user", "passwd", "alice", "--password-stdin"], b"another secret word\n")?.ok()?;
+    let log = server.log()? + &String::from_utf8_lossy(&added.stderr);
+    ensure!(!log.is_empty());
+    let key = std::fs::read_to_string(archive.data().join("keys/master.key"))?;
+    let key = key.trim().rsplit(':').next().unwrap_or_default().to_owned();
+    for word in ["secret word", &plain, &key] {
+        ensure!(!log.contains(word), "{word:?} in the log");
+    }
+    Ok(())
+}
+
+/// The pages of the manual and the shells' completions, and a reader of them that leaves early.
+#[test]
+fn manual_and_completions_are_made() -> Result {
+    let archive = Archive::empty()?;
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let made = archive.run(["completions", shell])?.ok()?.text();
+        ensure!(made.contains("mailkeep") && made.contains("archive"), "{shell}");
+    }
+    ensure!(archive.run(["man"])?.ok()?.text().contains(".TH mailkeep"));
+    let pages = archive.scratch().join("share/man1");
+    archive.run(["man", &pages.to_string_lossy()])?.ok()?;
+    ensure!(pages.join("mailkeep.1").is_file() && pages.join("mailkeep-user-add.1").is_file());
+    Ok(())
+}
+
+/// A password that nobody saw can be set anew: `init` says so, and does not end as if all were well.
+#[test]
+fn an_init_whose_words_are_lost_says_what_to_do() -> Result {
+    let archive = Archive::empty()?;
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+    let output = archive.command(["init"]).stdout(full).output()?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1) && told.contains("user passwd admin"), "{told}");
+    archive.run_with(["user", "passwd", "admin", "--password-stdin"], b"the admin's word\n")?.ok()?;
+    Ok(())
+}
+
 /// Starts `demo` with its own scratch directory for temporary files; gives the server and what it printed.
 fn demo(scratch: &Path, path: Option<&Path>) -> Result<(Server, Vec<String>)> {
     let (imap, imaps) = (free_port()?, free_port()?);

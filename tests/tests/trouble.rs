@@ -251,3 +251,42 @@ fn what_may_not_be_read_has_failed_by_name() -> Result {
     ensure!(code == 0 && told.contains("archived 4 + already there 2"), "{told}");
     Ok(())
 }
+
+/// docs/archiving.md: a folder is made with its first message, and stands in the account even so if it is a mail folder.
+#[test]
+fn folders_without_mail_are_not_made() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    let source = archive.scratch().join("source");
+    for dir in ["empty/deeper", "Maildir/cur", "Maildir/new", "Maildir/tmp"] {
+        std::fs::create_dir_all(source.join(dir))?;
+    }
+    std::fs::write(source.join("Trash"), b"")?;
+    example_tree(&source.join("full"), 1)?;
+    let run = archive.archive(&source, "alice/F")?;
+    sums_hold(&run)?;
+    ensure!(sum(&run, "archived") == 1 && sum(&run, "filtered") == 1, "{run}");
+    let folders = archive.run(["folders", "--json"])?.ok()?.json()?;
+    ensure!(folders.len() == 1 && folders[0]["folder"] == "alice/F/full", "{folders:?}");
+    let named = run["folders"].as_array().into_iter().flatten();
+    ensure!(named.filter(|folder| folder["folder"] == "alice/F/Maildir").count() == 1, "{run}");
+    Ok(())
+}
+
+/// docs/archiving.md: what a mail program writes into the header is part of the message; both are kept, bit for bit.
+#[test]
+fn a_status_in_the_header_makes_another_message() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    let mbox = archive.scratch().join("Inbox");
+    let text =
+        |status: &str| format!("From a@example.org Mon Jan  6 10:00:00 2020\nSubject: x\n{status}\nText\n\n");
+    for (text, uid) in [(text(""), "1"), (text("Status: RO\n"), "2")] {
+        std::fs::write(&mbox, &text)?;
+        let run = archive.archive(&mbox, "alice/Inbox")?;
+        ensure!(sum(&run, "seen") == 1 && sum(&run, "archived") == 1, "{run}");
+        // The blank line before the next From_ line is the file's.
+        let cat = archive.run(["cat", "alice/Inbox", uid])?.ok()?.text();
+        ensure!(cat + "\n" == text, "UID {uid}");
+    }
+    ensure!(archive.archive(&mbox, "alice/Inbox")?["sums"]["already"] == 1);
+    Ok(())
+}

@@ -22,8 +22,9 @@ use storage::{
 const MAX_BYTES: u64 = 32 << 20;
 /// What a message costs besides its bytes.
 const ITEM_BYTES: u64 = 4 << 10;
-/// What a spooled message costs at most: its searchable text.
-const SPOOLED_BYTES: u64 = 16 << 20;
+/// What a spooled message costs at most: what is read of it for its text. Such large ones are parsed one at a time, since
+/// decoding may take several times their bytes.
+const SPOOLED_BYTES: u64 = 48 << 20;
 /// Items under way.
 const MAX_ITEMS: usize = 1_000;
 

@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 31] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 34] {
         let Conf { imap, storage, search, limits, auth, control, .. } = self;
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
@@ -35,11 +35,14 @@ impl Conf {
             ("storage.max_pack_bytes", storage.max_pack_bytes, MIB, TIB),
             ("storage.block_cache_bytes", wide(storage.block_cache_bytes), MIB, TIB),
             ("storage.column_cache_bytes", wide(storage.column_cache_bytes), MIB, TIB),
+            ("storage.database_cache_bytes", wide(storage.database_cache_bytes), MIB, TIB),
             ("storage.spool_above_bytes", wide(storage.spool_above_bytes), 4 * KIB, GIB),
             ("storage.max_folder_depth", wide(storage.max_folder_depth), 2, 200),
             ("storage.max_folder_name_bytes", wide(storage.max_folder_name_bytes), 255, 1_000),
             ("search.time_limit_secs", search.time_limit_secs, 1, DAY_SECS),
             ("search.index_memory_bytes", wide(search.index_memory_bytes), 16 * MIB, 4 * GIB - 1),
+            ("search.vocabulary_cache_bytes", wide(search.vocabulary_cache_bytes), 0, TIB),
+            ("search.text_cache_bytes", wide(search.text_cache_bytes), 0, TIB),
             ("search.index_tail_messages", search.index_tail_messages, 1, 1_000_000),
             ("search.index_tail_bytes", search.index_tail_bytes, MIB, TIB),
             ("search.max_text_bytes", wide(search.max_text_bytes), KIB, GIB),

@@ -12,6 +12,8 @@ pub struct Storage {
     pub block_cache_bytes: usize,
     /// Memory for folder columns (UID, date, size, flags) that sessions share.
     pub column_cache_bytes: usize,
+    /// Memory for pages of store.redb.
+    pub database_cache_bytes: usize,
     /// A message above this is spooled to a file while it is read.
     pub spool_above_bytes: usize,
     /// Folders of one archive tree, deepest level.
@@ -25,7 +27,8 @@ impl Default for Storage {
         Storage {
             max_pack_bytes: 1 << 30,
             block_cache_bytes: 32 << 20,
-            column_cache_bytes: 64 << 20,
+            column_cache_bytes: 32 << 20,
+            database_cache_bytes: 32 << 20,
             spool_above_bytes: 1 << 20,
             max_folder_depth: 200,
             max_folder_name_bytes: 1_000,
@@ -39,8 +42,12 @@ impl Default for Storage {
 pub struct Search {
     /// Time that one search may take.
     pub time_limit_secs: u64,
-    /// Memory of the index writer.
+    /// Memory in which the index writer collects terms before it writes them out; writing takes about as much again.
     pub index_memory_bytes: usize,
+    /// Memory for the vocabularies that searches for parts of words look through; larger ones are read from disk.
+    pub vocabulary_cache_bytes: usize,
+    /// Memory for folded texts that searches have verified against.
+    pub text_cache_bytes: usize,
     /// Messages that may wait for the index before archiving waits.
     pub index_tail_messages: u64,
     /// Bytes that may wait for the index before archiving waits.
@@ -53,7 +60,9 @@ impl Default for Search {
     fn default() -> Self {
         Search {
             time_limit_secs: 120,
-            index_memory_bytes: 64 << 20,
+            index_memory_bytes: 32 << 20,
+            vocabulary_cache_bytes: 32 << 20,
+            text_cache_bytes: 16 << 20,
             index_tail_messages: 5_000,
             index_tail_bytes: 64 << 20,
             max_text_bytes: 16 << 20,

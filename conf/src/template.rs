@@ -41,7 +41,8 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #max_pack_bytes = 1073741824
 # Memory that all readers share.
 #block_cache_bytes = 33554432
-#column_cache_bytes = 67108864
+#column_cache_bytes = 33554432
+#database_cache_bytes = 33554432
 # Larger messages go to a temporary file while they are read.
 #spool_above_bytes = 1048576
 #max_folder_depth = 200
@@ -49,7 +50,11 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 
 [search]
 #time_limit_secs = 120
-#index_memory_bytes = 67108864
+# Memory of the index's writer; it takes about twice this while it writes.
+#index_memory_bytes = 33554432
+# Memory that all searches share. A vocabulary that doesn't fit is read from disk by every search for a part of a word.
+#vocabulary_cache_bytes = 33554432
+#text_cache_bytes = 16777216
 # How far the index may lag behind the archive before archiving waits for it (searches are complete all the same).
 #index_tail_messages = 5000
 #index_tail_bytes = 67108864

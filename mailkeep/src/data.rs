@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use storage::{MasterKey, Storage};
 
+/// Memory for pages of master.redb, which has no large table that is read whole.
+const MASTER_CACHE_BYTES: usize = 8 << 20;
+
 /// Where things lie below DATA.
 #[derive(Debug, Clone)]
 pub(crate) struct Data {
@@ -153,6 +156,7 @@ fn open_database(path: &Path) -> Result<Database> {
     let repaired = Arc::new(AtomicBool::new(false));
     let note = repaired.clone();
     let mut builder = Database::builder();
+    builder.set_cache_size(MASTER_CACHE_BYTES);
     builder.set_repair_callback(move |_| note.store(true, Ordering::Relaxed));
     let database = builder.open(path)?;
     if !repaired.load(Ordering::Relaxed) {
@@ -160,7 +164,7 @@ fn open_database(path: &Path) -> Result<Database> {
     }
     tracing::warn!(path = %path.display(), "the database was not closed well and has been repaired");
     drop(database);
-    Ok(Database::open(path)?)
+    Ok(Database::builder().set_cache_size(MASTER_CACHE_BYTES).open(path)?)
 }
 
 /// All of DATA, opened by this process alone.

@@ -21,6 +21,9 @@ pub(crate) fn limits(conf: &Conf) -> storage::Limits {
         max_folder_name_bytes: storage.max_folder_name_bytes,
         search_time_secs: search.time_limit_secs,
         index_memory_bytes: search.index_memory_bytes,
+        vocabulary_cache_bytes: search.vocabulary_cache_bytes,
+        text_cache_bytes: search.text_cache_bytes,
+        database_cache_bytes: storage.database_cache_bytes,
     }
 }
 

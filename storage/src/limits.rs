@@ -31,8 +31,14 @@ pub struct Limits {
     pub max_folder_name_bytes: usize,
     /// Time that one search may take.
     pub search_time_secs: u64,
-    /// Memory of the index writer.
+    /// Memory in which the index writer collects terms before it writes them out; writing takes about as much again.
     pub index_memory_bytes: usize,
+    /// Memory for the vocabularies that searches for parts of words look through; larger ones are read from disk.
+    pub vocabulary_cache_bytes: usize,
+    /// Memory for folded texts that searches have verified against.
+    pub text_cache_bytes: usize,
+    /// Memory for pages of store.redb.
+    pub database_cache_bytes: usize,
 }
 
 impl Default for Limits {
@@ -48,11 +54,14 @@ impl Default for Limits {
             index_tail_bytes: 64 << 20,
             max_pack_bytes: 1 << 30,
             block_cache_bytes: 32 << 20,
-            column_cache_bytes: 64 << 20,
+            column_cache_bytes: 32 << 20,
             max_folder_depth: 200,
             max_folder_name_bytes: 1_000,
             search_time_secs: 120,
-            index_memory_bytes: 64 << 20,
+            index_memory_bytes: 32 << 20,
+            vocabulary_cache_bytes: 32 << 20,
+            text_cache_bytes: 16 << 20,
+            database_cache_bytes: 32 << 20,
         }
     }
 }

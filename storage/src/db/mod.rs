@@ -46,9 +46,6 @@ pub(crate) const SOURCES: TableDefinition<'_, u32, &str> = TableDefinition::new(
 /// Source name → id.
 pub(crate) const SOURCE_IDS: TableDefinition<'_, &str, u32> = TableDefinition::new("source_ids");
 
-/// Memory for redb's own page cache.
-const CACHE_BYTES: usize = 64 << 20;
-
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Db {
@@ -57,11 +54,11 @@ pub(crate) struct Db {
 }
 
 impl Db {
-    /// Opens the database in `file`; an empty file becomes an empty database.
-    pub(crate) fn open(path: &Path, file: &Arc<dyn DiskFile>) -> Result<Db, Error> {
+    /// Opens the database in `file` with a page cache of `cache_bytes`; an empty file becomes an empty database.
+    pub(crate) fn open(path: &Path, file: &Arc<dyn DiskFile>, cache_bytes: usize) -> Result<Db, Error> {
         let open = || {
             redb::Builder::new()
-                .set_cache_size(CACHE_BYTES)
+                .set_cache_size(cache_bytes)
                 .create_with_backend(DatabaseFile(Arc::clone(file)))
                 .map_err(|e| Error::Database { path: path.to_owned(), source: Box::new(e.into()) })
         };

@@ -8,8 +8,6 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Memory for folded texts.
-const CACHE_BYTES: usize = 24 << 20;
 /// A text above this is not kept.
 const ENTRY_BYTES: usize = 1 << 20;
 
@@ -20,15 +18,15 @@ pub(crate) struct TextCache(Mutex<Kept>);
 struct Kept {
     texts: LruCache<MsgNo, Arc<Folded>>,
     bytes: usize,
-}
-
-impl Default for TextCache {
-    fn default() -> Self {
-        TextCache(Mutex::new(Kept { texts: LruCache::unbounded(), bytes: 0 }))
-    }
+    most_bytes: usize,
 }
 
 impl TextCache {
+    /// A cache of at most `most_bytes`.
+    pub(crate) fn new(most_bytes: usize) -> TextCache {
+        TextCache(Mutex::new(Kept { texts: LruCache::unbounded(), bytes: 0, most_bytes }))
+    }
+
     /// The message's text, if it is kept.
     pub(crate) fn get(&self, message: MsgNo) -> Option<Arc<Folded>> {
         self.0.lock().texts.get(&message).cloned()
@@ -45,7 +43,7 @@ impl TextCache {
         if let Some(old) = kept.texts.put(message, text.clone()) {
             kept.bytes -= old.bytes();
         }
-        while kept.bytes > CACHE_BYTES
+        while kept.bytes > kept.most_bytes
             && let Some((_, old)) = kept.texts.pop_lru()
         {
             kept.bytes -= old.bytes();
@@ -66,8 +64,8 @@ mod tests {
 
     #[test]
     fn the_cache_is_bounded_in_bytes() {
-        let cache = TextCache::default();
-        let fit = u32::try_from(CACHE_BYTES / ENTRY_BYTES).unwrap();
+        let fit = 5;
+        let cache = TextCache::new(fit as usize * ENTRY_BYTES);
         for n in 0..fit {
             cache.put(MsgNo(n), &text(ENTRY_BYTES));
         }

@@ -5,8 +5,9 @@
 //! another store or damaged is made anew. Searching it is [`super::snapshot`]'s work; reading messages, the store's.
 
 use super::fields::{Part, TOKENIZER, Words, number_field, schema, versions};
+use super::merges::{BoundedMerges, MERGE_BYTES};
 use super::scan::Folded;
-use super::snapshot::Snapshot;
+use super::snapshot::{Budget, Snapshot};
 use crate::text::{SearchText, fold};
 use crate::{Cancel, Error, Limits, MsgNo};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
@@ -94,12 +95,15 @@ impl Indexer {
             .memory_budget_per_thread(limits.index_memory_bytes.clamp(16 << 20, 1 << 30))
             .build();
         let writer = index.writer_with_options(options).map_err(|e| fail(e.to_string()))?;
+        writer.set_merge_policy(Box::new(BoundedMerges::new(dir.to_owned(), MERGE_BYTES)));
         let reader = index
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
             .try_into()
             .map_err(|e: tantivy::TantivyError| fail(e.to_string()))?;
-        let snapshot = Snapshot::new(reader.searcher().segment_readers(), watermark, None).map_err(fail)?;
+        let vocabularies = Budget::new(limits.vocabulary_cache_bytes);
+        let snapshot = Snapshot::new(reader.searcher().segment_readers(), watermark, &vocabularies, None)
+            .map_err(fail)?;
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             snapshot: RwLock::new(Arc::new(snapshot)),
@@ -114,6 +118,7 @@ impl Indexer {
             writer,
             reader,
             next: watermark.0,
+            vocabularies,
             messages: 0,
             bytes: 0,
             since: None,
@@ -130,7 +135,7 @@ impl Indexer {
             order: Mutex::new(()),
             next: AtomicU32::new(watermark.0),
             thread: Mutex::new(Some(thread)),
-            texts: super::cache::TextCache::default(),
+            texts: super::cache::TextCache::new(limits.text_cache_bytes),
         })
     }
 
@@ -312,6 +317,7 @@ struct Work {
     shared: Arc<Shared>,
     writer: IndexWriter,
     reader: IndexReader,
+    vocabularies: Arc<Budget>,
     next: u32,
     messages: u64,
     bytes: u64,
@@ -399,8 +405,9 @@ impl Work {
         self.reader.reload()?;
         let before = self.shared.snapshot.read().clone();
         let readers = self.reader.searcher();
-        let snapshot = Snapshot::new(readers.segment_readers(), MsgNo(self.next), Some(&before))
-            .map_err(tantivy::TantivyError::InternalError)?;
+        let snapshot =
+            Snapshot::new(readers.segment_readers(), MsgNo(self.next), &self.vocabularies, Some(&before))
+                .map_err(tantivy::TantivyError::InternalError)?;
         *self.shared.snapshot.write() = Arc::new(snapshot);
         (self.messages, self.bytes, self.since) = (0, 0, None);
         // Taken for the waiters' sake: none can miss the change between its look and its sleep.

@@ -3,6 +3,7 @@
 mod cache;
 mod fields;
 pub(crate) mod index;
+mod merges;
 mod plan;
 mod scan;
 mod snapshot;

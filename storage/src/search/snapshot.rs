@@ -16,8 +16,20 @@ use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{InvertedIndexReader, SegmentReader};
 
-/// Memory for the vocabularies that are kept as one stretch of bytes; others are streamed from disk.
-const VOCABULARY_BYTES: usize = 128 << 20;
+/// Memory for the vocabularies that are kept as one stretch of bytes (`Limits::vocabulary_cache_bytes`); others are
+/// streamed from disk.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    most: usize,
+    taken: AtomicUsize,
+}
+
+impl Budget {
+    /// A budget that all snapshots of an index share.
+    pub(crate) fn new(most: usize) -> Arc<Budget> {
+        Arc::new(Budget { most, taken: AtomicUsize::new(0) })
+    }
+}
 
 /// The messages that match for sure, and those that may.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -52,10 +64,9 @@ impl Snapshot {
     pub(crate) fn new(
         readers: &[SegmentReader],
         watermark: MsgNo,
+        budget: &Arc<Budget>,
         before: Option<&Snapshot>,
     ) -> Result<Snapshot, Trouble> {
-        let budget =
-            before.and_then(|b| b.segments.first()).map_or_else(Default::default, |s| s.budget.clone());
         let segments = readers
             .iter()
             .map(|reader| {
@@ -139,11 +150,11 @@ struct Segment {
     /// Document to message number.
     numbers: Vec<u32>,
     vocabularies: [OnceLock<Option<Vocabulary>>; Part::COUNT],
-    budget: Arc<AtomicUsize>,
+    budget: Arc<Budget>,
 }
 
 impl Segment {
-    fn new(reader: SegmentReader, budget: Arc<AtomicUsize>) -> Result<Segment, Trouble> {
+    fn new(reader: SegmentReader, budget: Arc<Budget>) -> Result<Segment, Trouble> {
         let column = reader.fast_fields().u64(super::fields::NUMBER).map_err(trouble)?;
         let numbers = (0..reader.max_doc())
             .map(|doc| {
@@ -312,7 +323,7 @@ struct Vocabulary {
 impl Vocabulary {
     fn read(
         inverted: &InvertedIndexReader,
-        budget: &Arc<AtomicUsize>,
+        budget: &Arc<Budget>,
     ) -> Result<Option<Vocabulary>, std::io::Error> {
         let mut out = Vocabulary {
             bytes: vec![0],
@@ -373,19 +384,19 @@ impl Vocabulary {
 
 /// Memory taken from the vocabularies' budget, given back on drop.
 struct Lease {
-    budget: Arc<AtomicUsize>,
+    budget: Arc<Budget>,
     taken: usize,
 }
 
 impl Lease {
     fn take(&mut self, bytes: usize) -> bool {
         self.taken += bytes;
-        self.budget.fetch_add(bytes, Ordering::Relaxed) + bytes <= VOCABULARY_BYTES
+        self.budget.taken.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget.most
     }
 
     fn give_back(&mut self, bytes: usize) {
         self.taken -= bytes;
-        self.budget.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 

@@ -79,15 +79,19 @@ pub(super) fn create_on(
     let id = identity.id;
     let packs = Packs::create(Arc::clone(disk), &packs_dir, identity, limits.block_cache_bytes);
     packs.new_pack()?.sync()?;
-    open_database(disk, &dir)?;
+    open_database(disk, &dir, limits.database_cache_bytes)?;
     Ok(id)
 }
 
 /// The store's database; a new one gets its name only when it is whole, so that a crash never leaves half of one.
-fn open_database(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Db, Arc<dyn DiskFile>), Error> {
+fn open_database(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    cache_bytes: usize,
+) -> Result<(Db, Arc<dyn DiskFile>), Error> {
     let path = dir.join("store.redb");
     match disk.open(&path, true) {
-        Ok(file) => Ok((Db::open(&path, &file)?, file)),
+        Ok(file) => Ok((Db::open(&path, &file, cache_bytes)?, file)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let draft = dir.join("store.redb.new");
             match disk.remove(&draft) {
@@ -95,7 +99,7 @@ fn open_database(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Db, Arc<dyn DiskFi
                 _ => {}
             }
             let file = disk.create(&draft).map_err(Error::io(&draft))?;
-            let db = Db::open(&path, &file)?;
+            let db = Db::open(&path, &file, cache_bytes)?;
             disk.rename(&draft, &path).map_err(Error::io(&draft))?;
             disk.sync_dir(dir).map_err(Error::io(dir))?;
             Ok((db, file))
@@ -126,7 +130,7 @@ pub(super) fn open_on(
 ) -> Result<Storage, Error> {
     let dir = store_dir(data);
     let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, limits.block_cache_bytes)?;
-    let (db, database) = open_database(disk, &dir)?;
+    let (db, database) = open_database(disk, &dir, limits.database_cache_bytes)?;
     let created = match packs.list().first() {
         Some(first) => u64::try_from(packs.header(*first)?.created).unwrap_or(1),
         None => 1,

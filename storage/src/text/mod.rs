@@ -189,6 +189,8 @@ impl Taker {
             }
             text.truncate(end);
         }
+        // Decoders reserve for the worst, and the text waits for the index.
+        text.shrink_to_fit();
         if !text.is_empty() {
             self.left -= text.len();
             self.found.body.push(text);

@@ -23,7 +23,8 @@ Look into it:
   mailkeep --data /srv/mail cat alice/Old 17
   mailkeep --data /srv/mail check
 
-Every command works while the server runs and while it doesn't. MAILKEEP_DATA stands for --data.
+Every command works while the server runs and while it doesn't.
+MAILKEEP_DATA stands for --data.
 Exit status: 0 all was done, 1 something failed, 2 the command line makes no sense.";
 
 /// Keeps an organisation's mail for decades, and lets everyone read their own in any mail client.
@@ -57,8 +58,9 @@ pub(crate) enum Verb {
 Example:
   mailkeep --data /srv/mail init
 
-The directory must be empty or not be there yet. The administrator's password is shown once. Keep a copy of
-DIR/keys/master.key elsewhere: without it nobody can read the archive, and nobody can restore it.")]
+The directory must be empty or not be there yet. The administrator's password
+is shown once. Keep a copy of DIR/keys/master.key elsewhere: without it nobody
+can read the archive, and nobody can restore it.")]
     Init,
     /// Serve the archive by IMAP until SIGTERM or Ctrl-C
     #[command(after_help = "\
@@ -66,8 +68,8 @@ Examples:
   mailkeep --data /srv/mail serve
   mailkeep --data /srv/mail serve --imap 127.0.0.1:1143 --imaps 0.0.0.0:993
 
-Prints the addresses and then a line `ready` on standard output once all listeners are bound. The log goes to
-standard error.")]
+Prints the addresses and then a line `ready` on standard output once all
+listeners are bound. The log goes to standard error.")]
     Serve(Listen),
     /// Try it out: a throwaway archive of sample mail or of PATH, served until Ctrl-C, then removed
     #[command(after_help = "\
@@ -86,8 +88,9 @@ Examples:
   mailkeep archive /var/mail/alice --into alice/INBOX --format mboxrd
   mailkeep archive ~/Maildir --into alice/Import
 
-A directory's own messages go into FOLDER, its subdirectories into folders below it. What is there already is not
-archived again, so that a command can be repeated. `mailkeep runs` keeps the account of every run.")]
+A directory's own messages go into FOLDER, its subdirectories into folders
+below it. What is there already is not archived again, so that a command can be
+repeated. `mailkeep runs` keeps the account of every run.")]
     Archive(Archive),
     /// The folders, of all archives or of one
     Folders {
@@ -97,7 +100,7 @@ archived again, so that a command can be repeated. `mailkeep runs` keeps the acc
     },
     /// Search an archive
     #[command(after_help = "\
-QUERY is made of words and phrases, all of which must be found, in any part of a message:
+QUERY is made of words and phrases, all of which must be found in a message:
   invoice                    the word, or a part of a word, whatever its case
   \"annual report\"            the phrase
   -draft                     messages without it
@@ -108,10 +111,12 @@ QUERY is made of words and phrases, all of which must be found, in any part of a
   before:2020-01-01 on:2019-05-01
   larger:10M smaller:500k    by size
   is:flagged is:answered is:forwarded
+Put it in quotes; one that begins with - goes behind --.
 
 Examples:
   mailkeep search --user alice 'from:bob invoice -draft'
-  mailkeep search --user alice 'subject:offer after:2019-01-01' --json")]
+  mailkeep search --user alice 'subject:offer after:2019-01-01' --json
+  mailkeep search --user alice -- '-draft'")]
     Search(Search),
     /// Print a message, bit for bit as it was at its source
     #[command(after_help = "\
@@ -393,6 +398,7 @@ mod tests {
             "mailkeep runs failed 3 --json --data D",
             "mailkeep demo",
             "mailkeep demo P --imap 127.0.0.1:1 --imaps 127.0.0.1:2",
+            "mailkeep search --user alice -- -draft",
             "mailkeep user grant bob --read alice",
             "mailkeep user revoke bob --privilege changePassword",
         ] {

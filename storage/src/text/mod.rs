@@ -19,7 +19,7 @@ pub use fold::fold;
 pub use header::{decode_words, is_machine_header};
 
 /// The version of [`fold()`] and of what text is taken; stands in the index, another one means a new index.
-pub const TEXT_VERSION: u32 = 1;
+pub const TEXT_VERSION: u32 = 2;
 
 /// One header field, decoded (RFC 2047, 2231; raw 8-bit as UTF-8 or Latin-1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,21 +181,43 @@ impl Taker {
 
     /// Adds an entry, cut to what is left.
     fn add(&mut self, mut text: String) {
-        if text.len() > self.left {
+        let (end, weight) = within(&text, self.left);
+        if end < text.len() {
             self.found.cut = true;
-            let mut end = self.left;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
             text.truncate(end);
         }
         // Decoders reserve for the worst, and the text waits for the index.
         text.shrink_to_fit();
         if !text.is_empty() {
-            self.left -= text.len();
+            self.left -= weight;
             self.found.body.push(text);
         }
     }
+}
+
+/// How much of the text fits into `left`, and what that weighs. A character that folding makes more than three times as
+/// long (U+FDFA: eleven times) weighs what becomes of it, so that folded text is bounded too.
+fn within(text: &str, left: usize) -> (usize, usize) {
+    if text.is_ascii() {
+        let end = text.len().min(left);
+        return (end, end);
+    }
+    let mut weight = 0usize;
+    for (at, c) in text.char_indices() {
+        let mut most = c.len_utf8();
+        if !c.is_ascii() {
+            let mut folded = 0;
+            unicode_normalization::char::decompose_compatible(c, |d| folded += d.len_utf8());
+            if folded > 3 * most {
+                most = folded;
+            }
+        }
+        if weight + most > left {
+            return (at, weight);
+        }
+        weight += most;
+    }
+    (text.len(), weight)
 }
 
 /// Reads a range whole, in as many pieces as the content gives it.

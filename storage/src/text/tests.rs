@@ -58,3 +58,20 @@ proptest! {
         prop_assert!(fields + text.body.iter().map(String::len).sum::<usize>() <= 100);
     }
 }
+
+#[test]
+fn text_is_cut_at_the_bound_and_one_past_it() {
+    for (text, left, fits) in [
+        ("abc", 3, (3, 3)),
+        ("abcd", 3, (3, 3)),
+        ("a\u{e9}", 3, (3, 3)),
+        ("a\u{e9}", 2, (1, 1)),
+        ("\u{d55c}\u{ae00}", 6, (6, 6)),
+        ("\u{fdfa}", 33, (3, 33)),
+        ("\u{fdfa}", 32, (0, 0)),
+        ("", 0, (0, 0)),
+    ] {
+        assert_eq!(within(text, left), fits, "{text:?} {left}");
+        assert!(fold(text.split_at(fits.0).0).len() <= 3 * fits.1);
+    }
+}

@@ -5,7 +5,7 @@ use crate::testing::{corpus, sha256_lf};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use storage::{Limits, MasterKey, SourceFlags, UidRanges};
+use storage::{Limits, MasterKey, SourceFlags};
 
 const FROM: &str = "From a@b Fri Sep  4 14:55:26 2020\n";
 
@@ -61,7 +61,7 @@ impl House {
     /// What `cat` gives for each placement of a folder, in UID order, with date and flags.
     fn folder(&self, path: &str) -> Vec<(Vec<u8>, i64, SourceFlags)> {
         let Some(view) = self.storage.view(&FolderPath::new(path).unwrap()) else { return Vec::new() };
-        let mut rows = self.storage.rows(view.info.id, UidRanges::clone(&view.uids)).unwrap();
+        let mut rows = self.storage.rows(&view, &view.uids);
         let mut out = Vec::new();
         while let Some(batch) = rows.next_batch().unwrap() {
             for row in batch {

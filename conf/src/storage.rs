@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
+    /// Messages of a store from which on the next batch goes into a new store.
+    pub max_store_messages: u64,
     /// Size at which a pack is closed and the next one begun.
     pub max_pack_bytes: u64,
     /// Memory for decompressed blocks.
@@ -25,6 +27,7 @@ pub struct Storage {
 impl Default for Storage {
     fn default() -> Self {
         Storage {
+            max_store_messages: 500_000,
             max_pack_bytes: 1 << 30,
             block_cache_bytes: 32 << 20,
             column_cache_bytes: 32 << 20,

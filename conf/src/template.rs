@@ -37,6 +37,8 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #key = "tls/key.pem"
 
 [storage]
+# A store with so many messages is full: new mail goes into a new one.
+#max_store_messages = 500000
 # A pack is closed at this size and the next one begun.
 #max_pack_bytes = 1073741824
 # Memory that all readers share.

@@ -14,6 +14,7 @@ pub(crate) fn limits(conf: &Conf) -> storage::Limits {
         max_text_bytes: search.max_text_bytes,
         index_tail_messages: search.index_tail_messages,
         index_tail_bytes: search.index_tail_bytes,
+        max_store_messages: storage.max_store_messages,
         max_pack_bytes: storage.max_pack_bytes,
         block_cache_bytes: storage.block_cache_bytes,
         column_cache_bytes: storage.column_cache_bytes,

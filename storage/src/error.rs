@@ -106,6 +106,40 @@ pub enum Error {
         /// What was looked for.
         what: String,
     },
+    /// A store that can't be read now; what it holds is not lost.
+    #[error(
+        "store {store} can't be read now ({why}); bring it back, then run `mailkeep store retry-open {store}`"
+    )]
+    Unavailable {
+        /// Its number.
+        store: String,
+        /// Why.
+        why: String,
+    },
+    /// A store that takes no changes.
+    #[error(
+        "store {store} is {state}: what it holds can't be changed; `mailkeep store state {store} normal` allows it"
+    )]
+    Protected {
+        /// Its number.
+        store: String,
+        /// Its state.
+        state: crate::StoreState,
+    },
+    /// The list of stores can't be used.
+    #[error("{path}: {what}")]
+    Registry {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A command that can't be done as things are.
+    #[error("{what}")]
+    Refused {
+        /// Why, and what can be done.
+        what: String,
+    },
     /// The caller's cancel was set.
     #[error("cancelled")]
     Cancelled,

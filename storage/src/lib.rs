@@ -17,18 +17,20 @@ mod path;
 mod prepared;
 pub mod search;
 mod store;
+mod stores;
 pub mod text;
 mod uids;
 
 pub use error::Error;
-pub use ids::{ContentHash, FolderId, ModSeq, MsgNo, SourceId, StoreId, Uid, UidValidity};
+pub use ids::{ContentHash, FolderId, ModSeq, MsgNo, SourceId, StoreId, StoreNo, Uid, UidValidity};
 pub use incoming::Incoming;
 pub use keys::MasterKey;
 pub use limits::Limits;
 pub use path::{FolderPath, PathError};
 pub use prepared::Prepared;
 pub use store::{
-    Added, Batch, Cancel, CheckReport, Columns, Committed, FolderInfo, FolderView, InternalDate, Message,
-    MessageReader, NewPlacement, Row, Rows, Sighting, SourceFlags, Storage, StoreInfo, Subscription,
+    Added, Cancel, CheckReport, Columns, Committed, FolderInfo, FolderView, InternalDate, Message,
+    MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState,
 };
+pub use stores::{Batch, Rows, Storage, Subscription};
 pub use uids::UidRanges;

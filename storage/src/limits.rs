@@ -19,6 +19,8 @@ pub struct Limits {
     pub index_tail_messages: u64,
     /// Bytes that may lie above the index's watermark before writers wait.
     pub index_tail_bytes: u64,
+    /// Messages of a store from which on the next batch goes into a new store.
+    pub max_store_messages: u64,
     /// Size at which a pack is closed and the next one begun.
     pub max_pack_bytes: u64,
     /// Memory for decompressed blocks that neighbours share.
@@ -52,6 +54,7 @@ impl Default for Limits {
             max_text_bytes: 16 << 20,
             index_tail_messages: 5_000,
             index_tail_bytes: 64 << 20,
+            max_store_messages: 500_000,
             max_pack_bytes: 1 << 30,
             block_cache_bytes: 32 << 20,
             column_cache_bytes: 32 << 20,

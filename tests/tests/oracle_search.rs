@@ -147,10 +147,10 @@ impl Archive {
     fn rows(&self) -> Result<Vec<(Row, &Plain)>> {
         let columns = self.storage.columns(&self.view()?)?;
         columns
-            .rows
             .iter()
+            .flat_map(|columns| &columns.rows)
             .map(|row| {
-                let hash = self.storage.message(row.msg)?.hash();
+                let hash = self.storage.message(row)?.hash();
                 Ok((*row, self.texts.get(&hash).context("a message that was archived")?))
             })
             .collect()

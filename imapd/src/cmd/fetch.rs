@@ -49,13 +49,15 @@ pub(crate) fn begin(
     words: &'static str,
 ) -> Result<Done, Refusal> {
     let mailbox = s.selected()?;
-    let Some(folder) = mailbox.folder().filter(|_| !uids.is_empty()) else { return Ok(Done::Ok(words)) };
+    let Some(view) = mailbox.view().filter(|_| !uids.is_empty()) else { return Ok(Done::Ok(words)) };
     if by_uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
     let storage = s.world.storage.clone();
+    // Numbers and flags are known of messages in a missing store too.
+    let flags_only = items.iter().all(|item| matches!(item, Item::Uid | Item::Flags));
     let work = Fetch {
-        rows: storage.rows(folder, uids)?,
+        rows: if flags_only { storage.flag_rows(view, &uids) } else { storage.rows(view, &uids) },
         numbers: Arc::clone(mailbox.uids()),
         cards: items.iter().any(needs_card),
         batch: Vec::new().into_iter(),
@@ -149,7 +151,12 @@ impl Fetch {
             };
             match batch {
                 Some(batch) => self.batch = batch.into_iter(),
-                None => return Ok(None),
+                None => {
+                    if let Some(error) = self.rows.trouble() {
+                        self.trouble.get_or_insert_with(|| error.into());
+                    }
+                    return Ok(None);
+                }
             }
         }
     }
@@ -358,7 +365,7 @@ impl Source<'_> {
     fn card(&mut self) -> Result<&Card, Error> {
         let card = match self.card.take() {
             Some(card) => card,
-            None => self.storage.card(self.row.msg)?,
+            None => self.storage.card(self.row)?,
         };
         Ok(self.card.insert(card))
     }
@@ -372,7 +379,7 @@ impl Source<'_> {
     fn message(&mut self) -> Result<&Message, Error> {
         let message = match self.message.take() {
             Some(message) => message,
-            None => self.storage.message(self.row.msg)?,
+            None => self.storage.message(self.row)?,
         };
         Ok(self.message.insert(message))
     }

@@ -4,7 +4,7 @@
 
 use super::names::Target;
 use std::sync::Arc;
-use storage::{FolderId, FolderView, Storage, UidRanges};
+use storage::{FolderView, Storage, UidRanges};
 
 /// What a session has selected.
 #[derive(Debug)]
@@ -39,10 +39,6 @@ impl Mailbox {
     /// The snapshot, unless there is no folder.
     pub(crate) fn view(&self) -> Option<&FolderView> {
         self.view.as_ref()
-    }
-    /// The folder's number.
-    pub(crate) fn folder(&self) -> Option<FolderId> {
-        self.view.as_ref().map(|v| v.info.id)
     }
     /// The snapshot's UIDs.
     pub(crate) fn uids(&self) -> &Arc<UidRanges> {

@@ -103,7 +103,7 @@ impl Act for Search {
         for folder in folders {
             let Some(view) = storage.view(&folder.path) else { continue };
             let uids = storage.search(&view, &key, &cx.cancel)?;
-            let mut rows = storage.rows(view.info.id, uids)?;
+            let mut rows = storage.rows(&view, &uids);
             while let Some(batch) = rows.next_batch()? {
                 for row in batch {
                     if left == 0 {
@@ -119,7 +119,7 @@ impl Act for Search {
 }
 
 fn hit(cx: &Context<'_>, view: &FolderView, row: &Row) -> Result<Hit, Failure> {
-    let message = cx.installation.storage.message(row.msg)?;
+    let message = cx.installation.storage.message(row)?;
     let fields = SearchText::header_fields(&message.header()?);
     Ok(Hit {
         folder: view.info.path.to_string(),

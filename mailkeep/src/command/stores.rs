@@ -12,6 +12,7 @@ pub(crate) struct StoreList {}
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
+    number: String,
     name: String,
     state: String,
     messages: u64,
@@ -21,6 +22,7 @@ struct Row {
     database_bytes: u64,
     index_bytes: u64,
     index_tail: u64,
+    trouble: Option<String>,
     id: String,
     path: String,
 }
@@ -32,8 +34,9 @@ impl Act for StoreList {
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         for store in cx.installation.storage.stores() {
             cx.row(&Row {
+                number: store.number,
                 name: store.name,
-                state: store.state.to_owned(),
+                state: store.state.to_string(),
                 messages: store.messages,
                 placements: store.placements,
                 message_bytes: store.message_bytes,
@@ -41,7 +44,8 @@ impl Act for StoreList {
                 database_bytes: store.database_bytes,
                 index_bytes: store.index_bytes,
                 index_tail: store.index_tail,
-                id: store.id.to_string(),
+                trouble: store.trouble,
+                id: store.id.map(|id| id.to_string()).unwrap_or_default(),
                 path: store.path.display().to_string(),
             })?;
         }

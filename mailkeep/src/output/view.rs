@@ -64,7 +64,8 @@ pub(crate) const HITS: View = View::Table(
 
 pub(crate) const STORES: View = View::Table(
     &[
-        Column("STORE", "/name", Form::Text),
+        Column("STORE", "/number", Form::Text),
+        Column("NAME", "/name", Form::Text),
         Column("STATE", "/state", Form::Text),
         Column("MESSAGES", "/messages", Form::Count),
         Column("PLACEMENTS", "/placements", Form::Count),

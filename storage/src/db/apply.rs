@@ -5,16 +5,20 @@
 
 use super::pages::{self, PAGE_ROWS, Placed};
 use super::{
-    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, IDENTITIES, MESSAGES, META, MessageEntry, PLACEMENTS, PLACES,
-    SOURCE_IDS, SOURCES, folders, groups,
+    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, HEADS, IDENTITIES, MESSAGES, META, MessageEntry, PARTS, PLACEMENTS,
+    PLACES, SOURCE_IDS, SOURCES, folders, groups,
 };
 use crate::card::Card;
 use crate::pack::Addr;
 use crate::pack::varint::put;
-use crate::store::facts::{DeletionFact, Ends, Fact, FolderFact, MessageFact, MoveFact, PlacementFact};
-use crate::store::state::{Counters, State};
+use crate::store::facts::{
+    DeletionFact, Ends, Fact, FloorsFact, FolderFact, HeadFact, MessageFact, MoveFact, PartFact,
+    PlacementFact, TombstoneFact,
+};
+use crate::store::state::{Counters, Folder, State};
 use crate::{
-    Error, FolderId, FolderInfo, FolderView, InternalDate, ModSeq, MsgNo, Row, SourceId, Uid, UidRanges,
+    Error, FolderId, FolderInfo, FolderPath, InternalDate, ModSeq, MsgNo, Row, SourceId, StoreNo, Uid,
+    UidRanges,
 };
 use redb::{ReadableTable, Table, WriteTransaction};
 use std::collections::{BTreeMap, HashMap};
@@ -34,7 +38,7 @@ pub(crate) struct BatchEnd {
 /// What a batch changes in the state.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    pub(crate) folders: BTreeMap<FolderId, FolderView>,
+    pub(crate) folders: BTreeMap<FolderId, Folder>,
     pub(crate) archives: HashMap<String, Uid>,
     pub(crate) counters: Counters,
 }
@@ -42,9 +46,7 @@ pub(crate) struct Changes {
 impl Changes {
     /// Makes the changes visible.
     pub(crate) fn publish(self, state: &mut State) {
-        for view in self.folders.into_values() {
-            state.put_folder(view);
-        }
+        state.folders.extend(self.folders);
         state.archives.extend(self.archives);
         state.counters = self.counters;
     }
@@ -73,11 +75,15 @@ pub(crate) fn apply(
             Fact::Occurrence { folder, uid, occurrence } => work.occurrence(*folder, *uid, occurrence)?,
             Fact::Move(m) => work.moved(m)?,
             Fact::Deletion(d) => work.deletion(d)?,
-            Fact::Rename { folder, path, mod_seq } => {
-                let view = work.view(*folder)?;
-                view.info.path = path.clone();
-                view.info.highest_mod_seq = view.info.highest_mod_seq.max(*mod_seq);
-            }
+            Fact::Rename { folder, path, mod_seq } => work.rename(*folder, path, *mod_seq)?,
+            Fact::Floors(f) => work.floors(f)?,
+            Fact::FolderGone { folder, mod_seq } => work.folder_gone(*folder, *mod_seq)?,
+            Fact::Erased { no } => work.erased(*no)?,
+            Fact::Tombstone(t) => work.tombstone(t)?,
+            Fact::Part(p) => work.part(p)?,
+            Fact::Head(h) => work.head(end.batch, h)?,
+            // Which packs count is decided when they are opened.
+            Fact::Compacted { .. } => {}
         }
     }
     work.finish(end)
@@ -98,6 +104,8 @@ struct Work<'a> {
     archives: Table<'a, &'static str, u32>,
     sources: Table<'a, u32, &'static str>,
     source_ids: Table<'a, &'static str, u32>,
+    parts: Table<'a, &'static [u8; 32], &'static [u8]>,
+    heads: Table<'a, u64, &'static [u8]>,
     /// Placements that are not in a page yet, rising.
     pending: BTreeMap<FolderId, Vec<Placed>>,
     /// Size and sent day of messages that placements named.
@@ -123,6 +131,8 @@ impl<'a> Work<'a> {
             archives: txn.open_table(ARCHIVES).map_err(e)?,
             sources: txn.open_table(SOURCES).map_err(e)?,
             source_ids: txn.open_table(SOURCE_IDS).map_err(e)?,
+            parts: txn.open_table(PARTS).map_err(e)?,
+            heads: txn.open_table(HEADS).map_err(e)?,
             pending: BTreeMap::new(),
             sizes: HashMap::new(),
             new_cards: Vec::new(),
@@ -137,7 +147,7 @@ impl<'a> Work<'a> {
         self.db.derived(format!("a fact of the packs does not fit it: {what}"))
     }
 
-    fn view(&mut self, id: FolderId) -> Result<&mut FolderView, Error> {
+    fn view(&mut self, id: FolderId) -> Result<&mut Folder, Error> {
         if !self.changes.folders.contains_key(&id) {
             let view = self.state.folders.get(&id).cloned();
             let view = view.ok_or_else(|| self.wrong(&format!("folder {} is not known", id.0)))?;
@@ -157,11 +167,7 @@ impl<'a> Work<'a> {
         self.sizes.insert(m.no, (m.size, sent_day));
         self.new_cards.push(card);
         let counters = &mut self.changes.counters;
-        counters.next_msg = m.no.0.checked_add(1).ok_or(Error::Limit {
-            what: "messages of a store",
-            found: u64::from(u32::MAX) + 1,
-            limit: u64::from(u32::MAX),
-        })?;
+        counters.next_msg = next_number(m.no)?;
         counters.message_bytes = counters.message_bytes.saturating_add(m.size);
         Ok(())
     }
@@ -180,11 +186,79 @@ impl<'a> Work<'a> {
             bytes: 0,
             highest_mod_seq: f.mod_seq_floor,
         };
-        self.changes.folders.insert(f.id, FolderView { info, uids: Arc::new(UidRanges::new()) });
+        let uids = Arc::new(UidRanges::new());
+        self.changes.folders.insert(f.id, Folder { info, uids, path_since: f.mod_seq_floor, gone: false });
         let counters = &mut self.changes.counters;
         counters.next_folder = counters.next_folder.max(f.id.0.saturating_add(1));
         counters.uid_validity = counters.uid_validity.max(f.uid_validity.0);
         self.raise_archive(f.path.archive(), f.archive_uid_floor)
+    }
+
+    fn rename(&mut self, folder: FolderId, path: &FolderPath, mod_seq: ModSeq) -> Result<(), Error> {
+        let view = self.view(folder)?;
+        let from = std::mem::replace(&mut view.info.path, path.clone());
+        view.info.highest_mod_seq = view.info.highest_mod_seq.max(mod_seq);
+        view.path_since = view.path_since.max(mod_seq);
+        // A renamed archive goes on where it was.
+        let changed = self.changes.archives.get(from.archive());
+        let next = changed.or_else(|| self.state.archives.get(from.archive())).copied();
+        self.raise_archive(path.archive(), next.unwrap_or(Uid(1)))
+    }
+
+    fn floors(&mut self, f: &FloorsFact) -> Result<(), Error> {
+        let info = &mut self.view(f.folder)?.info;
+        info.uid_next = info.uid_next.max(f.uid);
+        info.highest_mod_seq = info.highest_mod_seq.max(f.mod_seq);
+        let archive = info.path.archive().to_owned();
+        self.raise_archive(&archive, f.archive_uid)
+    }
+
+    fn folder_gone(&mut self, folder: FolderId, mod_seq: ModSeq) -> Result<(), Error> {
+        let view = self.view(folder)?;
+        view.gone = true;
+        view.path_since = view.path_since.max(mod_seq);
+        view.info.highest_mod_seq = view.info.highest_mod_seq.max(mod_seq);
+        Ok(())
+    }
+
+    /// A number without a message; its card is one that nothing shows.
+    fn erased(&mut self, no: MsgNo) -> Result<(), Error> {
+        if no.0 != self.changes.counters.next_msg {
+            return Err(self.wrong("message numbers have a gap"));
+        }
+        self.new_cards.push(Card::raw(0));
+        self.changes.counters.next_msg = next_number(no)?;
+        Ok(())
+    }
+
+    fn tombstone(&mut self, t: &TombstoneFact) -> Result<(), Error> {
+        let above = |uid: Uid| Uid(uid.0.saturating_add(1));
+        let info = &mut self.view(t.folder)?.info;
+        if t.kind != DeletionFact::LEAF {
+            info.uid_next = info.uid_next.max(above(t.uid));
+        }
+        info.highest_mod_seq = info.highest_mod_seq.max(t.mod_seq);
+        let archive = info.path.archive().to_owned();
+        if t.kind != DeletionFact::LEAF {
+            self.raise_archive(&archive, above(t.archive_uid))?;
+        }
+        self.saw_leaf(t.evidence.leaf);
+        Ok(())
+    }
+
+    fn part(&mut self, p: &PartFact) -> Result<(), Error> {
+        let mut value = Vec::with_capacity(16);
+        p.chunk.encode(&mut value);
+        put(&mut value, p.len);
+        self.parts.insert(&p.hash, &value[..]).map_err(|e| self.db.err(e))?;
+        Ok(())
+    }
+
+    fn head(&mut self, batch: u64, h: &HeadFact) -> Result<(), Error> {
+        let mut value = Vec::new();
+        Fact::Head(h.clone()).encode(&mut value);
+        self.heads.insert(batch, &value[..]).map_err(|e| self.db.err(e))?;
+        Ok(())
     }
 
     /// Raises an archive's next archive-wide UID.
@@ -234,6 +308,7 @@ impl<'a> Work<'a> {
         let placed = Placed {
             row: Row {
                 uid: p.uid,
+                store: StoreNo(0),
                 msg: p.msg,
                 date: InternalDate { secs: p.date_secs, zone: p.zone },
                 sent_day,
@@ -438,6 +513,15 @@ impl<'a> Work<'a> {
         }
         Ok(self.changes)
     }
+}
+
+/// The message number after `no`.
+fn next_number(no: MsgNo) -> Result<u32, Error> {
+    no.0.checked_add(1).ok_or(Error::Limit {
+        what: "messages of a store",
+        found: u64::from(u32::MAX) + 1,
+        limit: u64::from(u32::MAX),
+    })
 }
 
 /// The Date field's calendar day where it was written, days since 1970.

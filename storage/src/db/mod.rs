@@ -5,7 +5,7 @@
 //! call that opened it. What the values hold stands in `storage/FORMAT.md`.
 
 mod apply;
-mod folders;
+pub(crate) mod folders;
 pub(crate) mod groups;
 mod messages;
 pub(crate) mod pages;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The layout of the tables; another one is rebuilt from the packs.
-pub(crate) const DATABASE_VERSION: u64 = 1;
+pub(crate) const DATABASE_VERSION: u64 = 2;
 
 /// Counters and the watermark, by name.
 pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -45,6 +45,12 @@ pub(crate) const ARCHIVES: TableDefinition<'_, &str, u32> = TableDefinition::new
 pub(crate) const SOURCES: TableDefinition<'_, u32, &str> = TableDefinition::new("sources");
 /// Source name → id.
 pub(crate) const SOURCE_IDS: TableDefinition<'_, &str, u32> = TableDefinition::new("source_ids");
+/// Content of a part → where its chunk lies, and its length.
+pub(crate) const PARTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("parts");
+/// First leaf of a page → the hashes of up to 64 leaves of the Merkle log.
+pub(crate) const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("leaves");
+/// Batch → the signed head that it brought.
+pub(crate) const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("heads");
 
 /// The open database.
 #[derive(Debug)]
@@ -91,6 +97,9 @@ impl Db {
         txn.open_table(ARCHIVES).map_err(|e| self.err(e))?;
         txn.open_table(SOURCES).map_err(|e| self.err(e))?;
         txn.open_table(SOURCE_IDS).map_err(|e| self.err(e))?;
+        txn.open_table(PARTS).map_err(|e| self.err(e))?;
+        txn.open_table(LEAVES).map_err(|e| self.err(e))?;
+        txn.open_table(HEADS).map_err(|e| self.err(e))?;
         self.commit(txn)
     }
 

@@ -5,7 +5,7 @@
 
 use crate::pack::varint::{Reader, put, put_signed};
 use crate::store::facts::{flag_bits, flags_of};
-use crate::{ModSeq, MsgNo, Row, SourceFlags, Uid};
+use crate::{ModSeq, MsgNo, Row, SourceFlags, StoreNo, Uid};
 
 /// Most placements of a page.
 pub(crate) const PAGE_ROWS: usize = 128;
@@ -73,6 +73,7 @@ fn column(out: &mut Vec<u8>, rows: &[Placed], value: impl Fn(&Placed) -> i64) {
 const EMPTY: Placed = Placed {
     row: Row {
         uid: Uid(0),
+        store: StoreNo(0),
         msg: MsgNo(0),
         date: crate::InternalDate { secs: 0, zone: 0 },
         sent_day: None,
@@ -166,6 +167,7 @@ mod tests {
             |((uid, msg, secs, zone, sent_day, size, bits, mod_seq), archive_uid, leaf, lf, extra)| Placed {
                 row: Row {
                     uid: Uid(uid),
+                    store: StoreNo(0),
                     msg: MsgNo(msg),
                     date: InternalDate { secs, zone },
                     sent_day,

@@ -79,8 +79,9 @@ impl Db {
         let table = txn.open_table(FOLDERS).map_err(|e| self.err(e))?;
         for entry in table.iter().map_err(|e| self.err(e))? {
             let (id, value) = entry.map_err(|e| self.err(e))?;
-            let view = folders::decode(FolderId(id.value()), value.value());
-            state.put_folder(view.ok_or_else(|| self.derived("a folder's row is damaged"))?);
+            let id = FolderId(id.value());
+            let folder = folders::decode(id, value.value());
+            state.folders.insert(id, folder.ok_or_else(|| self.derived("a folder's row is damaged"))?);
         }
         let table = txn.open_table(ARCHIVES).map_err(|e| self.err(e))?;
         for entry in table.iter().map_err(|e| self.err(e))? {

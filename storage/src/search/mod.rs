@@ -12,8 +12,10 @@ mod tests;
 mod words;
 
 use crate::prepared::Parsed;
+use crate::store::columns::columns;
+use crate::store::{Part, Store};
 use crate::text::{Field, SearchText};
-use crate::{Cancel, Error, FolderView, MsgNo, Storage, UidRanges};
+use crate::{Cancel, Error, FolderView, MsgNo, Row, Storage, UidRanges};
 use plan::{Ground, Plan, Source};
 use scan::Folded;
 use std::sync::Arc;
@@ -93,30 +95,89 @@ impl Storage {
             }
         };
         check()?;
-        let plan = Plan::new(key);
-        let columns = self.columns(view)?;
-        // The columns may be newer than the view.
-        let rows = match view.uids.last() {
-            Some(last) => &columns.rows[..columns.rows.partition_point(|row| row.uid <= last)],
-            None => return Ok(UidRanges::new()),
-        };
-        let snapshot = plan.has_text().then(|| self.indexer().snapshot());
-        let ground = Ground {
-            rows,
-            snapshot: snapshot.as_deref(),
-            check: &check,
-            damaged: &|what| self.indexer().report_damage(what),
-        };
-        let found = plan.run(&ground, &Stored { storage: self, check: &check })?;
-        let uids: UidRanges =
-            found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect();
-        Ok(uids.intersect(&view.uids))
+        let mut found = UidRanges::new();
+        for part in view.parts.iter() {
+            let some = match self.store_of(part) {
+                Ok(store) => search_part(&store, part, key, &check)?,
+                // What a missing store's messages are numbered and flagged is known all the same.
+                Err(Error::Unavailable { .. }) if flags_only(key) => {
+                    let mut rows = self.flag_rows(view, &part.uids);
+                    let mut all = Vec::new();
+                    while let Some(batch) = rows.next_batch()? {
+                        all.extend(batch);
+                    }
+                    matching(&all, key, &check)?
+                }
+                Err(other) => return Err(other),
+            };
+            found = if found.is_empty() {
+                some
+            } else {
+                UidRanges::from_spans(found.spans().chain(some.spans()))
+            };
+        }
+        Ok(found)
+    }
+}
+
+/// The UIDs of one store's part of a folder.
+fn search_part(
+    store: &Arc<Store>,
+    part: &Part,
+    key: &Key,
+    check: &dyn Fn() -> Result<(), Error>,
+) -> Result<UidRanges, Error> {
+    let plan = Plan::new(key);
+    let columns = columns(store, part.folder, &part.uids)?;
+    // The columns may be newer than the view.
+    let rows = match part.uids.last() {
+        Some(last) => &columns.rows[..columns.rows.partition_point(|row| row.uid <= last)],
+        None => return Ok(UidRanges::new()),
+    };
+    let snapshot = plan.has_text().then(|| store.indexer().snapshot());
+    let ground = Ground {
+        rows,
+        snapshot: snapshot.as_deref(),
+        check,
+        damaged: &|what| store.indexer().report_damage(what),
+    };
+    let found = plan.run(&ground, &Stored { store, check })?;
+    let uids: UidRanges = found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect();
+    Ok(uids.intersect(&part.uids))
+}
+
+/// Whether UIDs and flags decide.
+fn flags_only(key: &Key) -> bool {
+    match key {
+        Key::All | Key::Nothing | Key::Uids(_) | Key::Flag(_) => true,
+        Key::And(keys) | Key::Or(keys) => keys.iter().all(flags_only),
+        Key::Not(key) => flags_only(key),
+        _ => false,
+    }
+}
+
+/// The rows that match a key of which UIDs and flags decide.
+fn matching(rows: &[Row], key: &Key, check: &dyn Fn() -> Result<(), Error>) -> Result<UidRanges, Error> {
+    let ground = Ground { rows, snapshot: None, check, damaged: &|_| () };
+    let found = Plan::new(key).run(&ground, &Nowhere)?;
+    Ok(found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect())
+}
+
+/// A store that is away has nothing to read.
+struct Nowhere;
+
+impl Source for Nowhere {
+    fn fields(&self, number: MsgNo) -> Result<Arc<Vec<Field>>, Error> {
+        Err(Error::Missing { what: format!("the header of message number {}", number.0) })
+    }
+    fn text(&self, number: MsgNo) -> Result<Arc<Folded>, Error> {
+        Err(Error::Missing { what: format!("the text of message number {}", number.0) })
     }
 }
 
 /// Reads from the packs what the index leaves open.
 struct Stored<'a> {
-    storage: &'a Storage,
+    store: &'a Arc<Store>,
     check: &'a dyn Fn() -> Result<(), Error>,
 }
 
@@ -136,19 +197,19 @@ impl Stored<'_> {
 impl Source for Stored<'_> {
     fn fields(&self, number: MsgNo) -> Result<Arc<Vec<Field>>, Error> {
         (self.check)()?;
-        let header = self.storage.message(number).and_then(|message| message.header());
+        let header = self.store.message(number).and_then(|message| message.header());
         Ok(Arc::new(SearchText::header_fields(&self.or_damaged(header, number)?)))
     }
 
     fn text(&self, number: MsgNo) -> Result<Arc<Folded>, Error> {
         (self.check)()?;
-        let cache = &self.storage.indexer().texts;
+        let cache = &self.store.indexer().texts;
         if let Some(text) = cache.get(number) {
             return Ok(text);
         }
-        let content = self.storage.message(number).and_then(|message| message.content());
+        let content = self.store.message(number).and_then(|message| message.content());
         // Parsed as it was when it was archived, so that it has the text that the index was given.
-        let text = content.map(|content| Parsed::new(&content, self.storage.limits()).text);
+        let text = content.map(|content| Parsed::new(&content, &self.store.limits).text);
         let folded = Arc::new(Folded::new(&self.or_damaged(text, number)?));
         cache.put(number, &folded);
         Ok(folded)

@@ -38,6 +38,7 @@ impl Mail {
         let count = texts.len() as u32;
         let row = |at: u32, msg: u32| Row {
             uid: Uid(at * 2 + 7),
+            store: crate::StoreNo(0),
             msg: MsgNo(msg),
             date: InternalDate {
                 secs: i64::from(msg) * 40_000 - 86_400,

@@ -12,7 +12,7 @@ use crate::pack::varint::Reader;
 use std::io::Write;
 
 /// Writes a placement's source to `out`.
-pub(super) fn cat(
+pub(crate) fn cat(
     packs: &Packs,
     message: &Message,
     ends: &Ends,

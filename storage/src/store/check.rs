@@ -3,12 +3,13 @@
 //! Invariant: reads only; damage is told, never mended and never an error. What a batch that is being written adds
 //! meanwhile is not looked at.
 
-use super::facts::{Fact, PlacementFact, decode_all};
+use super::facts::{DeletionFact, Evidence, Fact, MoveFact, PlacementFact, decode_all};
+use super::rows::StoreRows;
 use super::state::Counters;
-use super::{Cancel, CheckReport, Inner, Rows, message, rows};
+use super::{Cancel, CheckReport, Store, message, rows};
 use crate::pack::{Addr, Commit, PackId, RecordKind};
 use crate::prepared::Parsed;
-use crate::{Error, FolderId, MsgNo, Uid};
+use crate::{Error, FolderId, MsgNo, Uid, UidValidity};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use std::sync::Arc;
 /// Most damages that are told one by one.
 const MAX_TOLD: usize = 10_000;
 
-pub(super) fn check(
-    inner: &Arc<Inner>,
+pub(crate) fn check(
+    store: &Arc<Store>,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<CheckReport, Error> {
-    let counters = inner.state.read().counters;
+    let counters = store.state.read().counters;
     let (gone, report) = (BTreeSet::new(), CheckReport::default());
-    let mut work = Work { inner, cancel, counters, report, gone, untold: 0 };
+    let mut work = Work { store, cancel, counters, report, gone, untold: 0 };
     let total = u64::from(counters.next_msg);
     progress(0, total);
     work.records()?;
@@ -41,7 +42,7 @@ pub(super) fn check(
 }
 
 struct Work<'a> {
-    inner: &'a Arc<Inner>,
+    store: &'a Arc<Store>,
     cancel: &'a Cancel,
     counters: Counters,
     report: CheckReport,
@@ -85,7 +86,7 @@ impl Work<'_> {
     }
 
     fn place(&self, folder: FolderId, uid: Uid) -> String {
-        let state = self.inner.state.read();
+        let state = self.store.state.read();
         match state.folders.get(&folder) {
             Some(view) => format!("{} UID {uid}", view.info.path),
             None => format!("folder number {} UID {uid}", folder.0),
@@ -94,20 +95,20 @@ impl Work<'_> {
 
     /// Opens every record up to the watermark.
     fn records(&mut self) -> Result<(), Error> {
-        let inner = self.inner;
+        let store = self.store;
         let Some(mark) = self.counters.watermark else { return Ok(()) };
-        for unopened in inner.packs.unopened().iter().filter(|unopened| unopened.pack <= mark.pack) {
+        for unopened in store.packs.unopened().iter().filter(|unopened| unopened.pack <= mark.pack) {
             self.tell(unopened.error.to_string());
         }
         let mut batches = Vec::new();
-        for pack in inner.packs.list().into_iter().filter(|pack| *pack <= mark.pack) {
+        for pack in store.packs.list().into_iter().filter(|pack| *pack <= mark.pack) {
             self.pack(pack, mark, &mut batches)?;
         }
         // A batch that a crash tore was written again under its number; its rests are no damage.
         let mut later = BTreeSet::new();
         for seen in batches.iter().rev() {
             if later.insert(seen.batch) && seen.damaged > 0 && seen.batch <= self.counters.batch {
-                let path = inner.packs.path(seen.pack);
+                let path = store.packs.path(seen.pack);
                 self.tell(format!(
                     "{}: {} bytes of batch {} are damaged",
                     path.display(),
@@ -124,11 +125,11 @@ impl Work<'_> {
     }
 
     fn pack(&mut self, pack: PackId, mark: Addr, batches: &mut Vec<Seen>) -> Result<(), Error> {
-        let inner = self.inner;
-        let mut at = inner.packs.start(pack)?;
-        let end = if pack == mark.pack { mark.offset } else { inner.packs.len(pack)? };
+        let store = self.store;
+        let mut at = store.packs.start(pack)?;
+        let end = if pack == mark.pack { mark.offset } else { store.packs.len(pack)? };
         let (mut damaged, mut facts) = (0, Vec::new());
-        for record in inner.packs.salvage(pack, at)? {
+        for record in store.packs.salvage(pack, at)? {
             self.cancel.check()?;
             let record = record?;
             if record.addr.offset >= end {
@@ -154,7 +155,7 @@ impl Work<'_> {
         }
         // The pack that the watermark lies in has no torn tail below it.
         if pack == mark.pack && at < end {
-            let path = inner.packs.path(pack);
+            let path = store.packs.path(pack);
             self.tell(format!("{}: its last {} bytes are damaged", path.display(), end - at + damaged));
         }
         Ok(())
@@ -164,7 +165,7 @@ impl Work<'_> {
     fn facts(&mut self, records: &[(Addr, Bytes)]) -> Result<(), Error> {
         for (addr, record) in records {
             let Some(facts) = decode_all(record) else {
-                let path = self.inner.packs.path(addr.pack);
+                let path = self.store.packs.path(addr.pack);
                 self.tell(format!(
                     "{}: the facts at byte {} are not understood",
                     path.display(),
@@ -177,12 +178,18 @@ impl Work<'_> {
                     Fact::Placement(p) => self.placement(&p)?,
                     Fact::Deletion(d) => {
                         self.gone.remove(&(d.folder, d.uid));
+                        let fields = self.validity(d.folder).map(|validity| d.leaf_fields(validity));
+                        self.evidence(d.folder, d.uid, &d.evidence, DeletionFact::LEAF, fields);
                     }
                     Fact::Move(m) => {
                         self.gone.remove(&(m.from, m.from_uid));
+                        let fields = self.validity(m.to).map(|validity| m.leaf_fields(validity));
+                        self.evidence(m.to, m.to_uid, &m.evidence, MoveFact::LEAF, fields);
                     }
-                    Fact::Message(_) | Fact::Folder(_) | Fact::Source { .. } => {}
-                    Fact::Occurrence { .. } | Fact::Rename { .. } => {}
+                    Fact::Message(_) | Fact::Folder(_) | Fact::Source { .. } | Fact::Occurrence { .. } => {}
+                    Fact::Rename { .. } | Fact::Floors(_) | Fact::FolderGone { .. } | Fact::Erased { .. } => {
+                    }
+                    Fact::Tombstone(_) | Fact::Part(_) | Fact::Head(_) | Fact::Compacted { .. } => {}
                 }
             }
         }
@@ -190,9 +197,9 @@ impl Work<'_> {
     }
 
     fn placement(&mut self, p: &PlacementFact) -> Result<(), Error> {
-        let inner = self.inner;
+        let store = self.store;
         let place = self.place(p.folder, p.uid);
-        let Some(found) = self.sound(&place, inner.db.placed(p.folder, p.uid))? else { return Ok(()) };
+        let Some(found) = self.sound(&place, store.db.placed(p.folder, p.uid))? else { return Ok(()) };
         let Some(placed) = found else {
             self.gone.insert((p.folder, p.uid));
             return Ok(());
@@ -203,27 +210,44 @@ impl Work<'_> {
         if !same {
             self.tell(format!("{place}: the database has another placement than the packs"));
         }
-        let beside = inner.db.extras(p.folder, &placed);
+        let beside = store.db.extras(p.folder, &placed);
         if let Some(beside) = self.sound(&place, beside)?
             && beside != (p.line_ends.clone(), p.prefix.clone())
         {
             self.tell(format!("{place}: the database has other line ends than the packs"));
         }
-        let Some(entry) = self.sound(&place, inner.db.message(p.msg))? else { return Ok(()) };
-        let validity = inner.state.read().folders.get(&p.folder).map(|view| view.info.uid_validity);
-        let fields = validity.map(|validity| p.leaf_fields(&entry.hash, validity));
-        if !fields.is_some_and(|fields| p.evidence.holds(PlacementFact::LEAF, &fields)) {
-            self.tell(format!("{place}: the placement's evidence doesn't hold"));
-        }
+        let Some(entry) = self.sound(&place, store.db.message(p.msg))? else { return Ok(()) };
+        let fields = self.validity(p.folder).map(|validity| p.leaf_fields(&entry.hash, validity));
+        self.evidence(p.folder, p.uid, &p.evidence, PlacementFact::LEAF, fields);
         Ok(())
+    }
+
+    fn validity(&self, folder: FolderId) -> Option<UidValidity> {
+        self.store.state.read().folders.get(&folder).map(|folder| folder.info.uid_validity)
+    }
+
+    /// Compares a leaf's hash with the fields that it covers.
+    fn evidence(
+        &mut self,
+        folder: FolderId,
+        uid: Uid,
+        evidence: &Evidence,
+        kind: u8,
+        fields: Option<Vec<u8>>,
+    ) {
+        if !fields.is_some_and(|fields| evidence.holds(kind, &fields)) {
+            let place = self.place(folder, uid);
+            self.tell(format!("{place}: its evidence doesn't hold"));
+        }
     }
 
     /// Compares each folder's UIDs with its rows, and rows with messages.
     fn folders(&mut self) -> Result<(), Error> {
-        let views: Vec<_> = self.inner.state.read().sorted().cloned().collect();
+        let mut views: Vec<_> = self.store.state.read().folders.values().cloned().collect();
+        views.sort_by(|a, b| a.info.path.cmp(&b.info.path));
         for view in views {
             let path = view.info.path.to_string();
-            let mut rows = Rows::new(self.inner, view.info.id, &view.uids);
+            let mut rows = StoreRows::new(self.store, view.info.id, &view.uids);
             let (mut count, mut bytes) = (0, 0u64);
             while let Some(batch) = self.sound(&path, rows.next_batch())?.flatten() {
                 self.cancel.check()?;
@@ -231,8 +255,8 @@ impl Work<'_> {
                     count += 1;
                     bytes = bytes.saturating_add(row.size);
                     let place = format!("{path} UID {}", row.uid);
-                    let known = self.inner.db.places_of(row.msg)?.contains(&(view.info.id, row.uid));
-                    let entry = self.sound(&place, self.inner.db.message(row.msg))?;
+                    let known = self.store.db.places_of(row.msg)?.contains(&(view.info.id, row.uid));
+                    let entry = self.sound(&place, self.store.db.message(row.msg))?;
                     if !known || entry.is_some_and(|entry| entry.size != row.size) {
                         self.tell(format!("{place}: the placement doesn't agree with its message"));
                     }
@@ -248,22 +272,22 @@ impl Work<'_> {
 
     /// Reads a message whole, and compares its card with a fresh one.
     fn message(&mut self, no: MsgNo, groups: &mut rows::Groups) -> Result<(), Error> {
-        let inner = self.inner;
-        let places = inner.db.places_of(no)?;
+        let store = self.store;
+        let places = store.db.places_of(no)?;
         let mut names: Vec<String> = places.iter().take(3).map(|&(f, u)| self.place(f, u)).collect();
         if places.len() > names.len() {
             names.push(format!("{} more", places.len() - names.len()));
         }
         let place = if names.is_empty() { format!("message number {}", no.0) } else { names.join(", ") };
-        let Some(entry) = self.sound(&place, inner.db.message(no))? else { return Ok(()) };
-        if inner.db.find(&entry.hash)? != Some(no) {
+        let Some(entry) = self.sound(&place, store.db.message(no))? else { return Ok(()) };
+        if store.db.find(&entry.hash)? != Some(no) {
             self.tell(format!("{place}: the database doesn't find the message by its identity"));
         }
-        let content = message::content(&inner.packs, &entry, inner.limits.spool_above_bytes);
+        let content = message::content(&store.packs, &entry, store.limits.spool_above_bytes);
         let Some(content) = self.sound(&place, content)? else { return Ok(()) };
         self.report.messages += 1;
-        let fresh = Parsed::new(&content, &inner.limits);
-        let card = self.sound(&place, groups.card(inner, no))?;
+        let fresh = Parsed::new(&content, &store.limits);
+        let card = self.sound(&place, groups.card(store, no))?;
         if card.is_some_and(|card| card != fresh.card) || fresh.header_len != entry.header_len {
             self.tell(format!("{place}: the card is not the message's"));
         }

@@ -2,8 +2,9 @@
 //!
 //! Invariant: what is given holds every row of the view; rows that came after the view may follow.
 
-use super::{Inner, Rows};
-use crate::{Error, FolderId, FolderView, Row, Uid, UidRanges};
+use super::Store;
+use super::rows::StoreRows;
+use crate::{Error, FolderId, Row, Uid, UidRanges};
 use lru::LruCache;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ impl Columns {
 
 /// The columns in memory; least recently used ones go first.
 #[derive(Debug)]
-pub(super) struct ColumnCache {
+pub(crate) struct ColumnCache {
     folders: LruCache<FolderId, Arc<Columns>>,
     bytes: usize,
     max_bytes: usize,
@@ -46,17 +47,16 @@ impl ColumnCache {
 }
 
 /// The columns of a folder, from the cache, extended or read anew.
-pub(super) fn columns(inner: &Arc<Inner>, view: &FolderView) -> Result<Arc<Columns>, Error> {
-    let folder = view.info.id;
-    let cached = inner.columns.lock().folders.get(&folder).cloned();
+pub(crate) fn columns(store: &Arc<Store>, folder: FolderId, uids: &UidRanges) -> Result<Arc<Columns>, Error> {
+    let cached = store.columns.lock().folders.get(&folder).cloned();
     let (mut columns, mut known) = match cached {
         Some(columns) => {
             let last = columns.rows.last().map_or(0, |row| row.uid.0);
             // Rows that came after the view don't matter; rows that went since do.
-            let within = columns.rows.partition_point(|row| view.uids.last() >= Some(row.uid));
-            let seen = view.uids.intersect(&UidRanges::from_spans([(1, last.max(1))])).len();
+            let within = columns.rows.partition_point(|row| uids.last() >= Some(row.uid));
+            let seen = uids.intersect(&UidRanges::from_spans([(1, last.max(1))])).len();
             if seen == within as u64 {
-                if seen == view.uids.len() {
+                if seen == uids.len() {
                     return Ok(columns);
                 }
                 (columns, last)
@@ -66,15 +66,15 @@ pub(super) fn columns(inner: &Arc<Inner>, view: &FolderView) -> Result<Arc<Colum
         }
         None => (Arc::default(), 0),
     };
-    let rest = match (known.checked_add(1), view.uids.last()) {
+    let rest = match (known.checked_add(1), uids.last()) {
         (Some(from), Some(Uid(last))) if from <= last => {
-            view.uids.intersect(&UidRanges::from_spans([(from, last)]))
+            uids.intersect(&UidRanges::from_spans([(from, last)]))
         }
         _ => UidRanges::new(),
     };
     let grown = Arc::make_mut(&mut columns);
     grown.rows.reserve_exact(usize::try_from(rest.len()).unwrap_or(0));
-    let mut rows = Rows::new(inner, folder, &rest);
+    let mut rows = StoreRows::new(store, folder, &rest);
     while let Some(batch) = rows.next_batch()? {
         for row in batch {
             if row.uid.0 > known {
@@ -83,6 +83,6 @@ pub(super) fn columns(inner: &Arc<Inner>, view: &FolderView) -> Result<Arc<Colum
             }
         }
     }
-    inner.columns.lock().keep(folder, &columns);
+    store.columns.lock().keep(folder, &columns);
     Ok(columns)
 }

@@ -5,7 +5,9 @@
 
 use crate::pack::ChunkAddr;
 use crate::pack::varint::{Reader, put, put_bytes, put_signed};
-use crate::{ContentHash, FolderId, FolderPath, ModSeq, MsgNo, SourceFlags, SourceId, Uid, UidValidity};
+use crate::{
+    ContentHash, FolderId, FolderPath, ModSeq, MsgNo, SourceFlags, SourceId, StoreId, Uid, UidValidity,
+};
 use sha2::{Digest, Sha256};
 
 /// The layout of facts; stands once in front of every record of them.
@@ -28,6 +30,13 @@ const OCCURRENCE: u8 = 5;
 const MOVE: u8 = 6;
 const DELETION: u8 = 7;
 const RENAME: u8 = 8;
+const FLOORS: u8 = 9;
+const FOLDER_GONE: u8 = 10;
+const ERASED: u8 = 11;
+const TOMBSTONE: u8 = 12;
+const PART: u8 = 13;
+const HEAD: u8 = 14;
+const COMPACTED: u8 = 15;
 
 /// One thing that the store knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +61,72 @@ pub(crate) enum Fact {
         path: FolderPath,
         mod_seq: ModSeq,
     },
+    Floors(FloorsFact),
+    /// The folder was removed; its number and its UIDVALIDITY are never used again.
+    FolderGone {
+        folder: FolderId,
+        mod_seq: ModSeq,
+    },
+    /// Compaction destroyed the message of this number: numbers stay dense.
+    Erased {
+        no: MsgNo,
+    },
+    Tombstone(TombstoneFact),
+    Part(PartFact),
+    Head(HeadFact),
+    /// All that the packs named in the header's `replaces` had to say up to this batch stands in this set of packs.
+    Compacted {
+        batch: u64,
+    },
+}
+
+/// What may not be given again in a folder: another store took it. Nothing but numbers changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FloorsFact {
+    pub(crate) folder: FolderId,
+    /// UIDNEXT is at least this.
+    pub(crate) uid: Uid,
+    /// The folder changed at this mod-sequence.
+    pub(crate) mod_seq: ModSeq,
+    /// The archive's next archive-wide UID is at least this.
+    pub(crate) archive_uid: Uid,
+}
+
+/// What compaction leaves of a placement, move or deletion whose message is erased: numbers that are never given again, and
+/// the leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TombstoneFact {
+    /// The tag of the fact that stood here.
+    pub(crate) kind: u8,
+    /// The folder it was in, or came to.
+    pub(crate) folder: FolderId,
+    pub(crate) uid: Uid,
+    pub(crate) archive_uid: Uid,
+    pub(crate) mod_seq: ModSeq,
+    pub(crate) evidence: Evidence,
+}
+
+/// A MIME part kept once: where the chunk with this content lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartFact {
+    /// SHA-256 of the chunk's bytes.
+    pub(crate) hash: [u8; 32],
+    pub(crate) chunk: ChunkAddr,
+    pub(crate) len: u64,
+}
+
+/// A signed head of a store's Merkle log (RFC 9162 §4.10): of this store, or of the one that was current before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeadFact {
+    pub(crate) store: StoreId,
+    /// Leaves.
+    pub(crate) size: u64,
+    /// Milliseconds since 1970.
+    pub(crate) time: u64,
+    pub(crate) root: [u8; 32],
+    /// The signer's public key (Ed25519).
+    pub(crate) key: [u8; 32],
+    pub(crate) signature: [u8; 64],
 }
 
 /// A message's content: what it is made of.
@@ -271,6 +346,37 @@ impl PlacementFact {
     }
 }
 
+impl MoveFact {
+    /// The leaf's kind.
+    pub(crate) const LEAF: u8 = MOVE;
+
+    /// The logical fields that the leaf's hash covers; `validity` is that of the folder it comes to.
+    pub(crate) fn leaf_fields(&self, validity: UidValidity) -> Vec<u8> {
+        let mut out = Vec::new();
+        for field in [self.from.0, self.from_uid.0, self.to.0, validity.0, self.to_uid.0, self.archive_uid.0]
+        {
+            put(&mut out, u64::from(field));
+        }
+        put(&mut out, self.mod_seq.0);
+        out
+    }
+}
+
+impl DeletionFact {
+    /// The leaf's kind.
+    pub(crate) const LEAF: u8 = DELETION;
+
+    /// The logical fields that the leaf's hash covers.
+    pub(crate) fn leaf_fields(&self, validity: UidValidity) -> Vec<u8> {
+        let mut out = Vec::new();
+        for field in [self.folder.0, validity.0, self.uid.0] {
+            put(&mut out, u64::from(field));
+        }
+        put(&mut out, self.mod_seq.0);
+        out
+    }
+}
+
 /// Flags as bits.
 pub(crate) fn flag_bits(flags: SourceFlags) -> u8 {
     u8::from(flags.answered) | u8::from(flags.flagged) << 1 | u8::from(flags.forwarded) << 2
@@ -426,6 +532,50 @@ impl Fact {
                 put(out, mod_seq.0);
                 RENAME
             }
+            Fact::Floors(f) => {
+                for field in [f.folder.0, f.uid.0, f.archive_uid.0] {
+                    put(out, u64::from(field));
+                }
+                put(out, f.mod_seq.0);
+                FLOORS
+            }
+            Fact::FolderGone { folder, mod_seq } => {
+                put(out, u64::from(folder.0));
+                put(out, mod_seq.0);
+                FOLDER_GONE
+            }
+            Fact::Erased { no } => {
+                put(out, u64::from(no.0));
+                ERASED
+            }
+            Fact::Tombstone(t) => {
+                out.push(t.kind);
+                for field in [t.folder.0, t.uid.0, t.archive_uid.0] {
+                    put(out, u64::from(field));
+                }
+                put(out, t.mod_seq.0);
+                t.evidence.encode(out);
+                TOMBSTONE
+            }
+            Fact::Part(p) => {
+                out.extend_from_slice(&p.hash);
+                p.chunk.encode(out);
+                put(out, p.len);
+                PART
+            }
+            Fact::Head(h) => {
+                out.extend_from_slice(&h.store.0);
+                put(out, h.size);
+                put(out, h.time);
+                out.extend_from_slice(&h.root);
+                out.extend_from_slice(&h.key);
+                out.extend_from_slice(&h.signature);
+                HEAD
+            }
+            Fact::Compacted { batch } => {
+                put(out, *batch);
+                COMPACTED
+            }
         }
     }
 
@@ -489,6 +639,32 @@ impl Fact {
                 path: path(from)?,
                 mod_seq: ModSeq(from.varint()?),
             },
+            FLOORS => {
+                let (folder, uid, archive_uid) = (FolderId(number32(from)?), uid(from)?, uid(from)?);
+                Fact::Floors(FloorsFact { folder, uid, archive_uid, mod_seq: ModSeq(from.varint()?) })
+            }
+            FOLDER_GONE => {
+                Fact::FolderGone { folder: FolderId(number32(from)?), mod_seq: ModSeq(from.varint()?) }
+            }
+            ERASED => Fact::Erased { no: MsgNo(number32(from)?) },
+            TOMBSTONE => Fact::Tombstone(TombstoneFact {
+                kind: from.u8()?,
+                folder: FolderId(number32(from)?),
+                uid: uid(from)?,
+                archive_uid: uid(from)?,
+                mod_seq: ModSeq(from.varint()?),
+                evidence: Evidence::decode(from)?,
+            }),
+            PART => Fact::Part(PartFact { hash: from.array()?, chunk: chunk(from)?, len: from.varint()? }),
+            HEAD => Fact::Head(HeadFact {
+                store: StoreId(from.array()?),
+                size: from.varint()?,
+                time: from.varint()?,
+                root: from.array()?,
+                key: from.array()?,
+                signature: from.array()?,
+            }),
+            COMPACTED => Fact::Compacted { batch: from.varint()? },
             _ => return None,
         })
     }

@@ -3,7 +3,7 @@
 //! Invariant: bytes come from records whose tags agree; a whole message is never given to its end when its SHA-256
 //! is another than its identity. Holds no transaction and at most a piece in memory.
 
-use super::Inner;
+use super::Store;
 use super::facts::Piece;
 use crate::db::MessageEntry;
 use crate::incoming::Content;
@@ -23,13 +23,13 @@ pub(crate) const PIECE_BYTES: u64 = 256 << 10;
 /// A stored message, opened for reading; holds no transaction and no more than a block of it in memory.
 #[derive(Debug, Clone)]
 pub struct Message {
-    inner: Arc<Inner>,
+    store: Arc<Store>,
     entry: Arc<MessageEntry>,
 }
 
 impl Message {
-    pub(super) fn new(inner: &Arc<Inner>, entry: MessageEntry) -> Message {
-        Message { inner: Arc::clone(inner), entry: Arc::new(entry) }
+    pub(crate) fn new(store: &Arc<Store>, entry: MessageEntry) -> Message {
+        Message { store: Arc::clone(store), entry: Arc::new(entry) }
     }
     /// Its identity.
     #[must_use]
@@ -62,7 +62,7 @@ impl Message {
     /// # Errors
     /// `Corrupt`.
     pub fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        read(&self.inner.packs, &self.entry, range)
+        read(&self.store.packs, &self.entry, range)
     }
     /// The whole message in pieces; the last piece is given only when the SHA-256 of all is right.
     #[must_use]
@@ -73,7 +73,7 @@ impl Message {
     /// # Errors
     /// `Corrupt`, `WrongContent`.
     pub fn content(&self) -> Result<Content, Error> {
-        content(&self.inner.packs, &self.entry, self.inner.limits.spool_above_bytes)
+        content(&self.store.packs, &self.entry, self.store.limits.spool_above_bytes)
     }
 }
 
@@ -110,7 +110,7 @@ impl MessageReader {
                 }
                 return Ok(self.held.take());
             }
-            let piece = read_one(&self.message.inner.packs, entry, self.at..entry.size)?;
+            let piece = read_one(&self.message.store.packs, entry, self.at..entry.size)?;
             self.hasher.update(&piece);
             self.at += piece.len() as u64;
             if let Some(before) = self.held.replace(piece) {

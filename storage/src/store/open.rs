@@ -5,68 +5,75 @@
 //! ignored and a new pack begun, so that no byte is ever written over. Damage before complete batches is an error, never
 //! the end of the archive.
 
-use super::batch::Writer;
+use super::Store;
 use super::columns::ColumnCache;
 use super::facts::{Fact, MessageFact, decode_all};
+use super::message;
 use super::state::State;
 use super::tail::Tail;
-use super::{Inner, Storage, StoreInfo, message};
+use super::write::Writer;
 use crate::card::Card;
 use crate::db::{self, BatchEnd, Db, MessageEntry};
-use crate::pack::disk::{Disk, DiskFile, RealDisk};
+use crate::pack::disk::{Disk, DiskFile};
 use crate::pack::{Addr, Commit, CompleteBatch, End, PackId, Packs, RecordKind, StoreIdentity};
 use crate::prepared::Parsed;
-use crate::{Error, Limits, MasterKey, ModSeq, MsgNo};
+use crate::{Error, Limits, MasterKey, ModSeq, MsgNo, StoreId, StoreState};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// The one store's directory below DATA/stores.
-const STORE: &str = "0001";
 /// Facts that recovery takes in with one database commit.
 const COMMIT_FACTS: usize = 20_000;
 
-fn store_dir(data: &Path) -> PathBuf {
-    data.join("stores").join(STORE)
+/// A store's settings in every pack's header: what it is when nothing but a pack is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// What people call it.
+    pub(crate) name: String,
+    pub(crate) state: StoreState,
+    /// The installation that made it, in hexadecimal digits; none before format 2.
+    #[serde(default)]
+    pub(crate) installation: String,
 }
 
-/// The settings in every pack's header: what a store is when nothing but a pack is left.
-fn settings() -> String {
-    format!("name = \"{STORE}\"\nstate = \"current\"\nmax_messages = 500000\n")
-}
-
-pub(super) fn create(data: &Path, key: &MasterKey, limits: &Limits) -> Result<(), Error> {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    if !data.is_dir() {
-        std::fs::create_dir_all(data).map_err(Error::io(data))?;
+impl Settings {
+    /// The text in the header.
+    pub(crate) fn encode(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
     }
-    let dir = store_dir(data);
-    let id = create_on(&disk, data, key, limits)?;
-    let text = format!("# For people; mailkeep reads the packs.\nformat = 1\nid = \"{id}\"\n{}", settings());
-    std::fs::write(dir.join("store.toml"), text).map_err(Error::io(dir.join("store.toml")))?;
-    disk.sync_dir(&dir).map_err(Error::io(&dir))
+
+    /// Reads the text; settings that are none give the store no name.
+    pub(crate) fn decode(text: &str) -> Settings {
+        toml::from_str(text).unwrap_or(Settings {
+            name: String::new(),
+            state: StoreState::Normal,
+            installation: String::new(),
+        })
+    }
 }
 
-/// Makes the store's directories, its first pack, and its database.
-pub(super) fn create_on(
+/// Makes a store in `dir`, whose parent is there: its directories, its first pack, its database.
+/// # Errors
+/// `Io` (also when there is a store already), `Key`.
+pub(crate) fn create(
     disk: &Arc<dyn Disk>,
-    data: &Path,
+    dir: &Path,
     key: &MasterKey,
+    settings: &Settings,
     limits: &Limits,
-) -> Result<crate::StoreId, Error> {
-    let dir = store_dir(data);
+) -> Result<StoreId, Error> {
     let packs_dir = dir.join("packs");
-    let mut parent = data.to_owned();
-    for path in [data.join("stores"), dir.clone(), packs_dir.clone()] {
-        match disk.create_dir(&path) {
+    for path in [dir, &packs_dir] {
+        match disk.create_dir(path) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io(path)(e)),
             _ => {}
         }
-        disk.sync_dir(&parent).map_err(Error::io(&parent))?;
-        parent = path;
+        let parent = path.parent().unwrap_or(Path::new("."));
+        disk.sync_dir(parent).map_err(Error::io(parent))?;
     }
     let names = disk.list(&packs_dir).map_err(Error::io(&packs_dir))?;
     if names.iter().any(|name| PackId::from_file_name(name).is_some()) {
@@ -75,12 +82,25 @@ pub(super) fn create_on(
             "there is a store already",
         )));
     }
-    let identity = StoreIdentity::create(key, settings())?;
+    let identity = StoreIdentity::create(key, settings.encode())?;
     let id = identity.id;
     let packs = Packs::create(Arc::clone(disk), &packs_dir, identity, limits.block_cache_bytes);
     packs.new_pack()?.sync()?;
-    open_database(disk, &dir, limits.database_cache_bytes)?;
+    open_database(disk, dir, limits.database_cache_bytes)?;
+    describe(disk, dir, id, settings)?;
     Ok(id)
+}
+
+/// Writes store.toml, for people.
+pub(crate) fn describe(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    id: StoreId,
+    settings: &Settings,
+) -> Result<(), Error> {
+    let text =
+        format!("# For people; mailkeep reads the packs.\nformat = 1\nid = \"{id}\"\n{}", settings.encode());
+    crate::stores::replace(disk, &dir.join("store.toml"), text.as_bytes())
 }
 
 /// The store's database; a new one gets its name only when it is whole, so that a crash never leaves half of one.
@@ -108,52 +128,61 @@ fn open_database(
     }
 }
 
-pub(super) fn open(data: &Path, key: &MasterKey, limits: Limits) -> Result<Storage, Error> {
-    let dir = store_dir(data);
-    let lock = File::open(&dir).map_err(Error::io(&dir))?;
+/// Keeps a second program out of the store in `dir` of the real file system.
+/// # Errors
+/// `Io`, also when another has it.
+pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
+    let lock = File::open(dir).map_err(Error::io(dir))?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|e| {
         let busy = e == rustix::io::Errno::WOULDBLOCK;
         let text = "another mailkeep has this store open";
-        Error::io(&dir)(if busy { io::Error::new(io::ErrorKind::WouldBlock, text) } else { e.into() })
+        Error::io(dir)(if busy { io::Error::new(io::ErrorKind::WouldBlock, text) } else { e.into() })
     })?;
-    open_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), data, &dir.join("index"), key, limits, Some(lock))
+    Ok(lock)
 }
 
-/// Opens the store on any disk; the index is always in the real file system's `index`.
-pub(super) fn open_on(
-    disk: &Arc<dyn Disk>,
-    data: &Path,
-    index: &Path,
-    key: &MasterKey,
-    limits: Limits,
-    lock: Option<File>,
-) -> Result<Storage, Error> {
-    let dir = store_dir(data);
+/// What a store is opened with.
+pub(crate) struct Opening<'a> {
+    pub(crate) disk: &'a Arc<dyn Disk>,
+    /// The store's directory.
+    pub(crate) dir: &'a Path,
+    /// The index's directory, always in the real file system.
+    pub(crate) index: &'a Path,
+    pub(crate) key: &'a MasterKey,
+    pub(crate) limits: &'a Limits,
+    pub(crate) lock: Option<File>,
+}
+
+/// Opens a store; takes in complete batches above the database's watermark. Without a database all is taken in: it is
+/// made again from the packs.
+/// # Errors
+/// `WrongKey`, `Version`, `Corrupt`, `Derived`, `Io`.
+pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
+    let Opening { disk, dir, index, key, limits, lock } = with;
     let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, limits.block_cache_bytes)?;
-    let (db, database) = open_database(disk, &dir, limits.database_cache_bytes)?;
+    let (db, database) = open_database(disk, dir, limits.database_cache_bytes)?;
     let created = match packs.list().first() {
         Some(first) => u64::try_from(packs.header(*first)?.created).unwrap_or(1),
         None => 1,
     };
     let mut state = db.load(created)?;
-    let writer = Recovery { packs: &packs, db: &db, limits: &limits }.run(&mut state)?;
+    let writer = Recovery { packs: &packs, db: &db, limits }.run(&mut state)?;
     let next = MsgNo(state.counters.next_msg);
-    let tail = Tail::open(index, &limits, next)?;
-    let inner = Arc::new(Inner {
-        dir,
+    let tail = Tail::open(index, limits, next)?;
+    let store = Arc::new(Store {
+        dir: dir.to_owned(),
         packs,
         db,
         database,
         state: RwLock::new(state),
         writer: Mutex::new(writer),
-        subscribers: Arc::default(),
         columns: Mutex::new(ColumnCache::new(limits.column_cache_bytes)),
         tail,
-        limits,
+        limits: limits.clone(),
         _lock: lock,
     });
-    Tail::start(&inner)?;
-    Ok(Storage::new(inner))
+    Tail::start(&store)?;
+    Ok(store)
 }
 
 struct Recovery<'a> {
@@ -284,27 +313,5 @@ impl Recovery<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// The store, for `store list`.
-pub(super) fn info(inner: &Inner) -> StoreInfo {
-    let counters = inner.state.read().counters;
-    let pack_bytes = inner.packs.list().into_iter().filter_map(|pack| inner.packs.len(pack).ok()).sum();
-    let index_bytes = std::fs::read_dir(inner.dir.join("index")).map_or(0, |entries| {
-        entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
-    });
-    StoreInfo {
-        name: STORE.to_owned(),
-        path: inner.dir.clone(),
-        id: inner.packs.identity().id,
-        state: "current",
-        messages: u64::from(counters.next_msg),
-        placements: counters.placements,
-        message_bytes: counters.message_bytes,
-        pack_bytes,
-        database_bytes: inner.database.len().unwrap_or(0),
-        index_bytes,
-        index_tail: inner.tail.messages(MsgNo(counters.next_msg)),
     }
 }

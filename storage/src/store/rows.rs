@@ -2,7 +2,7 @@
 //!
 //! Invariant: no database transaction lives between two calls; memory is a batch of rows and a few groups of cards.
 
-use super::Inner;
+use super::Store;
 use crate::card::Card;
 use crate::db::pages::PAGE_ROWS;
 use crate::{Error, FolderId, MsgNo, Row, Uid, UidRanges};
@@ -18,29 +18,28 @@ const GROUPS: usize = 8;
 
 /// Rows of a folder in UID order, in batches; holds no database transaction between calls.
 #[derive(Debug)]
-pub struct Rows {
-    inner: Arc<Inner>,
+pub(crate) struct StoreRows {
+    store: Arc<Store>,
     folder: FolderId,
     wanted: Wanted,
-    groups: Groups,
 }
 
-impl Rows {
-    pub(super) fn new(inner: &Arc<Inner>, folder: FolderId, uids: &UidRanges) -> Rows {
+impl StoreRows {
+    pub(crate) fn new(store: &Arc<Store>, folder: FolderId, uids: &UidRanges) -> StoreRows {
         let wanted = Wanted { spans: uids.spans().collect() };
-        Rows { inner: Arc::clone(inner), folder, wanted, groups: Groups::default() }
+        StoreRows { store: Arc::clone(store), folder, wanted }
     }
 
     /// Up to a few hundred rows; `None` at the end.
     /// # Errors
     /// Those of the database.
-    pub fn next_batch(&mut self) -> Result<Option<Vec<Row>>, Error> {
+    pub(crate) fn next_batch(&mut self) -> Result<Option<Vec<Row>>, Error> {
         let mut batch = Vec::with_capacity(BATCH_ROWS);
         let Some(mut first) = self.wanted.first() else { return Ok(None) };
         while batch.len() < BATCH_ROWS {
             let mut last_seen = None;
             let wanted = &mut self.wanted;
-            self.inner.db.pages(self.folder, Uid(first), |rows| {
+            self.store.db.pages(self.folder, Uid(first), |rows| {
                 for placed in &rows {
                     if wanted.take(placed.row.uid.0) {
                         batch.push(placed.row);
@@ -65,19 +64,6 @@ impl Rows {
             }
         }
         Ok((!batch.is_empty()).then_some(batch))
-    }
-
-    /// As [`Rows::next_batch`], with cards.
-    /// # Errors
-    /// Those of the database.
-    pub fn next_batch_with_cards(&mut self) -> Result<Option<Vec<(Row, Card)>>, Error> {
-        let Some(rows) = self.next_batch()? else { return Ok(None) };
-        let mut all = Vec::with_capacity(rows.len());
-        for row in rows {
-            let card = self.groups.card(&self.inner, row.msg)?;
-            all.push((row, card));
-        }
-        Ok(Some(all))
     }
 }
 
@@ -113,20 +99,20 @@ impl Wanted {
 
 /// The groups of cards that were read last.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     groups: VecDeque<(u32, Vec<Card>)>,
 }
 
 impl Groups {
     /// A message's card; its neighbours are at hand after.
-    pub(super) fn card(&mut self, inner: &Arc<Inner>, no: MsgNo) -> Result<Card, Error> {
+    pub(crate) fn card(&mut self, store: &Arc<Store>, no: MsgNo) -> Result<Card, Error> {
         let within = |(first, cards): &(u32, Vec<Card>)| {
             no.0.checked_sub(*first).and_then(|at| cards.get(at as usize)).cloned()
         };
         if let Some(card) = self.groups.iter().find_map(within) {
             return Ok(card);
         }
-        let (first, cards) = inner.group(no)?;
+        let (first, cards) = store.group(no)?;
         let group = (first.0, cards);
         let card = within(&group);
         self.groups.truncate(GROUPS - 1);

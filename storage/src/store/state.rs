@@ -1,11 +1,11 @@
 //! What every reader needs without asking the database: folders with their UIDs, and the writer's counters.
 //!
-//! Invariant: it shows committed batches only, and changes in one step after the database's commit. A view that was
-//! taken stays what it was.
+//! Invariant: it shows committed batches only, and changes in one step after the database's commit.
 
 use crate::pack::Addr;
-use crate::{FolderId, FolderPath, FolderView, Uid};
-use std::collections::{BTreeMap, HashMap};
+use crate::{FolderId, FolderInfo, ModSeq, Uid, UidRanges};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Numbers that only rise, and sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +28,21 @@ pub(crate) struct Counters {
     pub(crate) message_bytes: u64,
 }
 
-/// The folders and counters as of the last commit.
+/// A folder as far as one store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folder {
+    pub(crate) info: FolderInfo,
+    pub(crate) uids: Arc<UidRanges>,
+    /// The mod-sequence at which it got its path: among stores the highest wins.
+    pub(crate) path_since: ModSeq,
+    /// It was removed; what stays are the numbers that are never given again.
+    pub(crate) gone: bool,
+}
+
+/// The folders and counters of one store as of its last commit.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) folders: HashMap<FolderId, FolderView>,
-    pub(crate) by_path: BTreeMap<FolderPath, FolderId>,
+    pub(crate) folders: HashMap<FolderId, Folder>,
     /// The next archive-wide UID of each archive.
     pub(crate) archives: HashMap<String, Uid>,
     pub(crate) counters: Counters,
@@ -54,33 +64,6 @@ impl State {
             placements: 0,
             message_bytes: 0,
         };
-        State { folders: HashMap::new(), by_path: BTreeMap::new(), archives: HashMap::new(), counters }
-    }
-
-    /// Makes a folder as it stands now known.
-    pub(crate) fn put_folder(&mut self, view: FolderView) {
-        let id = view.info.id;
-        if let Some(old) = self.folders.get(&id).filter(|old| old.info.path != view.info.path) {
-            self.by_path.remove(&old.info.path);
-        }
-        self.by_path.insert(view.info.path.clone(), id);
-        self.folders.insert(id, view);
-    }
-
-    /// All folders, sorted by path.
-    pub(crate) fn sorted(&self) -> impl Iterator<Item = &FolderView> {
-        self.by_path.values().filter_map(|id| self.folders.get(id))
-    }
-
-    /// The folders of one archive, sorted by path: its top first.
-    pub(crate) fn of_archive(&self, archive: &str) -> Vec<&FolderView> {
-        let prefix = format!("{archive}/");
-        // A blank is the least character that a path may hold.
-        let (Ok(top), Ok(first)) = (FolderPath::new(archive), FolderPath::new(format!("{prefix} "))) else {
-            return Vec::new();
-        };
-        let below = self.by_path.range(first..).take_while(|(path, _)| path.as_str().starts_with(&prefix));
-        let ids = self.by_path.get(&top).into_iter().chain(below.map(|(_, id)| id));
-        ids.filter_map(|id| self.folders.get(id)).collect()
+        State { folders: HashMap::new(), archives: HashMap::new(), counters }
     }
 }

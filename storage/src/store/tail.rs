@@ -4,7 +4,7 @@
 //! is behind at opening, read back from the packs by one thread. Writers wait while the tail is long, except while
 //! the index catches up: then search scans more, and archiving goes on.
 
-use super::{Cancel, Inner};
+use super::{Cancel, Store};
 use crate::search::index::Indexer;
 use crate::text::SearchText;
 use crate::{Error, Limits, MsgNo};
@@ -23,7 +23,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The index and what it has not seen.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(crate) struct Tail {
     indexer: Indexer,
     /// Batches above the index's watermark: the number after their last message, and their bytes.
     batches: Mutex<VecDeque<(u32, u64)>>,
@@ -36,7 +36,7 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Opens the index in `dir`.
-    pub(super) fn open(dir: &Path, limits: &Limits, next: MsgNo) -> Result<Tail, Error> {
+    pub(crate) fn open(dir: &Path, limits: &Limits, next: MsgNo) -> Result<Tail, Error> {
         let indexer = Indexer::open(dir, limits, next)?;
         let behind = indexer.next() < next;
         Ok(Tail {
@@ -50,17 +50,17 @@ impl Tail {
         })
     }
 
-    pub(super) fn indexer(&self) -> &Indexer {
+    pub(crate) fn indexer(&self) -> &Indexer {
         &self.indexer
     }
 
     /// Begins to read back what the index misses, if anything.
-    pub(super) fn start(inner: &Arc<Inner>) -> Result<(), Error> {
-        let tail = &inner.tail;
+    pub(crate) fn start(store: &Arc<Store>) -> Result<(), Error> {
+        let tail = &store.tail;
         if !tail.catching_up.load(Ordering::Acquire) {
             return Ok(());
         }
-        let (weak, flag) = (Arc::downgrade(inner), Arc::clone(&tail.catching_up));
+        let (weak, flag) = (Arc::downgrade(store), Arc::clone(&tail.catching_up));
         let work = move || {
             let done = catch_up(&weak);
             flag.store(false, Ordering::Release);
@@ -70,17 +70,17 @@ impl Tail {
             done
         };
         let thread = std::thread::Builder::new().name("catch-up".into()).spawn(work);
-        *tail.thread.lock() = Some(thread.map_err(Error::io(&inner.dir))?);
+        *tail.thread.lock() = Some(thread.map_err(Error::io(&store.dir))?);
         Ok(())
     }
 
     /// Messages above the index's watermark.
-    pub(super) fn messages(&self, next: MsgNo) -> u64 {
+    pub(crate) fn messages(&self, next: MsgNo) -> u64 {
         u64::from(next.0.saturating_sub(self.indexer.watermark().0))
     }
 
     /// Waits while the tail is full.
-    pub(super) fn wait_for_room(&self, next: MsgNo, cancel: &Cancel) -> Result<(), Error> {
+    pub(crate) fn wait_for_room(&self, next: MsgNo, cancel: &Cancel) -> Result<(), Error> {
         loop {
             cancel.check()?;
             if self.catching_up.load(Ordering::Acquire) {
@@ -106,7 +106,7 @@ impl Tail {
     }
 
     /// Hands a committed batch's texts over. The index's failure doesn't undo the commit: search scans what it misses.
-    pub(super) fn hand_over(&self, next: MsgNo, bytes: u64, texts: Vec<(MsgNo, SearchText)>) {
+    pub(crate) fn hand_over(&self, next: MsgNo, bytes: u64, texts: Vec<(MsgNo, SearchText)>) {
         if texts.is_empty() {
             return;
         }
@@ -117,7 +117,7 @@ impl Tail {
     }
 
     /// Waits until all messages below `goal` are committed in the index.
-    pub(super) fn wait(&self, goal: MsgNo, cancel: &Cancel) -> Result<(), Error> {
+    pub(crate) fn wait(&self, goal: MsgNo, cancel: &Cancel) -> Result<(), Error> {
         while self.indexer.next() < goal && self.catching_up.load(Ordering::Acquire) {
             cancel.check()?;
             std::thread::sleep(LOOK_AGAIN);
@@ -141,7 +141,7 @@ impl Tail {
     }
 
     /// Ends the thread that reads back, wherever it is: the next opening goes on there.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         if let Err(error) = self.join() {
             tracing::debug!(%error, "the search index stays behind");
@@ -149,29 +149,29 @@ impl Tail {
     }
 
     /// Waits for all that is archived, and stops the threads.
-    pub(super) fn close(&self) -> Result<(), Error> {
+    pub(crate) fn close(&self) -> Result<(), Error> {
         self.join()?;
         self.indexer.close()
     }
 }
 
 /// Reads back and hands over what the index misses, until it has all.
-fn catch_up(inner: &Weak<Inner>) -> Result<(), Error> {
+fn catch_up(store: &Weak<Store>) -> Result<(), Error> {
     loop {
         // Not held longer than a step, so that a storage that is dropped ends this thread.
-        let Some(inner) = inner.upgrade() else { return Ok(()) };
-        let goal = inner.state.read().counters.next_msg;
-        let first = inner.tail.indexer.next().0;
+        let Some(store) = store.upgrade() else { return Ok(()) };
+        let goal = store.state.read().counters.next_msg;
+        let first = store.tail.indexer.next().0;
         if first >= goal {
             return Ok(());
         }
         let mut texts = Vec::new();
         let mut bytes = 0;
         for no in (first..goal).take(CATCH_UP_MESSAGES) {
-            if inner.tail.stopping.load(Ordering::Relaxed) {
+            if store.tail.stopping.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let text = match inner.parse(MsgNo(no)) {
+            let text = match store.parse(MsgNo(no)) {
                 Ok(parsed) => parsed.text,
                 Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. })) => {
                     tracing::error!(message = no, %error, "a damaged message cannot be searched");
@@ -181,10 +181,10 @@ fn catch_up(inner: &Weak<Inner>) -> Result<(), Error> {
             };
             bytes += text.body.iter().map(String::len).sum::<usize>();
             texts.push((MsgNo(no), text));
-            if bytes as u64 >= inner.limits.index_tail_bytes / 8 {
+            if bytes as u64 >= store.limits.index_tail_bytes / 8 {
                 break;
             }
         }
-        inner.tail.indexer.submit(texts)?;
+        store.tail.indexer.submit(texts)?;
     }
 }

@@ -3,7 +3,7 @@
 //! Plain values; nothing here reads or writes anything.
 
 use crate::search::Flag;
-use crate::{FolderId, FolderPath, ModSeq, MsgNo, StoreId, Uid, UidRanges, UidValidity};
+use crate::{FolderId, FolderPath, ModSeq, MsgNo, StoreId, StoreNo, Uid, UidRanges, UidValidity};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -59,6 +59,17 @@ pub struct FolderView {
     pub info: FolderInfo,
     /// Its UIDs.
     pub uids: Arc<UidRanges>,
+    /// Which stores hold them.
+    pub(crate) parts: Arc<[Part]>,
+}
+
+/// What one store holds of a folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) store: StoreNo,
+    /// The folder's number in that store: another one if the store came from another installation.
+    pub(crate) folder: FolderId,
+    pub(crate) uids: Arc<UidRanges>,
 }
 
 /// One placement, as FETCH and SEARCH need it.
@@ -66,7 +77,9 @@ pub struct FolderView {
 pub struct Row {
     /// UID in the folder.
     pub uid: Uid,
-    /// The message.
+    /// The store that holds it.
+    pub store: StoreNo,
+    /// The message's number in its store.
     pub msg: MsgNo,
     /// INTERNALDATE.
     pub date: InternalDate,
@@ -122,17 +135,46 @@ pub struct Sighting {
     pub occurrence: String,
 }
 
+/// What may be done with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StoreState {
+    /// New mail goes here; one store of an installation is.
+    Current,
+    /// Read, moved and deleted from, not added to.
+    Normal,
+    /// Only read; its directory may lie on a read-only file system.
+    WriteProtected,
+    /// Not opened: its messages don't show.
+    Disabled,
+}
+
+impl std::fmt::Display for StoreState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            StoreState::Current => "current",
+            StoreState::Normal => "normal",
+            StoreState::WriteProtected => "writeProtected",
+            StoreState::Disabled => "disabled",
+        })
+    }
+}
+
 /// A store, for `store list`.
 #[derive(Debug, Clone)]
 pub struct StoreInfo {
-    /// Directory name, `0001`.
+    /// Its number, as it is shown: `0001`.
+    pub number: String,
+    /// What people call it; its number, until it is renamed.
     pub name: String,
     /// Where it lies.
     pub path: PathBuf,
-    /// Identity.
-    pub id: StoreId,
-    /// `current`, `normal`, `writeProtected`, `disabled`.
-    pub state: &'static str,
+    /// Identity; none when it was never opened.
+    pub id: Option<StoreId>,
+    /// What may be done with it.
+    pub state: StoreState,
+    /// Why it can't be read now; its messages keep their UIDs meanwhile.
+    pub trouble: Option<String>,
     /// Messages (identities).
     pub messages: u64,
     /// Placements.

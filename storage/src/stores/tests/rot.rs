@@ -81,7 +81,7 @@ fn the_last_batch_of_a_lost_database_is_told_from_damage_before_others() {
 fn decoded_parts_are_encoded_again_byte_for_byte() {
     let house = House::new();
     let storage = house.open();
-    let packs = &storage.inner.packs;
+    let packs = &the_store(&storage).packs;
     let part: Vec<u8> = (0..10_000u32).map(|n| (n * 7 % 251) as u8).collect();
     for (len, line) in [(10_000, 76), (57, 76), (58, 76), (114, 76), (1, 4), (9_999, 4_096), (300, 64)] {
         let mut sink = ChunkSink::new();
@@ -103,7 +103,7 @@ fn decoded_parts_are_encoded_again_byte_for_byte() {
         let hash = ContentHash(Sha256::digest(&whole).into());
         let entry = MessageEntry { hash, size: whole.len() as u64, sent_day: None, header_len: 8, pieces };
         assert_eq!(MessageEntry::decode(&entry.encode()).as_ref(), Some(&entry));
-        let message = Message::new(&storage.inner, entry.clone());
+        let message = Message::new(&the_store(&storage), entry.clone());
         assert_eq!(message.content().unwrap().read(0..u64::MAX).unwrap(), whole);
         for start in (0..whole.len()).step_by(whole.len() / 37 + 1) {
             for len in [1, 2, 3, 77, 78, 79, 500] {
@@ -116,7 +116,7 @@ fn decoded_parts_are_encoded_again_byte_for_byte() {
             }
         }
         // A wrong identity: everything but the last piece comes, never the end.
-        let wrong = Message::new(&storage.inner, MessageEntry { hash: ContentHash([1; 32]), ..entry });
+        let wrong = Message::new(&the_store(&storage), MessageEntry { hash: ContentHash([1; 32]), ..entry });
         let mut reader = wrong.reader();
         let mut got = 0;
         let failed = loop {
@@ -139,10 +139,10 @@ fn a_large_message_under_a_wrong_identity_never_ends() {
     let storage = house.open();
     let uid = all_uids(&storage, "alice/Inbox")[4];
     let folder = storage.view(&path("alice/Inbox")).unwrap().info.id;
-    let no = storage.inner.db.placed(folder, Uid(uid)).unwrap().unwrap().row.msg;
-    let entry = storage.inner.db.message(no).unwrap();
+    let no = the_store(&storage).db.placed(folder, Uid(uid)).unwrap().unwrap().row.msg;
+    let entry = the_store(&storage).db.message(no).unwrap();
     let pieces = |entry: MessageEntry| {
-        let mut reader = Message::new(&storage.inner, entry).reader();
+        let mut reader = Message::new(&the_store(&storage), entry).reader();
         let mut all = Vec::new();
         loop {
             match reader.next_piece() {
@@ -190,7 +190,7 @@ fn moves_deletions_and_renames_are_applied() {
         }),
         Fact::Rename { folder: old, path: path("alice/Older"), mod_seq },
     ];
-    let mut writer = storage.inner.packs.new_pack().unwrap();
+    let mut writer = the_store(&storage).packs.new_pack().unwrap();
     for record in encode_all(&facts) {
         writer.append(RecordKind::Facts, record).unwrap();
     }
@@ -205,12 +205,13 @@ fn moves_deletions_and_renames_are_applied() {
     assert_eq!((older.info.id, older.info.messages, older.info.highest_mod_seq), (old, 2, mod_seq));
     assert_eq!(cat(&storage, "alice/Older", Uid(2)).unwrap(), mail(1, 10));
     assert!(matches!(cat(&storage, "alice/Inbox", Uid(2)), Err(Error::Missing { .. })));
-    let moved = storage.inner.db.placed(old, Uid(2)).unwrap().unwrap();
+    let moved = the_store(&storage).db.placed(old, Uid(2)).unwrap().unwrap();
     assert_eq!(
-        storage.sightings(old, &storage.message(moved.row.msg).unwrap().hash()).unwrap()[0].occurrence,
+        storage.sightings(old, &the_store(&storage).message(moved.row.msg).unwrap().hash()).unwrap()[0]
+            .occurrence,
         "1"
     );
-    assert_eq!(storage.columns(&storage.view(&path("alice/Inbox")).unwrap()).unwrap().rows.len(), 297);
+    assert_eq!(storage.columns(&storage.view(&path("alice/Inbox")).unwrap()).unwrap()[0].rows.len(), 297);
     assert_eq!(archive(&storage, "alice/Inbox", &mail(900, 10), "x").unwrap(), Uid(301), "no UID twice");
     sound(&storage);
 }
@@ -220,7 +221,7 @@ fn facts_that_contradict_the_database_are_refused() {
     let house = House::new();
     let storage = house.open();
     archive(&storage, "a", &mail(0, 10), "0").unwrap();
-    let inner = &storage.inner;
+    let store = the_store(&storage);
     let folder = storage.view(&path("a")).unwrap().info.id;
     let gone = DeletionFact {
         folder,
@@ -238,9 +239,9 @@ fn facts_that_contradict_the_database_are_refused() {
             end: Addr { pack: crate::pack::PackId(1), offset: 9 },
             tag: [0; 16],
         };
-        let txn = inner.db.write().unwrap();
-        let state = inner.state.read();
-        let done = apply(&inner.db, &txn, &state, &end, &facts, &mut |_| panic!("no message is new"));
+        let txn = store.db.write().unwrap();
+        let state = store.state.read();
+        let done = apply(&store.db, &txn, &state, &end, &facts, &mut |_| panic!("no message is new"));
         assert!(matches!(done, Err(Error::Derived { .. })));
     }
 }

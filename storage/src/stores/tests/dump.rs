@@ -5,7 +5,8 @@ use crate::db;
 use redb::ReadableTable;
 
 pub(super) fn dump(storage: &Storage) -> Vec<String> {
-    let db = &storage.inner.db;
+    let store = the_store(storage);
+    let db = &store.db;
     let txn = db.read().unwrap();
     let mut lines = Vec::new();
     macro_rules! table {
@@ -27,5 +28,8 @@ pub(super) fn dump(storage: &Storage) -> Vec<String> {
     table!(db::ARCHIVES);
     table!(db::SOURCES);
     table!(db::SOURCE_IDS);
+    table!(db::PARTS);
+    table!(db::LEAVES);
+    table!(db::HEADS);
     lines
 }

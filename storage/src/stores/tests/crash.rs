@@ -164,7 +164,7 @@ fn a_watermark_beyond_the_pack_is_not_trusted() {
     let storage = house.open();
     assert_eq!(whole_batches(&storage), 2, "the cut batch is left out");
     write(&storage, 2).unwrap();
-    assert_eq!(storage.inner.packs.list().len(), 2, "after a torn tail in a new pack");
+    assert_eq!(the_store(&storage).packs.list().len(), 2, "after a torn tail in a new pack");
     drop(storage);
     house.arc().remove(&database).unwrap();
     assert_eq!(whole_batches(&house.open()), 3);

@@ -6,8 +6,11 @@ mod dump;
 mod rot;
 
 use super::*;
+use crate::MsgNo;
 use crate::pack::disk::Disk;
 use crate::pack::disk::crash::{CrashDisk, Loss};
+use crate::store::message::PIECE_BYTES;
+use crate::store::{Added, InternalDate, NewPlacement, SourceFlags};
 use crate::{Incoming, Prepared};
 use tempfile::TempDir;
 
@@ -37,7 +40,13 @@ impl House {
     }
 
     fn try_open(&self) -> Result<Storage, Error> {
-        open::open_on(&self.arc(), &self.data, self.index.path(), &self.key, self.limits.clone(), None)
+        open::open_on(
+            &self.arc(),
+            &self.data,
+            Some(self.index.path().to_owned()),
+            &self.key,
+            self.limits.clone(),
+        )
     }
 
     fn open(&self) -> Storage {
@@ -62,6 +71,11 @@ impl House {
     fn pack(&self, number: u32) -> PathBuf {
         self.store_dir().join(format!("packs/{number:08}.pack"))
     }
+}
+
+/// The first store.
+fn the_store(storage: &Storage) -> Arc<Store> {
+    storage.shared.store(StoreNo(0)).unwrap()
 }
 
 fn scratch() -> TempDir {

@@ -1,0 +1,95 @@
+//! The one writer of a store: the pack in hand, and the order in which a batch becomes durable.
+//!
+//! Order, which is the promise: chunks, facts and the commit record go to the pack; the pack is synced; one database
+//! transaction commits; only then readers see it. Power lost between pack and database costs nothing: the next opening
+//! takes the batch in. Objection: the database could then lead a pack that lost its tail. It can't: it commits after
+//! the pack's sync, and an opening refuses a watermark beyond the pack.
+//! Invariant: after a failed write nothing is written until the store is opened again.
+
+use super::Store;
+use super::draft::Ready;
+use super::facts::{Fact, MessageFact, encode_all};
+use crate::db::{self, BatchEnd};
+use crate::pack::{Addr, PackId, PackWriter, RecordKind};
+use crate::{Error, FolderId, ModSeq, MsgNo};
+
+/// What the one writer holds between batches.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    /// The pack in hand; none until the first batch after opening.
+    pub(super) pack: Option<PackWriter>,
+    /// The last pack, when its last batch ends it, and that batch's tag: the first batch goes on there.
+    pub(super) resume: Option<(PackId, Option<[u8; 16]>)>,
+    /// The first failure: nothing is written after it.
+    pub(super) latched: Option<String>,
+}
+
+impl Writer {
+    /// Whether it writes.
+    /// # Errors
+    /// `Latched`.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match &self.latched {
+            None => Ok(()),
+            Some(cause) => Err(Error::Latched { cause: cause.clone() }),
+        }
+    }
+
+    /// The pack that the batch goes into: a new one when there is none or it is full.
+    fn pack(&mut self, store: &Store) -> Result<&mut PackWriter, Error> {
+        if let Some((pack, tag)) = self.resume.take() {
+            self.pack = Some(store.packs.resume(pack, tag)?);
+        }
+        let full = self.pack.as_ref().is_none_or(|pack| pack.len() >= store.limits.max_pack_bytes);
+        if full {
+            self.pack = Some(store.packs.new_pack()?);
+        }
+        self.pack.as_mut().ok_or_else(|| Error::Missing { what: "a pack to write to".into() })
+    }
+}
+
+impl Store {
+    /// Makes a batch durable, then visible; gives the folders that it changed.
+    /// # Errors
+    /// `Latched`, `Io`: the store takes no more writes until it is reopened.
+    pub(crate) fn write(&self, ready: Ready, mod_seq: ModSeq) -> Result<Vec<FolderId>, Error> {
+        let mut writer = self.writer.lock();
+        writer.check()?;
+        let Ready { facts, chunks, mut cards, texts, new_bytes } = ready;
+        let written = (|| {
+            let batch = self.state.read().counters.batch + 1;
+            let pack = writer.pack(self)?;
+            let addrs = chunks.finish(pack)?;
+            let facts: Vec<Fact> = facts(&addrs)?;
+            for record in encode_all(&facts) {
+                pack.append(RecordKind::Facts, record)?;
+            }
+            let time = time::OffsetDateTime::now_utc().unix_timestamp();
+            let offset = pack.commit(batch, mod_seq.0, time)?;
+            let end =
+                BatchEnd { batch, mod_seq, end: Addr { pack: pack.id(), offset }, tag: pack.last_tag() };
+            let card_of = &mut |m: &MessageFact| {
+                cards.remove(&m.no).ok_or_else(|| Error::Missing { what: "a new message's card".into() })
+            };
+            let txn = self.db.write()?;
+            let changes = db::apply(&self.db, &txn, &self.state.read(), &end, &facts, card_of)?;
+            self.db.commit(txn)?;
+            Ok(changes)
+        })();
+        let changes = match written {
+            Ok(changes) => changes,
+            Err(error) => {
+                let error: Error = error;
+                // What reached the pack and what reached the database is not known: only an opening finds out.
+                writer.latched = Some(error.to_string());
+                return Err(error);
+            }
+        };
+        let changed: Vec<FolderId> = changes.folders.keys().copied().collect();
+        let next = MsgNo(changes.counters.next_msg);
+        changes.publish(&mut self.state.write());
+        // Still under the writer's lock: the index takes texts in their order only, and would leave out what came too soon.
+        self.tail.hand_over(next, new_bytes, texts);
+        Ok(changed)
+    }
+}

@@ -1,0 +1,303 @@
+//! A batch: messages, placements and changes collected in memory, then made durable, store by store.
+//!
+//! The current store goes first: it gives out all UIDs and mod-sequences, so what another store takes of them is known there
+//! before that store says so. Invariant: a batch that is dropped leaves no trace.
+
+use super::Shared;
+use crate::store::draft::{Draft, Slot, bounded, next};
+use crate::store::facts::{Fact, FolderFact};
+use crate::store::{Added, Cancel, Committed, NewPlacement};
+use crate::{Error, FolderId, FolderPath, ModSeq, Prepared, StoreNo, Uid, UidValidity};
+use parking_lot::MutexGuard;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a waiting caller looks whether it was cancelled.
+const CANCEL_EVERY: Duration = Duration::from_millis(50);
+
+/// A batch being written: nothing of it is visible or durable before [`Batch::commit`]; dropped, it leaves no trace.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    /// Held until the end: one batch at a time.
+    _turn: MutexGuard<'a, ()>,
+    current: StoreNo,
+    /// What each store gets; the current one is always among them.
+    drafts: BTreeMap<StoreNo, Draft>,
+    pub(super) mod_seq: ModSeq,
+    next_folder: u32,
+    uid_validity: u32,
+    folders: HashMap<FolderId, Target>,
+    paths: HashMap<FolderPath, FolderId>,
+    /// The next archive-wide UID of archives that the batch touched.
+    archives: HashMap<String, u64>,
+    placements: u64,
+    bytes: u64,
+}
+
+/// A folder that the batch writes to, as the batch leaves it.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) path: FolderPath,
+    pub(super) uid_validity: UidValidity,
+    /// One above the highest UID can be one above what a UID holds.
+    pub(super) uid_next: u64,
+    /// The current store knows it.
+    in_current: bool,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn begin(shared: &'a Arc<Shared>, cancel: &Cancel) -> Result<Batch<'a>, Error> {
+        let turn = loop {
+            cancel.check()?;
+            if let Some(turn) = shared.turn.try_lock_for(CANCEL_EVERY) {
+                break turn;
+            }
+        };
+        let (current, store) = shared.current_for_writing()?;
+        store.writer.lock().check()?;
+        if let Err(error) = store.tail.wait_for_room(store.next_msg(), cancel) {
+            match error {
+                Error::Cancelled => return Err(error),
+                // The archive doesn't wait for a broken index: search scans what that misses.
+                error => tracing::error!(%error, "archiving goes on without the search index"),
+            }
+        }
+        let numbers = shared.view.read().numbers;
+        Ok(Batch {
+            shared,
+            _turn: turn,
+            current,
+            drafts: BTreeMap::from([(current, Draft::new(&store))]),
+            mod_seq: ModSeq(numbers.mod_seq + 1),
+            next_folder: numbers.next_folder,
+            uid_validity: numbers.uid_validity,
+            folders: HashMap::new(),
+            paths: HashMap::new(),
+            archives: HashMap::new(),
+            placements: 0,
+            bytes: 0,
+        })
+    }
+
+    /// What the current store gets.
+    pub(super) fn current(&mut self) -> Result<&mut Draft, Error> {
+        let missing = || Error::Missing { what: "the current store".into() };
+        self.drafts.get_mut(&self.current).ok_or_else(missing)
+    }
+
+    /// The folder's id; makes the folder (and its record) when it is not there.
+    /// # Errors
+    /// `Limit`.
+    pub fn folder(&mut self, path: &FolderPath) -> Result<FolderId, Error> {
+        if let Some(id) = self.paths.get(path) {
+            return Ok(*id);
+        }
+        let known = self.shared.view.read().by_path(path).map(|view| view.info.id);
+        let id = match known {
+            Some(id) => id,
+            None => self.make_folder(path)?,
+        };
+        self.paths.insert(path.clone(), id);
+        Ok(id)
+    }
+
+    fn make_folder(&mut self, path: &FolderPath) -> Result<FolderId, Error> {
+        let id = FolderId(self.next_folder);
+        self.next_folder = next("folders of an installation", id.0)?;
+        self.uid_validity = next("UIDVALIDITY", self.uid_validity)?;
+        let uid_validity = UidValidity(self.uid_validity);
+        self.folders.insert(id, Target { path: path.clone(), uid_validity, uid_next: 1, in_current: false });
+        self.in_current(id)?;
+        Ok(id)
+    }
+
+    /// Makes sure that the current store knows the folder, with the floors of its numbers.
+    pub(super) fn in_current(&mut self, folder: FolderId) -> Result<(), Error> {
+        let Target { path, uid_validity, uid_next, in_current } = self.target(folder)?.clone();
+        if in_current {
+            return Ok(());
+        }
+        let archive_uid_floor = uid(self.archive_next(path.archive()))?;
+        let fact = FolderFact {
+            id: folder,
+            path,
+            uid_validity,
+            uid_floor: uid(uid_next)?,
+            mod_seq_floor: self.mod_seq,
+            archive_uid_floor,
+        };
+        self.current()?.name(Fact::Folder(fact));
+        self.target(folder)?.in_current = true;
+        Ok(())
+    }
+
+    pub(super) fn archive_next(&mut self, archive: &str) -> u64 {
+        if let Some(next) = self.archives.get(archive) {
+            return *next;
+        }
+        let known = u64::from(self.shared.view.read().archive_next(archive).0);
+        self.archives.insert(archive.to_owned(), known);
+        known
+    }
+
+    /// The folder as the batch leaves it; read from the view the first time.
+    pub(super) fn target(&mut self, folder: FolderId) -> Result<&mut Target, Error> {
+        if !self.folders.contains_key(&folder) {
+            let missing = || Error::Missing { what: format!("folder number {}", folder.0) };
+            let target = {
+                let view = self.shared.view.read();
+                let info = &view.get(folder).ok_or_else(missing)?.info;
+                Target {
+                    path: info.path.clone(),
+                    uid_validity: info.uid_validity,
+                    uid_next: u64::from(info.uid_next.0),
+                    in_current: false,
+                }
+            };
+            let in_current = self.current()?.store().state.read().folders.contains_key(&folder);
+            self.folders.insert(folder, Target { in_current, ..target });
+        }
+        self.folders.get_mut(&folder).ok_or_else(|| Error::Missing { what: "a folder".into() })
+    }
+
+    /// The next UID and archive-wide UID of a folder; taken for good by [`Batch::took`].
+    pub(super) fn next_uids(&mut self, folder: FolderId) -> Result<(Uid, Uid), Error> {
+        let target = self.target(folder)?;
+        let (next, archive) = (uid(target.uid_next)?, target.path.archive().to_owned());
+        Ok((next, uid(self.archive_next(&archive))?))
+    }
+
+    /// These UIDs are given.
+    pub(super) fn took(&mut self, folder: FolderId, archive_uid: Uid) -> Result<(), Error> {
+        let target = self.target(folder)?;
+        target.uid_next += 1;
+        let archive = target.path.archive().to_owned();
+        let next = self.archive_next(&archive).max(u64::from(archive_uid.0) + 1);
+        self.archives.insert(archive, next);
+        Ok(())
+    }
+
+    /// Adds a message and its placement.
+    /// # Errors
+    /// `Limit` when a name or number is out of bounds: the batch can go on without the message. `Latched`, `Io`: the
+    /// batch is lost, nothing of it is visible.
+    pub fn add(
+        &mut self,
+        folder: FolderId,
+        message: Prepared,
+        placement: &NewPlacement<'_>,
+    ) -> Result<Added, Error> {
+        bounded("bytes of a source's name", placement.source.len())?;
+        bounded("bytes of an occurrence", placement.occurrence.len())?;
+        let (uid, archive_uid) = self.next_uids(folder)?;
+        self.in_current(folder)?;
+        let uid_validity = self.target(folder)?.uid_validity;
+        let bytes = message.incoming.content.len();
+        let slot = Slot { folder, uid_validity, uid, archive_uid, mod_seq: self.mod_seq };
+        let known = self.current()?.place(slot, message, placement)?;
+        self.took(folder, archive_uid)?;
+        self.placements += 1;
+        self.bytes += bytes;
+        Ok(Added { uid, known })
+    }
+
+    /// What the store that holds a placement gets, and the folder's number there.
+    /// # Errors
+    /// `Missing`; `Unavailable`, `Protected` when the store can't be written.
+    pub(super) fn holder(&mut self, folder: FolderId, uid: Uid) -> Result<(&mut Draft, FolderId), Error> {
+        let missing = || Error::Missing { what: format!("UID {uid} of this folder") };
+        let (store, theirs) = {
+            let view = self.shared.view.read();
+            let parts = &view.get(folder).ok_or_else(missing)?.parts;
+            let part = parts.iter().find(|part| part.uids.contains(uid)).ok_or_else(missing)?;
+            (part.store, part.folder)
+        };
+        let draft = match self.drafts.entry(store) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(new) => {
+                let open = self.shared.slot(store)?.writable()?;
+                open.writer.lock().check()?;
+                new.insert(Draft::new(&open))
+            }
+        };
+        Ok((draft, theirs))
+    }
+
+    /// Records where a placement that was already there is found now.
+    /// # Errors
+    /// As [`Batch::add`]; `Missing` when there is no such placement. One in a store that can't be written keeps what it
+    /// has.
+    pub fn seen_at(&mut self, folder: FolderId, uid: Uid, occurrence: &str) -> Result<(), Error> {
+        bounded("bytes of an occurrence", occurrence.len())?;
+        let occurrence = occurrence.to_owned();
+        match self.holder(folder, uid) {
+            Ok((draft, folder)) => draft.change(Fact::Occurrence { folder, uid, occurrence }),
+            Err(Error::Protected { .. } | Error::Unavailable { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        Ok(())
+    }
+
+    /// Placements added so far.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.placements
+    }
+
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Canonical bytes added so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Writes and syncs the batch, then commits the database: on return all of it survives power loss.
+    /// # Errors
+    /// `Latched`, `Io`: the store takes no more writes until it is reopened.
+    pub fn commit(mut self) -> Result<Committed, Error> {
+        let (placements, mod_seq) = (self.placements, self.mod_seq);
+        let mut committed = Committed { placements, mod_seq: ModSeq(mod_seq.0 - 1) };
+        let mut order = vec![self.current];
+        order.extend(self.drafts.keys().copied().filter(|no| *no != self.current));
+        let mut changed = Vec::new();
+        for no in order {
+            let Some(draft) = self.drafts.remove(&no).filter(|draft| !draft.is_empty()) else { continue };
+            changed.extend(self.shared.commit(no, draft, mod_seq)?);
+            committed.mod_seq = mod_seq;
+        }
+        if !changed.is_empty() {
+            self.shared.subscribers.tell(&changed);
+            self.shared.remember_sometimes();
+        }
+        Ok(committed)
+    }
+}
+
+/// A UID; the last possible one is never given, so that UIDNEXT always is one.
+pub(super) fn uid(number: u64) -> Result<Uid, Error> {
+    let limit = u64::from(u32::MAX) - 1;
+    match u32::try_from(number) {
+        Ok(uid) if number <= limit => Ok(Uid(uid)),
+        _ => Err(Error::Limit { what: "UIDs of a folder", found: number, limit }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_end_before_they_wrap() {
+        assert_eq!(next("n", u32::MAX - 1).unwrap(), u32::MAX);
+        assert!(matches!(next("n", u32::MAX), Err(Error::Limit { .. })));
+        assert_eq!(uid(u64::from(u32::MAX) - 1).unwrap(), Uid(u32::MAX - 1));
+        assert!(matches!(uid(u64::from(u32::MAX)), Err(Error::Limit { .. })));
+    }
+}

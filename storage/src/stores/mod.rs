@@ -1,0 +1,341 @@
+//! The storage as its callers see it: many stores, one view; folders, batches, messages.
+//!
+//! Invariant: one writer over all stores, many readers. Only the current store gives out UIDs and mod-sequences. A store that
+//! can't be read hurts nothing else, and its messages keep their numbers. Left to others: what is in one store (`store`).
+
+mod batch;
+mod notify;
+mod open;
+mod registry;
+mod rows;
+mod shadow;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use batch::Batch;
+pub use notify::Subscription;
+pub(crate) use registry::replace;
+pub use rows::Rows;
+
+use crate::card::Card;
+use crate::pack::disk::Disk;
+use crate::store::draft::Draft;
+use crate::store::{
+    Cancel, CheckReport, Columns, FolderInfo, FolderView, Message, Part, Row, Sighting, Store, StoreInfo,
+    StoreState, check, columns, rows as store_rows,
+};
+use crate::{
+    ContentHash, Error, FolderId, FolderPath, Limits, MasterKey, ModSeq, StoreId, StoreNo, Uid, UidRanges,
+};
+use notify::Subscribers;
+use parking_lot::{Mutex, RwLock};
+use registry::Registry;
+use shadow::Shadow;
+use slot::{Opened, Slot};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use view::{Share, View};
+
+/// How often what is remembered of the stores is written while there is archiving.
+const REMEMBER_EVERY: Duration = Duration::from_secs(30);
+
+/// DATA/derived/<store id>: derived files about a store that lie beside it.
+fn derived_dir(data: &Path, id: StoreId) -> PathBuf {
+    data.join("derived").join(hex::encode(id.0))
+}
+
+/// The open storage of an installation: many readers, one writer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    shared: Arc<Shared>,
+    /// Dropped with the last clone.
+    _end: Arc<End>,
+}
+
+/// Stops what works in the background once nobody holds the storage any more, so that it can be opened again.
+#[derive(Debug)]
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        for store in self.0.open_stores() {
+            store.tail.stop();
+        }
+    }
+}
+
+/// What all clones share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    disk: Arc<dyn Disk>,
+    data: PathBuf,
+    /// The index of store 0001 lies in `0001` below it; none: in the store's own directory.
+    indexes: Option<PathBuf>,
+    key: RwLock<MasterKey>,
+    limits: Limits,
+    slots: RwLock<Vec<Arc<Slot>>>,
+    view: RwLock<View>,
+    /// Whoever writes holds it.
+    turn: Mutex<()>,
+    registry: Mutex<Registry>,
+    subscribers: Arc<Subscribers>,
+    /// What was written of each store, and when.
+    remembered: Mutex<(Instant, HashMap<StoreNo, Shadow>)>,
+}
+
+impl Shared {
+    fn slot(&self, no: StoreNo) -> Result<Arc<Slot>, Error> {
+        let slots = self.slots.read();
+        let slot = slots.get(usize::from(no.0)).cloned();
+        slot.ok_or_else(|| Error::Missing { what: format!("store {}", no.0) })
+    }
+
+    fn all_slots(&self) -> Vec<Arc<Slot>> {
+        self.slots.read().clone()
+    }
+
+    fn open_stores(&self) -> Vec<Arc<Store>> {
+        self.all_slots().iter().filter_map(|slot| slot.store().ok()).collect()
+    }
+
+    fn store(&self, no: StoreNo) -> Result<Arc<Store>, Error> {
+        self.slot(no)?.store()
+    }
+
+    /// The store that takes new mail; a new one when it is full.
+    fn current_for_writing(&self) -> Result<(StoreNo, Arc<Store>), Error> {
+        let slots = self.all_slots();
+        let current = slots.iter().find(|slot| slot.entry().state == StoreState::Current);
+        let none = || Error::Refused {
+            what: "no store is current, so nothing can be archived; make one: mailkeep store create".into(),
+        };
+        let slot = current.ok_or_else(none)?;
+        let store = slot.store()?;
+        if u64::from(store.next_msg().0) >= self.limits.max_store_messages {
+            drop(store);
+            let no = self.create_store(None, None)?;
+            return Ok((no, self.store(no)?));
+        }
+        Ok((slot.no, store))
+    }
+
+    /// Makes one store's share of a batch durable, then visible; gives the folders that changed, by our numbers.
+    fn commit(&self, no: StoreNo, draft: Draft, mod_seq: ModSeq) -> Result<Vec<FolderId>, Error> {
+        let changed = draft.commit(mod_seq)?;
+        let entry = self.slot(no)?.entry();
+        let ours: Vec<FolderId> = changed.into_iter().filter_map(|id| entry.ours(id)).collect();
+        self.refresh(&ours);
+        Ok(ours)
+    }
+
+    /// Takes in what changed in these folders.
+    fn refresh(&self, ids: &[FolderId]) {
+        let shares = self.shares(Some(ids));
+        self.view.write().refresh(&shares, ids);
+    }
+
+    fn shares(&self, ids: Option<&[FolderId]>) -> Vec<Share> {
+        self.all_slots().iter().filter_map(|slot| slot.share(ids)).collect()
+    }
+
+    /// Builds the view anew: stores came or went.
+    fn rebuild_view(&self) {
+        let shares = self.shares(None);
+        *self.view.write() = View::new(&shares);
+    }
+
+    /// Writes down what the open stores hold, for the day on which one can't be read.
+    fn remember(&self) {
+        let mut remembered = self.remembered.lock();
+        remembered.0 = Instant::now();
+        for slot in self.all_slots() {
+            let Ok(store) = slot.store() else { continue };
+            let batch = store.state.read().counters.batch;
+            let before = remembered.1.get(&slot.no);
+            if before.is_some_and(|before| before.batch == batch) {
+                continue;
+            }
+            let id = store.packs.identity().id;
+            let empty = Shadow::default();
+            let done = Shadow::of(&store, before.unwrap_or(&empty)).and_then(|shadow| {
+                shadow.save(&self.disk, &self.data, id)?;
+                Ok(shadow)
+            });
+            match done {
+                Ok(shadow) => {
+                    remembered.1.insert(slot.no, shadow);
+                }
+                // It is a help for the day on which the store is missing, no more.
+                Err(error) => tracing::warn!(%error, "what a store holds could not be noted down"),
+            }
+        }
+    }
+
+    fn remember_sometimes(&self) {
+        let due = self.remembered.lock().0.elapsed() >= REMEMBER_EVERY;
+        if due {
+            self.remember();
+        }
+    }
+}
+
+impl Storage {
+    fn new(shared: Arc<Shared>) -> Storage {
+        Storage { _end: Arc::new(End(Arc::clone(&shared))), shared }
+    }
+    /// Makes DATA/stores with the first store, `0001`, durable on return.
+    /// # Errors
+    /// `Io` (also when there is a store already), `Key`.
+    pub fn create(data: &Path, key: &MasterKey, limits: &Limits) -> Result<(), Error> {
+        open::create(data, key, limits)
+    }
+    /// Opens the stores below DATA, and those elsewhere that belong to it; takes in complete batches above the databases'
+    /// watermarks. A store that can't be read is named in [`Storage::stores`]; if none can, that is an error.
+    /// # Errors
+    /// `WrongKey`, `Version`, `Corrupt`, `Derived`, `Io`, `Registry`.
+    pub fn open(data: &Path, key: &MasterKey, limits: Limits) -> Result<Storage, Error> {
+        open::open(data, key, limits)
+    }
+    /// The limits it was opened with.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+    /// Waits until the indexes have committed all that is archived, then stops their threads. Called once, at the end.
+    /// # Errors
+    /// `Index`.
+    pub fn close(&self) -> Result<(), Error> {
+        self.shared.remember();
+        let mut end = Ok(());
+        for store in self.shared.open_stores() {
+            let closed = store.tail.close();
+            end = end.and(closed);
+        }
+        end
+    }
+    /// Waits until the indexes have committed all that is archived now.
+    /// # Errors
+    /// `Index`, `Cancelled`.
+    pub fn wait_for_index(&self, cancel: &Cancel) -> Result<(), Error> {
+        for store in self.shared.open_stores() {
+            store.tail.wait(store.next_msg(), cancel)?;
+        }
+        Ok(())
+    }
+    /// The stores, in the order in which they came.
+    #[must_use]
+    pub fn stores(&self) -> Vec<StoreInfo> {
+        self.shared.all_slots().iter().filter_map(|slot| self.shared.info(slot)).collect()
+    }
+    /// All folders, sorted by path.
+    #[must_use]
+    pub fn folders(&self) -> Vec<FolderInfo> {
+        self.shared.view.read().sorted().map(|view| view.info.clone()).collect()
+    }
+    /// The folders of one archive, sorted by path (its top folder too if it holds messages).
+    #[must_use]
+    pub fn folders_of(&self, archive: &str) -> Vec<FolderInfo> {
+        self.shared.view.read().below(archive).into_iter().map(|view| view.info.clone()).collect()
+    }
+    /// A folder as it stands now.
+    #[must_use]
+    pub fn view(&self, path: &FolderPath) -> Option<FolderView> {
+        self.shared.view.read().by_path(path).cloned()
+    }
+    fn view_of(&self, folder: FolderId) -> Result<FolderView, Error> {
+        let view = self.shared.view.read().get(folder).cloned();
+        view.ok_or_else(|| Error::Missing { what: format!("folder number {}", folder.0) })
+    }
+    /// The rows of `uids` in the folder, rising; UIDs that the folder doesn't have are left out.
+    #[must_use]
+    pub fn rows(&self, view: &FolderView, uids: &UidRanges) -> Rows {
+        Rows::new(&self.shared, view, uids, false)
+    }
+    /// As [`Storage::rows`], where of the rows only UID, flags and mod-sequence count: these are known of a missing store too.
+    #[must_use]
+    pub fn flag_rows(&self, view: &FolderView, uids: &UidRanges) -> Rows {
+        Rows::new(&self.shared, view, uids, true)
+    }
+    /// All rows that a store has of a folder, cached and shared.
+    /// # Errors
+    /// Those of the database.
+    pub fn columns(&self, view: &FolderView) -> Result<Vec<Arc<Columns>>, Error> {
+        view.parts
+            .iter()
+            .map(|part| columns::columns(&self.shared.store(part.store)?, part.folder, &part.uids))
+            .collect()
+    }
+    /// The store that holds a part of a folder.
+    pub(crate) fn store_of(&self, part: &Part) -> Result<Arc<Store>, Error> {
+        self.shared.store(part.store)
+    }
+    /// A message's card.
+    /// # Errors
+    /// `Missing`, `Derived`, `Unavailable`.
+    pub fn card(&self, row: &Row) -> Result<Card, Error> {
+        store_rows::Groups::default().card(&self.shared.store(row.store)?, row.msg)
+    }
+    /// Opens a message.
+    /// # Errors
+    /// `Missing`, `Unavailable`.
+    pub fn message(&self, row: &Row) -> Result<Message, Error> {
+        self.shared.store(row.store)?.message(row.msg)
+    }
+    /// The source's bytes of a placement, bit for bit: prefix, then the message with its own line ends.
+    /// # Errors
+    /// `Missing`, `Corrupt`, `WrongContent`, `Unavailable`; `Io` of `out` under the path `-`.
+    pub fn cat(&self, folder: FolderId, uid: Uid, out: &mut dyn std::io::Write) -> Result<(), Error> {
+        let view = self.view_of(folder)?;
+        let missing = || Error::Missing { what: format!("UID {uid} of this folder") };
+        let part = view.parts.iter().find(|part| part.uids.contains(uid)).ok_or_else(missing)?;
+        self.shared.store(part.store)?.cat(part.folder, uid, out)
+    }
+    /// The placements in `folder` of the message with this identity, committed ones, rising by UID.
+    /// # Errors
+    /// Those of the database; `Unavailable` when a store that holds messages of the folder can't be asked: what is there
+    /// already can't be told then.
+    pub fn sightings(&self, folder: FolderId, hash: &ContentHash) -> Result<Vec<Sighting>, Error> {
+        let Ok(view) = self.view_of(folder) else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        for part in view.parts.iter() {
+            all.extend(self.shared.store(part.store)?.sightings(part.folder, hash)?);
+        }
+        all.sort_by_key(|sighting| sighting.uid);
+        Ok(all)
+    }
+    /// Begins the one batch that can be open; waits for another's end, and for the index when its tail is full.
+    /// # Errors
+    /// `Latched`, `Cancelled`, `Unavailable`, `Refused`.
+    pub fn batch(&self, cancel: &Cancel) -> Result<Batch<'_>, Error> {
+        Batch::begin(&self.shared, cancel)
+    }
+    /// Calls `notify` with the changed folders after every commit, on the writer's thread: it must be quick.
+    pub fn subscribe(&self, notify: impl Fn(&[FolderId]) + Send + Sync + 'static) -> Subscription {
+        Subscribers::add(&self.shared.subscribers, Arc::new(notify))
+    }
+    /// Re-reads everything: seals, hashes of all messages, references, cards, placements.
+    /// # Errors
+    /// `Cancelled`; damage is in the report, not an error. `progress` gets messages done and in all.
+    pub fn check(&self, cancel: &Cancel, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, Error> {
+        let stores = self.shared.open_stores();
+        let total: u64 = stores.iter().map(|store| u64::from(store.next_msg().0)).sum();
+        let (mut all, mut before) = (CheckReport::default(), 0);
+        for slot in self.shared.all_slots() {
+            if let Opened::Absent { why, .. } = &*slot.opened.read() {
+                all.damage.push(slot.unavailable(why).to_string());
+            }
+        }
+        for store in stores {
+            let report = check::check(&store, cancel, &mut |done, _| progress(before + done, total))?;
+            before += u64::from(store.next_msg().0);
+            all.records += report.records;
+            all.messages += report.messages;
+            all.damage.extend(report.damage);
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,280 @@
+//! What is remembered of a store while it can't be read: folders, UIDs, flags. A missing disk is no expunge.
+//!
+//! Invariant: derived; it may lag behind its store (by what was archived in the last half minute before a crash), never lead
+//! it. The file ends with its own SHA-256; one that is damaged counts as none.
+
+use super::registry::replace;
+use crate::db::folders;
+use crate::pack::disk::Disk;
+use crate::pack::varint::{Reader, put, put_bytes};
+use crate::store::rows::StoreRows;
+use crate::store::state::Folder;
+use crate::store::{SourceFlags, Store};
+use crate::{Error, FolderId, StoreId, Uid, UidRanges};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the file begins with: magic and version.
+const MAGIC: &[u8; 8] = b"mkseen1\n";
+/// Largest file that is read.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A store's folders as they were last seen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shadow {
+    /// The store's last batch then.
+    pub(super) batch: u64,
+    pub(super) next_folder: u32,
+    pub(super) uid_validity: u32,
+    pub(super) mod_seq: u64,
+    pub(super) messages: u64,
+    pub(super) placements: u64,
+    pub(super) message_bytes: u64,
+    pub(super) folders: HashMap<FolderId, Folder>,
+    pub(super) flags: HashMap<FolderId, Flags>,
+    pub(super) archives: HashMap<String, Uid>,
+}
+
+/// The UIDs of a folder that carry a flag.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Flags {
+    answered: UidRanges,
+    flagged: UidRanges,
+    forwarded: UidRanges,
+}
+
+impl Flags {
+    /// The flags of a placement.
+    pub(super) fn of(&self, uid: Uid) -> SourceFlags {
+        SourceFlags {
+            answered: self.answered.contains(uid),
+            flagged: self.flagged.contains(uid),
+            forwarded: self.forwarded.contains(uid),
+        }
+    }
+
+    fn push(&mut self, uid: Uid, flags: SourceFlags) {
+        for (set, has) in [
+            (&mut self.answered, flags.answered),
+            (&mut self.flagged, flags.flagged),
+            (&mut self.forwarded, flags.forwarded),
+        ] {
+            if has {
+                set.push(uid);
+            }
+        }
+    }
+}
+
+/// Where a store's file lies: DATA/derived/<store id>/seen.
+pub(super) fn path(data: &Path, id: StoreId) -> PathBuf {
+    super::derived_dir(data, id).join("seen")
+}
+
+impl Shadow {
+    /// The store as it is now; flags of folders that did not change since `before` are taken from there.
+    /// # Errors
+    /// Those of the database.
+    pub(super) fn of(store: &Arc<Store>, before: &Shadow) -> Result<Shadow, Error> {
+        let mut shadow = {
+            let state = store.state.read();
+            let c = &state.counters;
+            Shadow {
+                batch: c.batch,
+                next_folder: c.next_folder,
+                uid_validity: c.uid_validity,
+                mod_seq: c.mod_seq,
+                messages: u64::from(c.next_msg),
+                placements: c.placements,
+                message_bytes: c.message_bytes,
+                folders: state.folders.clone(),
+                flags: HashMap::new(),
+                archives: state.archives.clone(),
+            }
+        };
+        for (id, folder) in &shadow.folders {
+            let same = before.folders.get(id).is_some_and(|old| {
+                (old.info.highest_mod_seq, &old.uids) == (folder.info.highest_mod_seq, &folder.uids)
+            });
+            let flags = match before.flags.get(id).filter(|_| same) {
+                Some(known) => known.clone(),
+                None => {
+                    let mut flags = Flags::default();
+                    let mut rows = StoreRows::new(store, *id, &folder.uids);
+                    while let Some(batch) = rows.next_batch()? {
+                        batch.iter().for_each(|row| flags.push(row.uid, row.flags));
+                    }
+                    flags
+                }
+            };
+            shadow.flags.insert(*id, flags);
+        }
+        Ok(shadow)
+    }
+
+    /// Writes the file in one step.
+    /// # Errors
+    /// `Io`.
+    pub(super) fn save(&self, disk: &Arc<dyn Disk>, data: &Path, id: StoreId) -> Result<(), Error> {
+        let mut dir = data.to_owned();
+        for level in [PathBuf::from("derived"), hex::encode(id.0).into()] {
+            let parent = dir.clone();
+            dir = dir.join(level);
+            match disk.create_dir(&dir) {
+                Ok(()) => disk.sync_dir(&parent).map_err(Error::io(&parent))?,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::io(dir)(e)),
+            }
+        }
+        replace(disk, &path(data, id), &self.encode())
+    }
+
+    /// Reads the file; `None` when there is none, or it is damaged.
+    /// # Errors
+    /// `Io`.
+    pub(super) fn load(disk: &Arc<dyn Disk>, data: &Path, id: StoreId) -> Result<Option<Shadow>, Error> {
+        let path = path(data, id);
+        let file = match disk.open(&path, false) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io(path)(e)),
+        };
+        let len = file.len().map_err(Error::io(&path))?;
+        if len > MAX_BYTES {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        let got = file.read_at(0, &mut bytes).map_err(Error::io(&path))?;
+        bytes.truncate(got);
+        let shadow = Shadow::decode(&bytes);
+        if shadow.is_none() {
+            tracing::warn!(path = %path.display(), "what was remembered of a store is damaged and left out");
+        }
+        Ok(shadow)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        put(&mut out, self.batch);
+        put(&mut out, u64::from(self.next_folder));
+        put(&mut out, u64::from(self.uid_validity));
+        for number in [self.mod_seq, self.messages, self.placements, self.message_bytes] {
+            put(&mut out, number);
+        }
+        put(&mut out, self.archives.len() as u64);
+        for (name, next) in &self.archives {
+            put_bytes(&mut out, name.as_bytes());
+            put(&mut out, u64::from(next.0));
+        }
+        put(&mut out, self.folders.len() as u64);
+        for (id, folder) in &self.folders {
+            put(&mut out, u64::from(id.0));
+            put_bytes(&mut out, &folders::encode(folder));
+            let flags = self.flags.get(id).cloned().unwrap_or_default();
+            for set in [&flags.answered, &flags.flagged, &flags.forwarded] {
+                put(&mut out, set.spans().count() as u64);
+                let mut last = 0;
+                for (first, end) in set.spans() {
+                    put(&mut out, u64::from(first - last));
+                    put(&mut out, u64::from(end - first));
+                    last = end;
+                }
+            }
+        }
+        let sum = Sha256::digest(&out);
+        out.extend_from_slice(&sum);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Shadow> {
+        let (body, sum) = bytes.split_last_chunk::<32>()?;
+        if Sha256::digest(body).as_slice() != sum {
+            return None;
+        }
+        let mut from = Reader::new(body.strip_prefix(MAGIC)?);
+        let number32 = |from: &mut Reader<'_>| u32::try_from(from.varint()?).ok();
+        let mut shadow = Shadow {
+            batch: from.varint()?,
+            next_folder: number32(&mut from)?,
+            uid_validity: number32(&mut from)?,
+            mod_seq: from.varint()?,
+            messages: from.varint()?,
+            placements: from.varint()?,
+            message_bytes: from.varint()?,
+            ..Shadow::default()
+        };
+        for _ in 0..from.varint()? {
+            let name = std::str::from_utf8(from.bytes()?).ok()?.to_owned();
+            shadow.archives.insert(name, Uid(number32(&mut from)?));
+        }
+        for _ in 0..from.varint()? {
+            let id = FolderId(number32(&mut from)?);
+            shadow.folders.insert(id, folders::decode(id, from.bytes()?)?);
+            let mut set = || -> Option<UidRanges> {
+                let mut spans = Vec::new();
+                let mut last = 0u32;
+                for _ in 0..from.varint()? {
+                    let first = last.checked_add(number32(&mut from)?)?;
+                    last = first.checked_add(number32(&mut from)?)?;
+                    spans.push((first, last));
+                }
+                Some(UidRanges::from_spans(spans))
+            };
+            let flags = Flags { answered: set()?, flagged: set()?, forwarded: set()? };
+            shadow.flags.insert(id, flags);
+        }
+        from.is_empty().then_some(shadow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FolderInfo, FolderPath, ModSeq, UidValidity};
+
+    fn shadow() -> Shadow {
+        let uids = UidRanges::from_spans([(1, 500), (900, 901)]);
+        let info = FolderInfo {
+            id: FolderId(3),
+            path: FolderPath::new("alice/Inbox").unwrap(),
+            uid_validity: UidValidity(77),
+            uid_next: Uid(902),
+            messages: uids.len(),
+            bytes: 12_345,
+            highest_mod_seq: ModSeq(8),
+        };
+        let folder = Folder { info, uids: Arc::new(uids), path_since: ModSeq(2), gone: false };
+        let flags = Flags { flagged: UidRanges::from_spans([(7, 9), (901, 901)]), ..Flags::default() };
+        Shadow {
+            batch: 5,
+            next_folder: 4,
+            uid_validity: 77,
+            mod_seq: 8,
+            messages: 400,
+            placements: 502,
+            message_bytes: 10_000,
+            folders: [(FolderId(3), folder)].into(),
+            flags: [(FolderId(3), flags)].into(),
+            archives: [("alice".to_owned(), Uid(503))].into(),
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_comes_back_or_counts_as_nothing() {
+        let before = shadow();
+        let bytes = before.encode();
+        let back = Shadow::decode(&bytes).unwrap();
+        assert_eq!((&back.folders, &back.flags), (&before.folders, &before.flags));
+        assert_eq!((back.archives, back.placements), (before.archives, before.placements));
+        assert!(back.flags[&FolderId(3)].of(Uid(8)).flagged && !back.flags[&FolderId(3)].of(Uid(10)).flagged);
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(Shadow::decode(&damaged).is_none());
+            assert!(Shadow::decode(&bytes[..at]).is_none());
+        }
+    }
+}

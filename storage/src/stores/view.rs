@@ -1,0 +1,190 @@
+//! Folders over all stores, as readers see them.
+//!
+//! Invariant: it shows committed batches only. A view of a folder that was taken stays what it was. A folder that no open
+//! store and no absent one knows is not there; a missing store's messages are (a missing disk is no expunge).
+
+use super::registry::Entry;
+use crate::store::state::{Folder, State};
+use crate::store::{FolderInfo, FolderView, Part};
+use crate::{FolderId, FolderPath, ModSeq, StoreNo, Uid, UidRanges};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// One store's folders, open or remembered.
+pub(super) struct Share {
+    pub(super) store: StoreNo,
+    pub(super) entry: Arc<Entry>,
+    /// By its own numbers.
+    pub(super) folders: HashMap<FolderId, Folder>,
+    pub(super) archives: HashMap<String, Uid>,
+    pub(super) numbers: Numbers,
+}
+
+/// Numbers that the current store alone gives out, over all stores.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Numbers {
+    pub(super) next_folder: u32,
+    /// The last UIDVALIDITY given.
+    pub(super) uid_validity: u32,
+    /// The last mod-sequence given.
+    pub(super) mod_seq: u64,
+}
+
+impl Numbers {
+    pub(super) fn of(state: &State) -> Numbers {
+        let c = &state.counters;
+        Numbers { next_folder: c.next_folder, uid_validity: c.uid_validity, mod_seq: c.mod_seq }
+    }
+
+    pub(super) fn max(self, other: Numbers) -> Numbers {
+        Numbers {
+            next_folder: self.next_folder.max(other.next_folder),
+            uid_validity: self.uid_validity.max(other.uid_validity),
+            mod_seq: self.mod_seq.max(other.mod_seq),
+        }
+    }
+}
+
+/// The folders of the installation.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    folders: HashMap<FolderId, FolderView>,
+    by_path: BTreeMap<FolderPath, FolderId>,
+    archives: HashMap<String, Uid>,
+    pub(super) numbers: Numbers,
+}
+
+impl View {
+    /// All folders of all stores.
+    pub(super) fn new(shares: &[Share]) -> View {
+        let mut view = View::default();
+        view.numbers.next_folder = 1;
+        let mut ids: Vec<FolderId> = Vec::new();
+        for share in shares {
+            ids.extend(share.folders.keys().filter_map(|id| share.entry.ours(*id)));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        view.refresh(shares, &ids);
+        view
+    }
+
+    /// Takes in what changed in these folders.
+    pub(super) fn refresh(&mut self, shares: &[Share], ids: &[FolderId]) {
+        for share in shares {
+            self.numbers = self.numbers.max(share.numbers);
+            // Another installation's archive-wide UIDs are its own; the adopted archive goes on above them.
+            for (archive, next) in &share.archives {
+                match self.archives.get_mut(archive) {
+                    Some(known) => *known = (*known).max(*next),
+                    None => {
+                        self.archives.insert(archive.clone(), *next);
+                    }
+                }
+            }
+        }
+        for id in ids {
+            self.numbers.next_folder = self.numbers.next_folder.max(id.0.saturating_add(1));
+            if let Some(old) = self.folders.remove(id)
+                && self.by_path.get(&old.info.path) == Some(id)
+            {
+                self.by_path.remove(&old.info.path);
+            }
+            if let Some(merged) = self.merge(shares, *id) {
+                self.put(merged);
+            }
+        }
+    }
+
+    fn put(&mut self, mut folder: FolderView) {
+        let id = folder.info.id;
+        // Two folders of one path: one came with a store that was away while the other was made.
+        if let Some(other) = self.by_path.get(&folder.info.path).filter(|other| **other != id) {
+            let other = *other;
+            let suffix = if id > other { id } else { other };
+            let taken = format!("{} (folder {})", folder.info.path, suffix.0);
+            if let Ok(free) = FolderPath::new(taken) {
+                if id > other {
+                    folder.info.path = free;
+                } else if let Some(later) = self.folders.get_mut(&other) {
+                    later.info.path = free.clone();
+                    self.by_path.insert(free, other);
+                }
+            }
+        }
+        self.by_path.insert(folder.info.path.clone(), id);
+        self.folders.insert(id, folder);
+    }
+
+    /// A folder out of what each store knows of it.
+    fn merge(&mut self, shares: &[Share], id: FolderId) -> Option<FolderView> {
+        let mut parts = Vec::new();
+        let mut info: Option<FolderInfo> = None;
+        let (mut since, mut gone) = (None, false);
+        for share in shares {
+            let Some(theirs) = share.entry.theirs(id) else { continue };
+            let Some(folder) = share.folders.get(&theirs) else { continue };
+            if !folder.uids.is_empty() {
+                let uids = Arc::clone(&folder.uids);
+                parts.push(Part { store: share.store, folder: theirs, uids });
+            }
+            // What was attached again changed then.
+            let raised = if folder.uids.is_empty() { 0 } else { share.entry.attached };
+            let mod_seq = folder.info.highest_mod_seq.max(ModSeq(raised));
+            let merged = info.get_or_insert_with(|| FolderInfo {
+                id,
+                messages: 0,
+                bytes: 0,
+                highest_mod_seq: mod_seq,
+                ..folder.info.clone()
+            });
+            merged.uid_next = merged.uid_next.max(folder.info.uid_next);
+            merged.messages += folder.info.messages;
+            merged.bytes = merged.bytes.saturating_add(folder.info.bytes);
+            merged.highest_mod_seq = merged.highest_mod_seq.max(mod_seq);
+            // Another installation's mod-sequences say nothing here: the adopting store has the folder's name.
+            if share.entry.foreign.is_none() && since.is_none_or(|since| folder.path_since >= since) {
+                since = Some(folder.path_since);
+                merged.path = folder.info.path.clone();
+                merged.uid_validity = folder.info.uid_validity;
+                gone = folder.gone;
+            }
+        }
+        let info = info.filter(|_| !gone)?;
+        let uids = match parts.as_slice() {
+            [only] => Arc::clone(&only.uids),
+            several => Arc::new(UidRanges::from_spans(several.iter().flat_map(|part| part.uids.spans()))),
+        };
+        Some(FolderView { info, uids, parts: parts.into() })
+    }
+
+    pub(super) fn get(&self, id: FolderId) -> Option<&FolderView> {
+        self.folders.get(&id)
+    }
+
+    pub(super) fn by_path(&self, path: &FolderPath) -> Option<&FolderView> {
+        self.by_path.get(path).and_then(|id| self.folders.get(id))
+    }
+
+    /// All folders, sorted by path.
+    pub(super) fn sorted(&self) -> impl Iterator<Item = &FolderView> {
+        self.by_path.values().filter_map(|id| self.folders.get(id))
+    }
+
+    /// A folder and those below it, sorted by path.
+    pub(super) fn below(&self, path: &str) -> Vec<&FolderView> {
+        let prefix = format!("{path}/");
+        // A blank is the least character that a path may hold.
+        let (Ok(top), Ok(first)) = (FolderPath::new(path), FolderPath::new(format!("{prefix} "))) else {
+            return Vec::new();
+        };
+        let below = self.by_path.range(first..).take_while(|(path, _)| path.as_str().starts_with(&prefix));
+        let ids = self.by_path.get(&top).into_iter().chain(below.map(|(_, id)| id));
+        ids.filter_map(|id| self.folders.get(id)).collect()
+    }
+
+    /// An archive's next archive-wide UID.
+    pub(super) fn archive_next(&self, archive: &str) -> Uid {
+        self.archives.get(archive).copied().unwrap_or(Uid(1))
+    }
+}

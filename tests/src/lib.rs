@@ -4,8 +4,10 @@
 //! and the deadlines only keep a broken program from hanging the suite. Whatever is started is ended on drop.
 //! Not here: any knowledge of how the program works inside; bytes go in through its command line and sockets.
 
+pub mod generate;
 pub mod grammar;
 pub mod imap;
+pub mod kept;
 pub mod mail;
 pub mod program;
 pub mod scripts;

@@ -35,12 +35,12 @@ impl Dice {
         let mut dice = Dice(0x6d61_696c_6b65_6570);
         for number in numbers {
             dice.0 ^= number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            dice.0 = dice.next();
+            dice.0 = dice.any();
         }
         dice
     }
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -49,11 +49,11 @@ impl Dice {
     }
     /// A number below `among`, which is not 0.
     pub fn below(&mut self, among: u64) -> u64 {
-        self.next() % among
+        self.any() % among
     }
     /// From 0 up to, but not, 1.
     pub fn part(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.any() >> 11) as f64 / (1_u64 << 53) as f64
     }
     /// True so many times in a thousand.
     pub fn permille(&mut self, times: u64) -> bool {
@@ -169,7 +169,7 @@ impl Generator {
     fn message_id(&self, number: u64) -> String {
         let mut dice = self.dice(4, number);
         let host = dice.favour(&text::HOSTS);
-        format!("<{:016x}.{number}@{host}>", dice.next())
+        format!("<{:016x}.{number}@{host}>", dice.any())
     }
 
     fn secs(&self, number: u64) -> i64 {
@@ -339,7 +339,7 @@ impl Generator {
         let hops = if kind == Kind::Odd { 0 } else { 1 + dice.below(4) };
         for hop in 0..hops {
             let (from, by) = (dice.favour(&text::HOSTS), dice.favour(&text::HOSTS));
-            let (id, when) = (dice.next(), text::date(secs + (hops - hop) as i64, 0));
+            let (id, when) = (dice.any(), text::date(secs + (hops - hop) as i64, 0));
             write!(head, "Received: from mx{}.{from} (mx.{from} [192.0.2.{}])\n\tby {by} (Postfix) with ESMTPS id {id:012X}\n\t", hop + 1, dice.below(255)).ok();
             writeln!(head, "for <alice@example.org>; {when}").ok();
         }
@@ -389,7 +389,7 @@ impl Generator {
             lines.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
             lines.push((
                 "X-Campaign",
-                format!("{:032x}", u128::from(dice.next()) << 64 | u128::from(dice.next())),
+                format!("{:032x}", u128::from(dice.any()) << 64 | u128::from(dice.any())),
             ));
         }
         if dice.permille(500) {

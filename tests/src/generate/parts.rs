@@ -90,7 +90,7 @@ impl Body {
     }
 
     fn multipart(kind: &str, parts: &[Body], dice: &mut Dice) -> Body {
-        let boundary = format!("----=_Part_{:016x}", dice.next());
+        let boundary = format!("----=_Part_{:016x}", dice.any());
         let mut content = Vec::new();
         if dice.permille(700) {
             content.extend_from_slice(b"This is a multi-part message in MIME format.\n");
@@ -141,7 +141,7 @@ impl Body {
     }
 
     pub(super) fn calendar(text: &str, author: &Person, dice: &mut Dice) -> Body {
-        let uid = dice.next();
+        let uid = dice.any();
         let event = format!(
             "BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nUID:{uid:x}\nORGANIZER:mailto:{}\nEND:VEVENT\nEND:VCALENDAR\n",
             author.address
@@ -168,7 +168,7 @@ impl Body {
 pub(super) fn noise(dice: &mut Dice, len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
-        bytes.extend_from_slice(&dice.next().to_le_bytes());
+        bytes.extend_from_slice(&dice.any().to_le_bytes());
     }
     bytes.truncate(len);
     bytes
@@ -176,7 +176,7 @@ pub(super) fn noise(dice: &mut Dice, len: usize) -> Vec<u8> {
 
 /// An attachment, as a part: one of those that many have, or one of its own. 1 KB to some MB.
 pub(super) fn attachment(seed: u64, dice: &mut Dice, words: &Vocabulary) -> Body {
-    let which = if dice.permille(450) { dice.magnitude(1, SHARED) } else { SHARED + dice.next() };
+    let which = if dice.permille(450) { dice.magnitude(1, SHARED) } else { SHARED + dice.any() };
     let line = *dice.favour(&[76, 76, 76, 72, 60]);
     let mut of = Dice::new(&[seed, 99, which]);
     let of = &mut of;

@@ -141,7 +141,7 @@ impl Vocabulary {
             for at in 0..count {
                 let word = match dice.below(1_000) {
                     0..8 => format!("{}", dice.magnitude(1, 1_000_000)),
-                    8..11 => format!("https://{}/{}/{:x}", dice.favour(&HOSTS), self.rare(dice), dice.next()),
+                    8..11 => format!("https://{}/{}/{:x}", dice.favour(&HOSTS), self.rare(dice), dice.any()),
                     11..14 => format!("{}_{}()", self.word(dice), self.rare(dice)),
                     _ if begin => capital(self.word(dice)),
                     _ => self.word(dice).to_owned(),
@@ -168,7 +168,7 @@ impl Vocabulary {
     pub(super) fn patch(&self, dice: &mut Dice, to: &mut String) {
         for _ in 0..dice.magnitude(1, 8) {
             let path = format!("{}/{}.c", self.word(dice), self.rare(dice));
-            let (old, new) = (dice.next() >> 36, dice.next() >> 36);
+            let (old, new) = (dice.any() >> 36, dice.any() >> 36);
             let line = dice.below(4_000);
             write!(to, "diff --git a/{path} b/{path}\nindex {old:07x}..{new:07x} 100644\n--- a/{path}\n+++ b/{path}\n").ok();
             writeln!(to, "@@ -{line},7 +{line},9 @@ static int {}(void)", self.rare(dice)).ok();
@@ -195,9 +195,9 @@ impl Vocabulary {
         );
         for _ in 0..dice.magnitude(6, 60) {
             let (class, words) = (dice.below(30), dice.magnitude(5, 80) as usize);
-            write!(
+            writeln!(
                 html,
-                "<tr><td class=\"c{class}\" align=\"left\" valign=\"top\"><h2>{}</h2>\n",
+                "<tr><td class=\"c{class}\" align=\"left\" valign=\"top\"><h2>{}</h2>",
                 self.sentence(dice, 5)
             )
             .ok();
@@ -207,8 +207,8 @@ impl Vocabulary {
             writeln!(
                 html,
                 "<a href=\"https://click.example.com/t/{:016x}{:016x}\">&raquo; weiter</a></td></tr>",
-                dice.next(),
-                dice.next()
+                dice.any(),
+                dice.any()
             )
             .ok();
         }

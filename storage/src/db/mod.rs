@@ -16,6 +16,7 @@ pub(crate) use messages::MessageEntry;
 
 use crate::Error;
 use crate::pack::disk::{DatabaseFile, DiskFile};
+use parking_lot::RwLock;
 use redb::{ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +56,8 @@ pub(crate) const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Db {
-    db: redb::Database,
+    /// None once it was closed.
+    db: RwLock<Option<redb::Database>>,
     path: PathBuf,
 }
 
@@ -68,7 +70,7 @@ impl Db {
                 .create_with_backend(DatabaseFile(Arc::clone(file)))
                 .map_err(|e| Error::Database { path: path.to_owned(), source: Box::new(e.into()) })
         };
-        let db = Db { db: open()?, path: path.to_owned() };
+        let db = Db { db: RwLock::new(Some(open()?)), path: path.to_owned() };
         db.make_tables()?;
         Ok(db)
     }
@@ -122,13 +124,28 @@ impl Db {
 
     /// Begins reading; dropped before the caller returns.
     pub(crate) fn read(&self) -> Result<ReadTransaction, Error> {
-        self.db.begin_read().map_err(|e| self.err(e))
+        let db = self.db.read();
+        db.as_ref().ok_or_else(|| self.closed())?.begin_read().map_err(|e| self.err(e))
+    }
+
+    fn closed(&self) -> Error {
+        Error::Unavailable {
+            store: self.path.display().to_string(),
+            why: "it was closed a moment ago".into(),
+        }
+    }
+
+    /// Closes it in good order; whoever asks it later is told so.
+    pub(crate) fn close(&self) {
+        drop(self.db.write().take());
     }
 
     /// Begins writing. Quick repair keeps an opening after a crash short, and implies two-phase commits, which
     /// guard against content made to look like pages.
     pub(crate) fn write(&self) -> Result<WriteTransaction, Error> {
-        let mut txn = self.db.begin_write().map_err(|e| self.err(e))?;
+        let db = self.db.read();
+        let open = db.as_ref().ok_or_else(|| self.closed())?;
+        let mut txn = open.begin_write().map_err(|e| self.err(e))?;
         txn.set_quick_repair(true);
         Ok(txn)
     }

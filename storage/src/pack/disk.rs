@@ -3,6 +3,8 @@
 //! Invariant: nothing below `storage` writes durable data but through a [`Disk`]. Locking and permissions of
 //! directories are the caller's.
 
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -113,6 +115,101 @@ impl DiskFile for File {
     }
 }
 
+/// A file whose changes stay in memory: a database on a read-only file system opens as if it could be written.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    base: Arc<dyn DiskFile>,
+    changed: Mutex<Changed>,
+}
+
+/// What differs from the file below: pages by number, and the length.
+#[derive(Debug)]
+struct Changed {
+    len: u64,
+    pages: BTreeMap<u64, Vec<u8>>,
+}
+
+/// Bytes that are copied when one of them changes.
+const OVERLAY_PAGE: u64 = 4 << 10;
+
+impl Overlay {
+    /// Over `base` as it is now.
+    pub(crate) fn new(base: Arc<dyn DiskFile>) -> io::Result<Overlay> {
+        let changed = Mutex::new(Changed { len: base.len()?, pages: BTreeMap::new() });
+        Ok(Overlay { base, changed })
+    }
+
+    /// A page as it stands: what was changed, else what is below, filled up with zeros.
+    fn page(&self, changed: &Changed, number: u64) -> io::Result<Vec<u8>> {
+        if let Some(page) = changed.pages.get(&number) {
+            return Ok(page.clone());
+        }
+        let mut page = vec![0; OVERLAY_PAGE as usize];
+        self.base.read_at(number * OVERLAY_PAGE, &mut page)?;
+        Ok(page)
+    }
+}
+
+impl DiskFile for Overlay {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut changed = self.changed.lock();
+        let mut rest = bytes;
+        let mut at = offset;
+        while !rest.is_empty() {
+            let mut page = self.page(&changed, at / OVERLAY_PAGE)?;
+            let start = (at % OVERLAY_PAGE) as usize;
+            let (now, later) = rest.split_at(rest.len().min(page.len() - start));
+            page[start..start + now.len()].copy_from_slice(now);
+            changed.pages.insert(at / OVERLAY_PAGE, page);
+            at += now.len() as u64;
+            rest = later;
+        }
+        if !bytes.is_empty() {
+            changed.len = changed.len.max(at);
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let changed = self.changed.lock();
+        let len = into.len().min(usize::try_from(changed.len.saturating_sub(offset)).unwrap_or(usize::MAX));
+        let mut done = 0;
+        while done < len {
+            let at = offset + done as u64;
+            let page = self.page(&changed, at / OVERLAY_PAGE)?;
+            let start = (at % OVERLAY_PAGE) as usize;
+            let some = (len - done).min(page.len() - start);
+            into[done..done + some].copy_from_slice(&page[start..start + some]);
+            done += some;
+        }
+        Ok(done)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.changed.lock().len)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut changed = self.changed.lock();
+        if len < changed.len {
+            // What is cut off must read as zeros when the file grows again.
+            let first = len / OVERLAY_PAGE;
+            for number in first..changed.len.div_ceil(OVERLAY_PAGE) {
+                let mut page = self.page(&changed, number)?;
+                let keep = if number == first { (len % OVERLAY_PAGE) as usize } else { 0 };
+                page[keep..].fill(0);
+                changed.pages.insert(number, page);
+            }
+        }
+        changed.len = len;
+        Ok(())
+    }
+}
+
 /// redb's view of a [`DiskFile`], so that the database crashes with the packs in tests.
 #[derive(Debug)]
 pub(crate) struct DatabaseFile(pub(crate) Arc<dyn DiskFile>);
@@ -144,3 +241,43 @@ impl redb::StorageBackend for DatabaseFile {
 
 #[cfg(test)]
 pub(crate) mod crash;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// An overlay reads as a file that was really written, and leaves the one below as it is.
+        #[test]
+        fn an_overlay_is_a_file(
+            below in prop::collection::vec(any::<u8>(), 0..20_000),
+            steps in prop::collection::vec((0u64..24_000, prop::collection::vec(any::<u8>(), 0..9_000), any::<bool>()), 0..12),
+        ) {
+            let disk = crash::CrashDisk::new();
+            disk.put(Path::new("f"), &below);
+            let overlay = Overlay::new(disk.open(Path::new("f"), false).unwrap()).unwrap();
+            let mut plain = below.clone();
+            for (offset, bytes, cut) in steps {
+                if cut {
+                    overlay.set_len(offset).unwrap();
+                    plain.resize(offset as usize, 0);
+                    continue;
+                }
+                overlay.write_at(offset, &bytes).unwrap();
+                let end = offset as usize + bytes.len();
+                if !bytes.is_empty() && plain.len() < end {
+                    plain.resize(end, 0);
+                }
+                if !bytes.is_empty() {
+                    plain[offset as usize..end].copy_from_slice(&bytes);
+                }
+            }
+            prop_assert_eq!(overlay.len().unwrap(), plain.len() as u64);
+            let mut all = vec![0; plain.len() + 10];
+            prop_assert_eq!(overlay.read_at(0, &mut all).unwrap(), plain.len());
+            prop_assert_eq!(&all[..plain.len()], &plain[..]);
+            prop_assert_eq!(disk.bytes(Path::new("f")), below);
+        }
+    }
+}

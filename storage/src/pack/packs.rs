@@ -112,7 +112,8 @@ pub(crate) struct Unopened {
 pub(crate) struct Packs {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
-    identity: StoreIdentity,
+    /// As new packs will tell it.
+    identity: RwLock<Arc<StoreIdentity>>,
     packs: RwLock<BTreeMap<PackId, Arc<Pack>>>,
     unopened: Vec<Unopened>,
     pub(super) cache: Cache,
@@ -127,6 +128,7 @@ impl Packs {
         cache_bytes: usize,
     ) -> Packs {
         let (packs, cache) = (RwLock::default(), Cache::new(cache_bytes));
+        let identity = RwLock::new(Arc::new(identity));
         Packs { disk, dir: dir.into(), identity, packs, unopened: Vec::new(), cache }
     }
 
@@ -168,6 +170,7 @@ impl Packs {
             return Err(unopened.into_iter().next().map_or_else(none, |u| u.error));
         };
         let (packs, cache) = (RwLock::new(packs), Cache::new(cache_bytes));
+        let identity = RwLock::new(Arc::new(identity));
         Ok(Packs { disk, dir: dir.into(), identity, packs, unopened, cache })
     }
 
@@ -192,13 +195,14 @@ impl Packs {
 
     fn begin(&self, id: PackId, path: &Path) -> std::io::Result<Pack> {
         let created = time::OffsetDateTime::now_utc().unix_timestamp();
-        let header = PackHeader::new(&self.identity, id, created, Vec::new());
-        let key = self.identity.pack_key(id)?;
+        let identity = self.identity();
+        let header = PackHeader::new(&identity, id, created, Vec::new());
+        let key = identity.pack_key(id)?;
         let (bytes, tag) = header.encode(&key)?;
         let file = self.disk.create(path)?;
         file.write_at(0, &bytes)?;
         let start = bytes.len() as u64;
-        Ok(Pack { id, store: self.identity.id, path: path.into(), file, key, header, start, tag })
+        Ok(Pack { id, store: identity.id, path: path.into(), file, key, header, start, tag })
     }
 
     /// Goes on writing a pack whose last batch is complete and ends the file; `previous` is that batch's commit tag
@@ -212,7 +216,7 @@ impl Packs {
     ) -> Result<PackWriter, Error> {
         let old = self.pack(pack)?;
         let file = self.disk.open(&old.path, true).map_err(Error::io(&old.path))?;
-        let key = self.identity.pack_key(pack).map_err(Error::io(&old.path))?;
+        let key = self.identity().pack_key(pack).map_err(Error::io(&old.path))?;
         let Pack { id, store, start, tag, .. } = *old;
         let (path, header) = (old.path.clone(), old.header.clone());
         let pack = Arc::new(Pack { id, store, path, file, key, header, start, tag });
@@ -232,8 +236,16 @@ impl Packs {
     }
 
     /// The store as the newest pack knows it.
-    pub(crate) fn identity(&self) -> &StoreIdentity {
-        &self.identity
+    pub(crate) fn identity(&self) -> Arc<StoreIdentity> {
+        Arc::clone(&self.identity.read())
+    }
+
+    /// What new packs will say of the store.
+    pub(crate) fn set_settings(&self, settings: String) {
+        let mut identity = self.identity.write();
+        let mut changed = (**identity).clone();
+        changed.settings = settings;
+        *identity = Arc::new(changed);
     }
 
     /// The packs, rising.

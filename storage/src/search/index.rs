@@ -139,6 +139,41 @@ impl Indexer {
         })
     }
 
+    /// Opens the index in `dir` for searching only: nothing is written there. It must hold all `messages`.
+    /// # Errors
+    /// `Index` when there is none that can be trusted, or it misses messages.
+    pub(crate) fn open_complete(dir: &Path, limits: &Limits, messages: MsgNo) -> Result<Indexer, Error> {
+        let fail = |what: String| Error::Index { path: dir.to_owned(), what };
+        let known = open_existing(dir, messages).map_err(fail)?;
+        let (index, watermark) = known.ok_or_else(|| fail("there is none".into()))?;
+        if watermark != messages {
+            return Err(fail(format!("it holds {} messages of {}", watermark.0, messages.0)));
+        }
+        index.tokenizers().register(TOKENIZER, Words);
+        // Not through the library's reader, which makes a lock file.
+        let segments = index.searchable_segments().map_err(|e| fail(e.to_string()))?;
+        let readers = segments.iter().map(tantivy::SegmentReader::open).collect::<Result<Vec<_>, _>>();
+        let readers = readers.map_err(|e| fail(e.to_string()))?;
+        let vocabularies = Budget::new(limits.vocabulary_cache_bytes);
+        let snapshot = Snapshot::new(&readers, watermark, &vocabularies, None).map_err(fail)?;
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            failure: Mutex::new(None),
+            committed: Condvar::new(),
+            abandon: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
+        });
+        Ok(Indexer {
+            shared,
+            sender: RwLock::new(None),
+            order: Mutex::new(()),
+            next: AtomicU32::new(watermark.0),
+            thread: Mutex::new(None),
+            texts: super::cache::TextCache::new(limits.text_cache_bytes),
+        })
+    }
+
     /// Hands texts over, numbers rising; blocks while the writer is behind. Takes those that continue what it has and
     /// leaves the others out, so a store that catches up reads on from [`Indexer::next`] until that is its own next
     /// number, whatever is committed meanwhile. Returns the number it wants next.

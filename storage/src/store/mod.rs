@@ -57,10 +57,26 @@ pub(crate) struct Store {
     pub(crate) columns: Mutex<ColumnCache>,
     pub(crate) tail: Tail,
     /// Held as long as the store is open: no second program writes it.
-    _lock: Option<std::fs::File>,
+    lock: Mutex<Option<std::fs::File>>,
+    /// Nothing is written in its directory.
+    pub(crate) protected: bool,
 }
 
 impl Store {
+    /// Closes it in good order: index, database, lock. Messages that are being read are read on; whoever asks the database
+    /// later is told that it is closed.
+    /// # Errors
+    /// `Index`; the rest is closed all the same.
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        writer.close();
+        self.tail.stop();
+        let done = self.tail.close();
+        self.db.close();
+        self.lock.lock().take();
+        done
+    }
+
     /// The index and its writer.
     pub(crate) fn indexer(&self) -> &crate::search::index::Indexer {
         self.tail.indexer()

@@ -14,7 +14,7 @@ use super::tail::Tail;
 use super::write::Writer;
 use crate::card::Card;
 use crate::db::{self, BatchEnd, Db, MessageEntry};
-use crate::pack::disk::{Disk, DiskFile};
+use crate::pack::disk::{Disk, DiskFile, Overlay};
 use crate::pack::{Addr, Commit, CompleteBatch, End, PackId, Packs, RecordKind, StoreIdentity};
 use crate::prepared::Parsed;
 use crate::{Error, Limits, MasterKey, ModSeq, MsgNo, StoreId, StoreState};
@@ -91,6 +91,24 @@ pub(crate) fn create(
     Ok(id)
 }
 
+/// Whose store lies in `dir`, and what it says of itself.
+/// # Errors
+/// `WrongKey`, `Missing`, `Corrupt`, `Io`.
+pub(crate) fn identify(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    key: &MasterKey,
+) -> Result<(StoreId, Settings), Error> {
+    let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, 0)?;
+    let identity = packs.identity();
+    Ok((identity.id, Settings::decode(&identity.settings)))
+}
+
+/// Whether this process may write in `dir`.
+pub(crate) fn is_writable(dir: &Path) -> bool {
+    rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
 /// Writes store.toml, for people.
 pub(crate) fn describe(
     disk: &Arc<dyn Disk>,
@@ -128,6 +146,28 @@ fn open_database(
     }
 }
 
+/// The database as it lies there, changed in memory only.
+fn overlaid(disk: &Arc<dyn Disk>, path: &Path, cache_bytes: usize) -> Result<(Db, Arc<dyn DiskFile>), Error> {
+    let file = disk.open(path, false).map_err(Error::io(path))?;
+    let overlay: Arc<dyn DiskFile> = Arc::new(Overlay::new(file).map_err(Error::io(path))?);
+    Ok((Db::open(path, &overlay, cache_bytes)?, overlay))
+}
+
+/// Makes a directory and the one above it.
+fn make_dirs(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(), Error> {
+    for path in dir.parent().into_iter().chain([dir]) {
+        match disk.create_dir(path) {
+            Ok(()) => {
+                let parent = path.parent().unwrap_or(Path::new("."));
+                disk.sync_dir(parent).map_err(Error::io(parent))?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io(path)(e)),
+        }
+    }
+    Ok(())
+}
+
 /// Keeps a second program out of the store in `dir` of the real file system.
 /// # Errors
 /// `Io`, also when another has it.
@@ -151,6 +191,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) key: &'a MasterKey,
     pub(crate) limits: &'a Limits,
     pub(crate) lock: Option<File>,
+    /// Nothing may be written in `dir`: a database and an index that must be made anew go into these directories.
+    pub(crate) protected: Option<(&'a Path, &'a Path)>,
 }
 
 /// Opens a store; takes in complete batches above the database's watermark. Without a database all is taken in: it is
@@ -158,17 +200,44 @@ pub(crate) struct Opening<'a> {
 /// # Errors
 /// `WrongKey`, `Version`, `Corrupt`, `Derived`, `Io`.
 pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
-    let Opening { disk, dir, index, key, limits, lock } = with;
+    let Opening { disk, dir, index, key, limits, lock, protected } = with;
     let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, limits.block_cache_bytes)?;
-    let (db, database) = open_database(disk, dir, limits.database_cache_bytes)?;
     let created = match packs.list().first() {
         Some(first) => u64::try_from(packs.header(*first)?.created).unwrap_or(1),
         None => 1,
     };
-    let mut state = db.load(created)?;
-    let writer = Recovery { packs: &packs, db: &db, limits }.run(&mut state)?;
+    let recover = |db: &Db| {
+        let mut state = db.load(created)?;
+        let writer = Recovery { packs: &packs, db, limits, sync: protected.is_none() }.run(&mut state)?;
+        Ok((state, writer))
+    };
+    let cache = limits.database_cache_bytes;
+    let (db, database, (state, writer)) = match protected {
+        None => {
+            let (db, database) = open_database(disk, dir, cache)?;
+            let recovered = recover(&db)?;
+            (db, database, recovered)
+        }
+        Some((derived, _)) => {
+            let as_it_is = || {
+                let (db, database) = overlaid(disk, &dir.join("store.redb"), cache)?;
+                let recovered = recover(&db)?;
+                Ok((db, database, recovered))
+            };
+            as_it_is().or_else(|error: Error| {
+                tracing::info!(%error, "a write-protected store gets a database beside it");
+                make_dirs(disk, derived)?;
+                let (db, database) = open_database(disk, derived, cache)?;
+                let recovered = recover(&db)?;
+                Ok((db, database, recovered))
+            })?
+        }
+    };
     let next = MsgNo(state.counters.next_msg);
-    let tail = Tail::open(index, limits, next)?;
+    let tail = match protected {
+        None => Tail::open(index, limits, next)?,
+        Some((_, spare)) => Tail::open_protected(index, spare, limits, next)?,
+    };
     let store = Arc::new(Store {
         dir: dir.to_owned(),
         packs,
@@ -179,13 +248,16 @@ pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
         columns: Mutex::new(ColumnCache::new(limits.column_cache_bytes)),
         tail,
         limits: limits.clone(),
-        _lock: lock,
+        lock: Mutex::new(lock),
+        protected: protected.is_some(),
     });
     Tail::start(&store)?;
     Ok(store)
 }
 
 struct Recovery<'a> {
+    /// What is taken in must be made durable first; nothing can be in a read-only place.
+    sync: bool,
     packs: &'a Packs,
     db: &'a Db,
     limits: &'a Limits,
@@ -235,7 +307,7 @@ impl Recovery<'_> {
         let (mut txn, mut waiting, mut synced) = (None, 0, false);
         for batch in &mut batches {
             let batch = batch?;
-            if !synced {
+            if !synced && self.sync {
                 // After a crash of the program alone the batch may be in the system's memory only; the database must
                 // not lead it.
                 self.packs.sync(pack)?;

@@ -37,9 +37,28 @@ pub(crate) struct Tail {
 impl Tail {
     /// Opens the index in `dir`.
     pub(crate) fn open(dir: &Path, limits: &Limits, next: MsgNo) -> Result<Tail, Error> {
-        let indexer = Indexer::open(dir, limits, next)?;
+        Ok(Tail::new(Indexer::open(dir, limits, next)?, limits, next))
+    }
+
+    /// Takes the complete index in `dir` as it is; without one, makes one in `derived`.
+    pub(crate) fn open_protected(
+        dir: &Path,
+        derived: &Path,
+        limits: &Limits,
+        next: MsgNo,
+    ) -> Result<Tail, Error> {
+        match Indexer::open_complete(dir, limits, next) {
+            Ok(indexer) => Ok(Tail::new(indexer, limits, next)),
+            Err(error) => {
+                tracing::info!(%error, "a write-protected store gets an index beside it");
+                Tail::open(derived, limits, next)
+            }
+        }
+    }
+
+    fn new(indexer: Indexer, limits: &Limits, next: MsgNo) -> Tail {
         let behind = indexer.next() < next;
-        Ok(Tail {
+        Tail {
             indexer,
             batches: Mutex::default(),
             catching_up: Arc::new(AtomicBool::new(behind)),
@@ -47,7 +66,7 @@ impl Tail {
             thread: Mutex::default(),
             max_messages: limits.index_tail_messages,
             max_bytes: limits.index_tail_bytes,
-        })
+        }
     }
 
     pub(crate) fn indexer(&self) -> &Indexer {

@@ -35,6 +35,12 @@ impl Writer {
         }
     }
 
+    /// Ends writing: the store is closed.
+    pub(super) fn close(&mut self) {
+        self.pack = None;
+        self.latched.get_or_insert_with(|| "the store was closed".to_owned());
+    }
+
     /// The pack that the batch goes into: a new one when there is none or it is full.
     fn pack(&mut self, store: &Store) -> Result<&mut PackWriter, Error> {
         if let Some((pack, tag)) = self.resume.take() {
@@ -49,6 +55,31 @@ impl Writer {
 }
 
 impl Store {
+    /// Begins a new pack whose header has these settings, durable on return: the newest header is what the store says of
+    /// itself.
+    /// # Errors
+    /// `Latched`, `Io`.
+    pub(crate) fn begin_pack(&self, settings: &super::open::Settings) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        writer.check()?;
+        self.packs.set_settings(settings.encode());
+        (writer.resume, writer.pack) = (None, None);
+        let begun = self.packs.new_pack().and_then(|mut pack| {
+            pack.sync()?;
+            Ok(pack)
+        });
+        match begun {
+            Ok(pack) => {
+                writer.pack = Some(pack);
+                Ok(())
+            }
+            Err(error) => {
+                writer.latched = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
     /// Makes a batch durable, then visible; gives the folders that it changed.
     /// # Errors
     /// `Latched`, `Io`: the store takes no more writes until it is reopened.

@@ -87,6 +87,11 @@ impl<'a> Batch<'a> {
         self.drafts.get_mut(&self.current).ok_or_else(missing)
     }
 
+    /// Whether a folder has this path, in the batch or before it.
+    pub(super) fn knows(&self, path: &FolderPath) -> bool {
+        self.paths.contains_key(path) || self.shared.view.read().by_path(path).is_some()
+    }
+
     /// The folder's id; makes the folder (and its record) when it is not there.
     /// # Errors
     /// `Limit`.

@@ -3,6 +3,7 @@
 //! Invariant: one writer over all stores, many readers. Only the current store gives out UIDs and mod-sequences. A store that
 //! can't be read hurts nothing else, and its messages keep their numbers. Left to others: what is in one store (`store`).
 
+mod admin;
 mod batch;
 mod notify;
 mod open;

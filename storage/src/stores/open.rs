@@ -167,7 +167,17 @@ impl Shared {
         let lock = if self.indexes.is_none() { Some(store_open::lock(&dir)?) } else { None };
         let key = self.key.read().clone();
         let (disk, limits) = (&self.disk, &self.limits);
-        store_open::open(Opening { disk, dir: &dir, index: &index, key: &key, limits, lock })
+        let derived = match (entry.state, entry.store_id()) {
+            (StoreState::WriteProtected, Some(id)) => Some(super::derived_dir(&self.data, id)),
+            _ => None,
+        };
+        let spare_index = match (&self.indexes, &derived) {
+            (Some(indexes), _) => indexes.join(format!("{}-derived", entry.number)),
+            (None, Some(derived)) => derived.join("index"),
+            (None, None) => index.clone(),
+        };
+        let protected = derived.as_deref().map(|dir| (dir, spare_index.as_path()));
+        store_open::open(Opening { disk, dir: &dir, index: &index, key: &key, limits, lock, protected })
     }
 
     /// Takes from a store that was found what its packs say of it.
@@ -297,8 +307,8 @@ impl Shared {
                 info.placements = shadow.placements;
                 info.message_bytes = shadow.message_bytes;
             }
-            Opened::Off if entry.state == StoreState::Disabled => {}
-            Opened::Off => return None,
+            Opened::Off if slot.is_detached() => return None,
+            Opened::Off => {}
         }
         Some(info)
     }

@@ -4,6 +4,7 @@
 //! named by [`Rows::trouble`], or, where flags alone are wanted, answered from what is remembered.
 
 use super::Shared;
+use super::registry::Entry;
 use super::slot::Opened;
 use crate::card::Card;
 use crate::store::rows::{Groups, StoreRows};
@@ -35,7 +36,7 @@ struct Stretch {
 
 #[derive(Debug)]
 enum At {
-    Store { store: Arc<Store>, rows: StoreRows, part: Part, raised: u64 },
+    Store { store: Arc<Store>, rows: StoreRows, part: Part, entry: Arc<Entry> },
     Remembered { rows: VecDeque<Row> },
 }
 
@@ -68,11 +69,13 @@ impl Rows {
     pub fn next_batch(&mut self) -> Result<Option<Vec<Row>>, Error> {
         loop {
             match &mut self.at {
-                Some(At::Store { rows, part, raised, .. }) => {
+                Some(At::Store { rows, part, entry, .. }) => {
                     if let Some(mut batch) = rows.next_batch()? {
                         for row in &mut batch {
                             row.store = part.store;
-                            row.mod_seq.0 = row.mod_seq.0.max(*raised);
+                            // Another installation's mod-sequences say nothing here.
+                            let own = if entry.foreign.is_none() { row.mod_seq.0 } else { 0 };
+                            row.mod_seq.0 = own.max(entry.attached);
                         }
                         return Ok(Some(batch));
                     }
@@ -98,11 +101,12 @@ impl Rows {
                 return None;
             }
         };
-        let raised = slot.entry().attached;
+        let entry = slot.entry();
+        let raised = entry.attached;
         match &*slot.opened.read() {
             Opened::Open(store) => {
                 let rows = StoreRows::new(store, part.folder, uids);
-                Some(At::Store { store: Arc::clone(store), rows, part, raised })
+                Some(At::Store { store: Arc::clone(store), rows, part, entry })
             }
             Opened::Absent { shadow, .. } if self.flags_only => {
                 let flags = shadow.flags.get(&part.folder).cloned().unwrap_or_default();

@@ -11,6 +11,7 @@ use crate::{Error, FolderId, StoreNo, StoreState, Uid};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One store of the installation.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(super) struct Slot {
     pub(super) no: StoreNo,
     entry: RwLock<Arc<Entry>>,
     pub(super) opened: RwLock<Opened>,
+    detached: AtomicBool,
 }
 
 /// What can be had of it.
@@ -35,12 +37,42 @@ pub(super) enum Opened {
 
 impl Slot {
     pub(super) fn new(no: StoreNo, entry: Entry, opened: Opened) -> Slot {
-        Slot { no, entry: RwLock::new(Arc::new(entry)), opened: RwLock::new(opened) }
+        Slot {
+            no,
+            entry: RwLock::new(Arc::new(entry)),
+            opened: RwLock::new(opened),
+            detached: AtomicBool::new(false),
+        }
     }
 
     /// Takes what the registry says of it now.
     pub(super) fn set_entry(&self, entry: Entry) {
         *self.entry.write() = Arc::new(entry);
+    }
+
+    /// Takes what can be had of it now.
+    pub(super) fn put(&self, opened: Opened) {
+        *self.opened.write() = opened;
+    }
+
+    /// Disabled or detached.
+    pub(super) fn is_off(&self) -> bool {
+        matches!(&*self.opened.read(), Opened::Off)
+    }
+
+    /// It should be there and can't be read.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(&*self.opened.read(), Opened::Absent { .. })
+    }
+
+    /// It is no part of the installation any more: its number keeps its place in this process only.
+    pub(super) fn detach(&self) {
+        self.detached.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Slot::detach`] was called.
+    pub(super) fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Acquire)
     }
 
     /// What the registry says of it.

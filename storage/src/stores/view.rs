@@ -72,7 +72,11 @@ impl View {
     /// Takes in what changed in these folders.
     pub(super) fn refresh(&mut self, shares: &[Share], ids: &[FolderId]) {
         for share in shares {
-            self.numbers = self.numbers.max(share.numbers);
+            // Another installation's numbers are its own.
+            if share.entry.foreign.is_none() {
+                self.numbers = self.numbers.max(share.numbers);
+            }
+            self.numbers.mod_seq = self.numbers.mod_seq.max(share.entry.attached);
             // Another installation's archive-wide UIDs are its own; the adopted archive goes on above them.
             for (archive, next) in &share.archives {
                 match self.archives.get_mut(archive) {
@@ -129,8 +133,11 @@ impl View {
                 parts.push(Part { store: share.store, folder: theirs, uids });
             }
             // What was attached again changed then.
-            let raised = if folder.uids.is_empty() { 0 } else { share.entry.attached };
-            let mod_seq = folder.info.highest_mod_seq.max(ModSeq(raised));
+            let raised = ModSeq(if folder.uids.is_empty() { 0 } else { share.entry.attached });
+            let mod_seq = match share.entry.foreign {
+                None => folder.info.highest_mod_seq.max(raised),
+                Some(_) => raised,
+            };
             let merged = info.get_or_insert_with(|| FolderInfo {
                 id,
                 messages: 0,

@@ -3,6 +3,7 @@
 mod basics;
 mod crash;
 mod dump;
+mod many;
 mod rot;
 
 use super::*;

@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 35] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 36] {
         let Conf { imap, storage, search, limits, auth, control, .. } = self;
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
@@ -33,6 +33,7 @@ impl Conf {
             ("imap.max_connections_per_address", wide(imap.max_connections_per_address), 1, 1_000_000),
             ("imap.max_before_login_per_address", wide(imap.max_before_login_per_address), 1, 1_000_000),
             ("storage.max_store_messages", storage.max_store_messages, 100, 100_000_000),
+            ("storage.new_store_months", u64::from(storage.new_store_months), 0, 1_200),
             ("storage.max_pack_bytes", storage.max_pack_bytes, MIB, TIB),
             ("storage.block_cache_bytes", wide(storage.block_cache_bytes), MIB, TIB),
             ("storage.column_cache_bytes", wide(storage.column_cache_bytes), MIB, TIB),

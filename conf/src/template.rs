@@ -39,6 +39,8 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 [storage]
 # A store with so many messages is full: new mail goes into a new one.
 #max_store_messages = 500000
+# 12 begins a new store every January, 3 every quarter, 1 every month; 0 only when one is full.
+#new_store_months = 0
 # A pack is closed at this size and the next one begun.
 #max_pack_bytes = 1073741824
 # Memory that all readers share.

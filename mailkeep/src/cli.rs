@@ -348,6 +348,105 @@ pub(crate) struct Search {
 pub(crate) enum Store {
     /// The stores and what they take
     List,
+    /// What one store, or each, holds
+    Stats {
+        /// Its number or name, as `store list` shows them; all stores without
+        store: Option<String>,
+    },
+    /// Make a store and let it take new mail from now on
+    #[command(after_help = "\
+Examples:
+  mailkeep store create
+  mailkeep store create --name 'mail of 2027' --path /mnt/second-disk/mail
+
+The store that took new mail before becomes `normal`: it is read, moved and
+deleted from. A full store is followed by a new one without being asked
+(max_store_messages and new_store_months in mailkeep.toml).")]
+    Create {
+        /// What people call it; its number without
+        #[arg(long)]
+        name: Option<String>,
+        /// A directory for it, on another disk for example; below DIR/stores without
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        path: Option<PathBuf>,
+    },
+    /// Take in a store that was detached, or one of another installation
+    #[command(after_help = "\
+Examples:
+  mailkeep store attach /mnt/returned/0003
+
+Its folders and messages show at once, with the UIDs that they had. Of another
+installation's store, a folder whose path is taken here is called
+'Name (store 0007)'. A directory that can't be written is taken in
+write-protected.")]
+    Attach {
+        /// The store's directory: the one that holds `packs`
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+    /// Let a store go: its messages vanish for clients, its directory can be carried away
+    #[command(after_help = "\
+Example:
+  mailkeep store detach 0001
+
+Take the directory `packs` along; all else in the store is derived and made
+again. The directory itself is left where it is.")]
+    Detach {
+        /// Its number or name
+        store: String,
+    },
+    /// Say what may be done with a store
+    #[command(after_help = "\
+  current          new mail goes here; the store that did so before becomes normal
+  normal           read, moved and deleted from
+  writeProtected   only read; not a byte in its directory is written
+  disabled         not opened; its messages don't show
+
+Examples:
+  mailkeep store state 0001 writeProtected
+  mailkeep store state 'mail of 2026' normal")]
+    State {
+        /// Its number or name
+        store: String,
+        /// What may be done
+        state: StoreStateName,
+    },
+    /// Give a store another name; its number and its directory stay
+    Rename {
+        /// Its number or name
+        store: String,
+        /// The new name
+        name: String,
+    },
+    /// Try again to open stores that could not be read
+    #[command(after_help = "\
+Example, after the disk came back:
+  mailkeep store retry-open 0002")]
+    RetryOpen {
+        /// Its number or name; all stores without
+        store: Option<String>,
+    },
+}
+
+/// What may be done with a store.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "camelCase")]
+pub(crate) enum StoreStateName {
+    Current,
+    Normal,
+    WriteProtected,
+    Disabled,
+}
+
+impl From<StoreStateName> for storage::StoreState {
+    fn from(name: StoreStateName) -> storage::StoreState {
+        match name {
+            StoreStateName::Current => storage::StoreState::Current,
+            StoreStateName::Normal => storage::StoreState::Normal,
+            StoreStateName::WriteProtected => storage::StoreState::WriteProtected,
+            StoreStateName::Disabled => storage::StoreState::Disabled,
+        }
+    }
 }
 
 /// `runs …`.
@@ -401,6 +500,9 @@ mod tests {
             "mailkeep search --user alice -- -draft",
             "mailkeep user grant bob --read alice",
             "mailkeep user revoke bob --privilege changePassword",
+            "mailkeep store create --name x --path /mnt/x",
+            "mailkeep store state 0001 writeProtected",
+            "mailkeep store retry-open",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

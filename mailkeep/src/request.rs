@@ -3,7 +3,8 @@
 use crate::cli::{RunsVerb, Store, User, Verb};
 use crate::command::{
     Archive, AuditLog, Cat, Check, Command, Failure, Folders, RunItems, RunShow, Runs, Search, Secret,
-    StoreList, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
+    StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
+    UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -25,7 +26,7 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
             (Command::Search(Search { user, query, folder, limit }), view::HITS)
         }
         Verb::Cat { folder, uid } => (Command::Cat(Cat { folder, uid }), View::Bytes),
-        Verb::Store(Store::List) => (Command::StoreList(StoreList {}), view::STORES),
+        Verb::Store(store) => return self::store(store),
         Verb::Check => (Command::Check(Check {}), view::REPORT),
         Verb::Runs { which } => match which {
             None | Some(RunsVerb::List) => (Command::Runs(Runs {}), view::RUNS),
@@ -41,6 +42,24 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         Verb::Init | Verb::Serve(_) | Verb::Demo(_) | Verb::Completions { .. } | Verb::Man { .. } => {
             return Err(Failure::usage("this is no command for a data directory"));
         }
+    })
+}
+
+fn store(store: Store) -> Result<(Command, View), Failure> {
+    Ok(match store {
+        Store::List => (Command::StoreList(StoreList {}), view::STORES),
+        Store::Stats { store } => (Command::StoreStats(StoreStats { store }), view::STORE_STATS),
+        Store::Create { name, path } => {
+            let path = path.as_deref().map(absolute).transpose()?;
+            (Command::StoreCreate(StoreCreate { name, path }), view::STORES)
+        }
+        Store::Attach { dir } => (Command::StoreAttach(StoreAttach { dir: absolute(&dir)? }), view::STORES),
+        Store::Detach { store } => (Command::StoreDetach(StoreDetach { store }), view::DETACHED),
+        Store::State { store, state } => {
+            (Command::StoreState(StoreState { store, state: state.into() }), view::STORES)
+        }
+        Store::Rename { store, name } => (Command::StoreRename(StoreRename { store, name }), view::STORES),
+        Store::RetryOpen { store } => (Command::StoreRetry(StoreRetry { store }), view::STORES),
     })
 }
 

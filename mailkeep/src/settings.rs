@@ -15,6 +15,7 @@ pub(crate) fn limits(conf: &Conf) -> storage::Limits {
         index_tail_messages: search.index_tail_messages,
         index_tail_bytes: search.index_tail_bytes,
         max_store_messages: storage.max_store_messages,
+        new_store_months: storage.new_store_months,
         max_pack_bytes: storage.max_pack_bytes,
         block_cache_bytes: storage.block_cache_bytes,
         column_cache_bytes: storage.column_cache_bytes,

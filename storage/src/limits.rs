@@ -21,6 +21,8 @@ pub struct Limits {
     pub index_tail_bytes: u64,
     /// Messages of a store from which on the next batch goes into a new store.
     pub max_store_messages: u64,
+    /// Calendar months after which new mail goes into a new store: 12 begins one every January. 0: only when it is full.
+    pub new_store_months: u32,
     /// Size at which a pack is closed and the next one begun.
     pub max_pack_bytes: u64,
     /// Memory for decompressed blocks that neighbours share.
@@ -55,6 +57,7 @@ impl Default for Limits {
             index_tail_messages: 5_000,
             index_tail_bytes: 64 << 20,
             max_store_messages: 500_000,
+            new_store_months: 0,
             max_pack_bytes: 1 << 30,
             block_cache_bytes: 32 << 20,
             column_cache_bytes: 32 << 20,

@@ -20,7 +20,9 @@ pub(crate) use check::Check;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use mail::{Cat, Folders, Search};
 pub(crate) use runs::{RunItems, RunShow, Runs, Which};
-pub(crate) use stores::StoreList;
+pub(crate) use stores::{
+    StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
+};
 pub(crate) use users::{Secret, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow};
 
 use auth::Privilege;
@@ -89,6 +91,20 @@ pub(crate) enum Command {
     Cat(Cat),
     #[serde(rename = "store.list")]
     StoreList(StoreList),
+    #[serde(rename = "store.stats")]
+    StoreStats(StoreStats),
+    #[serde(rename = "store.create")]
+    StoreCreate(StoreCreate),
+    #[serde(rename = "store.attach")]
+    StoreAttach(StoreAttach),
+    #[serde(rename = "store.detach")]
+    StoreDetach(StoreDetach),
+    #[serde(rename = "store.state")]
+    StoreState(StoreState),
+    #[serde(rename = "store.rename")]
+    StoreRename(StoreRename),
+    #[serde(rename = "store.retryOpen")]
+    StoreRetry(StoreRetry),
     #[serde(rename = "store.check")]
     Check(Check),
     #[serde(rename = "audit.list")]
@@ -112,6 +128,13 @@ impl Command {
             Command::Search(c) => c,
             Command::Cat(c) => c,
             Command::StoreList(c) => c,
+            Command::StoreStats(c) => c,
+            Command::StoreCreate(c) => c,
+            Command::StoreAttach(c) => c,
+            Command::StoreDetach(c) => c,
+            Command::StoreState(c) => c,
+            Command::StoreRename(c) => c,
+            Command::StoreRetry(c) => c,
             Command::Check(c) => c,
             Command::AuditLog(c) => c,
         }

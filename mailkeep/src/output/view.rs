@@ -75,9 +75,54 @@ pub(crate) const STORES: View = View::Table(
         Column("INDEX", "/indexBytes", Form::Size),
         Column("NOT INDEXED", "/indexTail", Form::Count),
         Column("PATH", "/path", Form::Text),
+        Column("TROUBLE", "/trouble", Form::Text),
     ],
     "There are no stores.",
 );
+
+/// Where a detached store lies.
+pub(crate) const DETACHED: View = View::Text(|row| {
+    let text = |field: &str| row.get(field).and_then(Value::as_str).map(clean).unwrap_or_default();
+    Ok(format!(
+        "Store {} is detached; it lies in {} and can be carried away.\n",
+        text("number"),
+        text("path")
+    ))
+});
+
+pub(crate) const STORE_STATS: View = View::Text(|row| {
+    let text = |field: &str| row.get(field).and_then(Value::as_str).map(clean).unwrap_or_default();
+    let count = |field: &str| row.get(field).and_then(Value::as_u64).unwrap_or_default();
+    let part = |bytes: u64| {
+        let mail = count("messageBytes");
+        if mail == 0 { String::new() } else { format!(" ({:.3} of the mail)", bytes as f64 / mail as f64) }
+    };
+    let mut out = String::new();
+    let mut write = || -> std::fmt::Result {
+        writeln!(out, "Store {} {:?}, {}: {}", text("number"), text("name"), text("state"), text("path"))?;
+        if let Some(trouble) = row.get("trouble").and_then(Value::as_str) {
+            writeln!(out, "  can't be read: {}", clean(trouble))?;
+        }
+        if let Some(created) = row.get("created").and_then(Value::as_i64) {
+            writeln!(out, "  made      {}", moment(created))?;
+        }
+        writeln!(
+            out,
+            "  holds     {} messages ({}) in {} placements, {} folders",
+            count("messages"),
+            size(count("messageBytes")),
+            count("placements"),
+            count("folders")
+        )?;
+        for (what, field) in [("packs", "packBytes"), ("database", "databaseBytes"), ("index", "indexBytes")]
+        {
+            writeln!(out, "  {what:<9} {}{}", size(count(field)), part(count(field)))?;
+        }
+        writeln!(out, "  files     {} packs; {} messages not indexed yet", count("packs"), count("indexTail"))
+    };
+    write().map_err(io::Error::other)?;
+    Ok(out)
+});
 
 pub(crate) const RUNS: View = View::Table(
     &[

@@ -175,12 +175,18 @@ pub struct StoreInfo {
     pub state: StoreState,
     /// Why it can't be read now; its messages keep their UIDs meanwhile.
     pub trouble: Option<String>,
+    /// When it was made, seconds since 1970; none while it can't be read.
+    pub created: Option<i64>,
     /// Messages (identities).
     pub messages: u64,
+    /// Folders with messages in it, those that were removed not counted.
+    pub folders: u64,
     /// Placements.
     pub placements: u64,
     /// Sum of canonical bytes of its messages.
     pub message_bytes: u64,
+    /// Its pack files.
+    pub packs: u64,
     /// Bytes of its packs.
     pub pack_bytes: u64,
     /// Bytes of store.redb.

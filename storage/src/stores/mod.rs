@@ -116,12 +116,21 @@ impl Shared {
         };
         let slot = current.ok_or_else(none)?;
         let store = slot.store()?;
-        if u64::from(store.next_msg().0) >= self.limits.max_store_messages {
+        let full = u64::from(store.next_msg().0) >= self.limits.max_store_messages;
+        if full || (store.next_msg().0 > 0 && self.is_over(&store)) {
             drop(store);
             let no = self.create_store(None, None)?;
             return Ok((no, self.store(no)?));
         }
         Ok((slot.no, store))
+    }
+
+    /// Whether the store's months are over.
+    fn is_over(&self, store: &Store) -> bool {
+        let months = i64::from(self.limits.new_store_months);
+        let first = store.packs.list().first().and_then(|first| store.packs.header(*first).ok());
+        let Some(first) = first.filter(|_| months > 0) else { return false };
+        period(first.created, months) < period(time::OffsetDateTime::now_utc().unix_timestamp(), months)
     }
 
     /// Makes one store's share of a batch durable, then visible; gives the folders that changed, by our numbers.
@@ -182,6 +191,12 @@ impl Shared {
             self.remember();
         }
     }
+}
+
+/// The number of the calendar period of so many months (UTC) that a moment lies in.
+fn period(secs: i64, months: i64) -> i64 {
+    let Ok(date) = time::OffsetDateTime::from_unix_timestamp(secs) else { return 0 };
+    (i64::from(date.year()) * 12 + i64::from(u8::from(date.month())) - 1).div_euclid(months)
 }
 
 impl Storage {

@@ -11,7 +11,8 @@ use super::{Shared, Storage, StoreInfo, StoreState};
 use crate::pack::disk::{Disk, RealDisk};
 use crate::store::Store;
 use crate::store::open::{self as store_open, Opening, Settings};
-use crate::{Error, Limits, MasterKey, StoreNo};
+use crate::store::state::Folder;
+use crate::{Error, FolderId, Limits, MasterKey, StoreNo};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::io;
@@ -278,8 +279,11 @@ impl Shared {
             id: entry.store_id(),
             state: entry.state,
             trouble: None,
+            created: None,
             messages: 0,
+            folders: 0,
             placements: 0,
+            packs: 0,
             message_bytes: 0,
             pack_bytes: 0,
             database_bytes: 0,
@@ -290,6 +294,10 @@ impl Shared {
             Opened::Open(store) => {
                 let counters = store.state.read().counters;
                 info.id = Some(store.packs.identity().id);
+                let packs = store.packs.list();
+                info.created = packs.first().and_then(|first| Some(store.packs.header(*first).ok()?.created));
+                info.packs = packs.len() as u64;
+                info.folders = held(&store.state.read().folders);
                 info.messages = u64::from(counters.next_msg);
                 info.placements = counters.placements;
                 info.message_bytes = counters.message_bytes;
@@ -303,6 +311,7 @@ impl Shared {
             }
             Opened::Absent { why, shadow } => {
                 info.trouble = Some(why.clone());
+                info.folders = held(&shadow.folders);
                 info.messages = shadow.messages;
                 info.placements = shadow.placements;
                 info.message_bytes = shadow.message_bytes;
@@ -312,4 +321,9 @@ impl Shared {
         }
         Some(info)
     }
+}
+
+/// Folders with messages.
+fn held(folders: &HashMap<FolderId, Folder>) -> u64 {
+    folders.values().filter(|folder| !folder.uids.is_empty()).count() as u64
 }

@@ -401,6 +401,29 @@ fn without_the_registry_the_stores_below_data_are_found() {
 }
 
 #[test]
+fn calendar_periods_begin_where_people_expect() {
+    let at = |text: &str| {
+        let date =
+            time::Date::parse(text, time::macros::format_description!("[year]-[month]-[day]")).unwrap();
+        date.midnight().assume_utc().unix_timestamp()
+    };
+    for (months, before, after, same) in [
+        (12, "2026-12-31", "2027-01-01", false),
+        (12, "2026-01-01", "2026-12-31", true),
+        (3, "2026-03-31", "2026-04-01", false),
+        (3, "2026-04-01", "2026-06-30", true),
+        (1, "2026-02-28", "2026-03-01", false),
+        (24, "2026-12-31", "2027-01-01", true),
+    ] {
+        assert_eq!(
+            period(at(before), months) == period(at(after), months),
+            same,
+            "{months} {before} {after}"
+        );
+    }
+}
+
+#[test]
 fn a_store_elsewhere_takes_mail_and_the_bound_of_its_name_holds() {
     let real = Real::new();
     let storage = real.open();

@@ -85,7 +85,7 @@ impl Storage {
                 let _turn = self.shared.turn.lock();
                 self.shared.change(&slot, |entry| (entry.state, entry.attached) = (state, back))?;
                 self.shared.rebuild_view();
-                self.shared.subscribers.tell(&[]);
+                self.shared.subscribers.tell(&self.shared.folders_of(&slot));
                 if state == StoreState::Normal { self.shared.announce(&slot) } else { Ok(()) }
             }
             StoreState::Disabled => {
@@ -329,13 +329,21 @@ impl Shared {
     fn switch_off(&self, slot: &Slot) -> Result<(), Error> {
         self.remember();
         let open = slot.store().ok();
+        let changed = self.folders_of(slot);
         slot.put(Opened::Off);
         self.rebuild_view();
-        self.subscribers.tell(&[]);
+        self.subscribers.tell(&changed);
         match open {
             Some(store) => store.close(),
             None => Ok(()),
         }
+    }
+
+    /// The folders that a store has something of.
+    fn folders_of(&self, slot: &Slot) -> Vec<FolderId> {
+        let share = slot.share(None);
+        let theirs = share.iter().flat_map(|share| share.folders.keys().map(|id| share.entry.ours(*id)));
+        theirs.flatten().collect()
     }
 
     fn retry(&self, slot: &Slot) -> Result<(), Error> {
@@ -392,8 +400,9 @@ impl Shared {
         drop(registry);
         let no = self.add(entry, Opened::Open(Arc::clone(store)));
         self.rebuild_view();
-        self.subscribers.tell(&[]);
-        self.slot(no)
+        let slot = self.slot(no)?;
+        self.subscribers.tell(&self.folders_of(&slot));
+        Ok(slot)
     }
 
     /// Our number of a folder of another installation that another of its stores brought already.

@@ -88,9 +88,11 @@ pub(super) fn open_on(
     };
     let (mut trouble, mut opened) = (None, 0);
     for mut entry in registry.stores {
-        let off = entry.state == StoreState::Disabled;
+        if entry.state == StoreState::Disabled {
+            shared.add(entry, Opened::Off);
+            continue;
+        }
         let slot = match shared.open_store(&entry) {
-            _ if off => Opened::Off,
             Ok(store) => {
                 opened += 1;
                 shared.introduce(&mut entry, &store)?;

@@ -28,8 +28,8 @@ pub(crate) const DATABASE_VERSION: u64 = 2;
 pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Message number → [`MessageEntry`].
 pub(crate) const MESSAGES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("messages");
-/// Identity → message number.
-pub(crate) const IDENTITIES: TableDefinition<'_, &[u8; 32], u32> = TableDefinition::new("identities");
+/// The front of an identity and message number: which messages to compare.
+pub(crate) const IDENTITIES: TableDefinition<'_, (u64, u32), ()> = TableDefinition::new("identities");
 /// First message number of a group → [`groups`].
 pub(crate) const CARDS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("cards");
 /// Folder and first UID of a page → [`pages`].
@@ -46,12 +46,18 @@ pub(crate) const ARCHIVES: TableDefinition<'_, &str, u32> = TableDefinition::new
 pub(crate) const SOURCES: TableDefinition<'_, u32, &str> = TableDefinition::new("sources");
 /// Source name → id.
 pub(crate) const SOURCE_IDS: TableDefinition<'_, &str, u32> = TableDefinition::new("source_ids");
-/// Content of a part → where its chunk lies, and its length.
-pub(crate) const PARTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("parts");
+/// The front of a part's content hash → where its chunk lies, and its length: a chunk to compare.
+pub(crate) const PARTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("parts");
 /// First leaf of a page → the hashes of up to 64 leaves of the Merkle log.
 pub(crate) const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("leaves");
 /// Batch → the signed head that it brought.
 pub(crate) const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("heads");
+
+/// What stands for a hash in keys. A whole one would be most of the file; who finds by a front compares.
+pub(super) fn front(hash: &[u8; 32]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *hash;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
 
 /// The open database.
 #[derive(Debug)]

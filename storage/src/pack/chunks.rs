@@ -13,6 +13,7 @@ use crate::Error;
 use crate::incoming::Content;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,13 +35,22 @@ pub(crate) enum Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Handle(pub(crate) usize);
 
+/// What chunks that are alike have in common: they are laid next to each other. A hash, of no meaning elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Kin(pub(crate) u64);
+
 /// Collects a batch's chunks.
+///
+/// Blocks are filled at the end, chunks of one kin together (a thread's messages quote each other), so that zstd finds
+/// the likeness within a block.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkSink {
-    /// The block being filled of each class, with its number in `blocks`.
-    open: [Option<(usize, BlockBuilder)>; 2],
-    /// All blocks, in the order in which they were begun; empty while being filled.
-    blocks: Vec<Vec<u8>>,
+    /// What follows is of this kin.
+    kin: Kin,
+    /// When each kin came first.
+    kins: HashMap<Kin, usize>,
+    /// The small chunks of each class: when their kin came first, their places, their bytes.
+    small: [Vec<(usize, usize, Bytes)>; 2],
     large: Vec<(Content, Range<u64>)>,
     places: Vec<Place>,
 }
@@ -55,6 +65,11 @@ impl ChunkSink {
     /// A sink for one batch.
     pub(crate) fn new() -> ChunkSink {
         ChunkSink::default()
+    }
+
+    /// Says what the chunks that follow are alike to.
+    pub(crate) fn kin(&mut self, kin: Kin) {
+        self.kin = kin;
     }
 
     /// Adds the bytes of `range` of `content`, in a block or in segments as their number asks for.
@@ -74,25 +89,26 @@ impl ChunkSink {
         if bytes.len() as u64 != len {
             return Err(Error::Missing { what: "the end of a message being stored".into() });
         }
-        Ok(self.add(class, &bytes))
+        Ok(self.add_bytes(class, bytes))
+    }
+
+    /// As [`ChunkSink::add_bytes`], with a copy.
+    #[cfg(test)]
+    pub(crate) fn add(&mut self, class: Class, chunk: &[u8]) -> Handle {
+        self.add_bytes(class, Bytes::copy_from_slice(chunk))
     }
 
     /// Adds a chunk that is in memory, in a block or in segments as its length asks for.
-    pub(crate) fn add(&mut self, class: Class, chunk: &[u8]) -> Handle {
+    pub(crate) fn add_bytes(&mut self, class: Class, chunk: Bytes) -> Handle {
         if chunk.len() > SEGMENT_BYTES {
-            let content = Content::Memory(Bytes::copy_from_slice(chunk));
-            return self.add_large(&content, 0..chunk.len() as u64);
+            let len = chunk.len() as u64;
+            return self.add_large(&Content::Memory(chunk), 0..len);
         }
-        let slot = &mut self.open[class as usize];
-        if let Some((number, full)) = slot.take_if(|(_, block)| block.bytes() >= BLOCK_BYTES) {
-            self.blocks[number] = full.finish();
-        }
-        let (block, builder) = slot.get_or_insert_with(|| {
-            self.blocks.push(Vec::new());
-            (self.blocks.len() - 1, BlockBuilder::default())
-        });
-        let place = Place::Item { block: *block, item: builder.push(chunk) };
-        self.place(place)
+        let next = self.kins.len();
+        let kin = *self.kins.entry(self.kin).or_insert(next);
+        self.small[class as usize].push((kin, self.places.len(), chunk));
+        // Its block is known when all chunks are.
+        self.place(Place::Item { block: 0, item: 0 })
     }
 
     /// Adds a chunk that will be stored in segments. The content is kept (shared, or its spool file) until the end.
@@ -106,15 +122,32 @@ impl ChunkSink {
         Handle(self.places.len() - 1)
     }
 
+    /// Fills blocks with the small chunks, and writes down where each is.
+    fn fill(&mut self) -> Vec<Vec<u8>> {
+        let mut blocks = Vec::new();
+        for mut chunks in std::mem::take(&mut self.small) {
+            // Within a kin they stay in the order in which they came.
+            chunks.sort_by_key(|&(kin, place, _)| (kin, place));
+            let mut builder = BlockBuilder::default();
+            for (_, place, chunk) in chunks {
+                if builder.bytes() >= BLOCK_BYTES {
+                    blocks.push(std::mem::take(&mut builder).finish());
+                }
+                self.places[place] = Place::Item { block: blocks.len(), item: builder.push(&chunk) };
+            }
+            if !builder.is_empty() {
+                blocks.push(builder.finish());
+            }
+        }
+        blocks
+    }
+
     /// Compresses, seals and appends all chunks; gives their addresses by [`Handle`]. The caller commits.
     /// # Errors
     /// `Io`, `Latched`.
     pub(crate) fn finish(mut self, writer: &mut PackWriter) -> Result<Vec<ChunkAddr>, Error> {
-        for (number, builder) in self.open.iter_mut().filter_map(Option::take) {
-            self.blocks[number] = builder.finish();
-        }
         let jobs =
-            self.blocks.into_iter().map(|plain| (RecordKind::Block, Segment::default(), plain)).collect();
+            self.fill().into_iter().map(|plain| (RecordKind::Block, Segment::default(), plain)).collect();
         let packed = pack_all(jobs).map_err(|e| writer.fail(e))?;
         let mut blocks = Vec::with_capacity(packed.len());
         for block in packed {

@@ -20,9 +20,13 @@ use parking_lot::RwLock;
 use redb::{ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The layout of the tables; another one is rebuilt from the packs.
 pub(crate) const DATABASE_VERSION: u64 = 2;
+
+/// Commits after which a file is worth compacting.
+const COMPACT_AFTER_COMMITS: u64 = 8;
 
 /// Counters and the watermark, by name.
 pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -62,9 +66,11 @@ pub(super) fn front(hash: &[u8; 32]) -> u64 {
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Db {
-    /// None once it was closed.
+    /// None once it was closed. Locked alone only while the file is made compact.
     db: RwLock<Option<redb::Database>>,
     path: PathBuf,
+    /// Commits since the file was compact.
+    commits: AtomicU64,
 }
 
 impl Db {
@@ -76,7 +82,7 @@ impl Db {
                 .create_with_backend(DatabaseFile(Arc::clone(file)))
                 .map_err(|e| Error::Database { path: path.to_owned(), source: Box::new(e.into()) })
         };
-        let db = Db { db: RwLock::new(Some(open()?)), path: path.to_owned() };
+        let db = Db { db: RwLock::new(Some(open()?)), path: path.to_owned(), commits: AtomicU64::new(0) };
         db.make_tables()?;
         Ok(db)
     }
@@ -158,6 +164,27 @@ impl Db {
 
     /// Makes a transaction durable.
     pub(crate) fn commit(&self, txn: WriteTransaction) -> Result<(), Error> {
+        txn.commit().map_err(|e| self.err(e))?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives back to the system what commits have left free in the file (after an import about a third), when there
+    /// were many; others wait meanwhile. While a transaction is open elsewhere, nothing happens. A power cut on the
+    /// way costs the next opening a check of the whole file.
+    pub(crate) fn compact(&self) -> Result<(), Error> {
+        if self.commits.load(Ordering::Relaxed) < COMPACT_AFTER_COMMITS {
+            return Ok(());
+        }
+        let mut db = self.db.write();
+        match db.as_mut().ok_or_else(|| self.closed())?.compact() {
+            Ok(_) => self.commits.store(0, Ordering::Relaxed),
+            Err(redb::CompactionError::TransactionInProgress) => return Ok(()),
+            Err(e) => return Err(self.err(e)),
+        }
+        drop(db);
+        // Compaction's own commits leave nothing for a quick repair; this one does.
+        let txn = self.write()?;
         txn.commit().map_err(|e| self.err(e))
     }
 

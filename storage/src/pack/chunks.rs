@@ -8,7 +8,7 @@ use super::cache::Entry;
 use super::packs::{Pack, Packs};
 use super::record::{RecordKind, Segment, pack_all};
 use super::varint::{self, Reader};
-use super::{Addr, BLOCK_BYTES, ChunkAddr, ItemAddr, PackWriter, SEGMENT_BYTES};
+use super::{Addr, BODY_BLOCK_BYTES, ChunkAddr, HEADER_BLOCK_BYTES, ItemAddr, PackWriter, SEGMENT_BYTES};
 use crate::Error;
 use crate::incoming::Content;
 use bytes::{Bytes, BytesMut};
@@ -51,7 +51,8 @@ pub(crate) struct ChunkSink {
     kins: HashMap<Kin, usize>,
     /// The small chunks of each class: when their kin came first, their places, their bytes.
     small: [Vec<(usize, usize, Bytes)>; 2],
-    large: Vec<(Content, Range<u64>)>,
+    /// The large ones, with their SHA-256 where it is known.
+    large: Vec<(Content, Range<u64>, Option<[u8; 32]>)>,
     places: Vec<Place>,
 }
 
@@ -81,9 +82,23 @@ impl ChunkSink {
         content: &Content,
         range: Range<u64>,
     ) -> Result<Handle, Error> {
+        self.add_hashed(class, content, range, None)
+    }
+
+    /// As [`ChunkSink::add_range`], of bytes whose SHA-256 may be known already.
+    /// # Errors
+    /// As [`ChunkSink::add_range`].
+    pub(crate) fn add_hashed(
+        &mut self,
+        class: Class,
+        content: &Content,
+        range: Range<u64>,
+        hash: Option<[u8; 32]>,
+    ) -> Result<Handle, Error> {
         let len = range.end.saturating_sub(range.start);
         if len > SEGMENT_BYTES as u64 {
-            return Ok(self.add_large(content, range));
+            self.large.push((content.clone(), range, hash));
+            return Ok(self.place(Place::Large(self.large.len() - 1)));
         }
         let bytes = content.read(range)?;
         if bytes.len() as u64 != len {
@@ -113,7 +128,7 @@ impl ChunkSink {
 
     /// Adds a chunk that will be stored in segments. The content is kept (shared, or its spool file) until the end.
     pub(crate) fn add_large(&mut self, content: &Content, range: Range<u64>) -> Handle {
-        self.large.push((content.clone(), range));
+        self.large.push((content.clone(), range, None));
         self.place(Place::Large(self.large.len() - 1))
     }
 
@@ -125,12 +140,13 @@ impl ChunkSink {
     /// Fills blocks with the small chunks, and writes down where each is.
     fn fill(&mut self) -> Vec<Vec<u8>> {
         let mut blocks = Vec::new();
-        for mut chunks in std::mem::take(&mut self.small) {
+        let limits = [HEADER_BLOCK_BYTES, BODY_BLOCK_BYTES];
+        for (mut chunks, block_bytes) in std::mem::take(&mut self.small).into_iter().zip(limits) {
             // Within a kin they stay in the order in which they came.
             chunks.sort_by_key(|&(kin, place, _)| (kin, place));
             let mut builder = BlockBuilder::default();
             for (_, place, chunk) in chunks {
-                if builder.bytes() >= BLOCK_BYTES {
+                if builder.bytes() >= block_bytes {
                     blocks.push(std::mem::take(&mut builder).finish());
                 }
                 self.places[place] = Place::Item { block: blocks.len(), item: builder.push(&chunk) };
@@ -154,8 +170,8 @@ impl ChunkSink {
             blocks.push(writer.append_packed(block)?);
         }
         let mut maps = Vec::with_capacity(self.large.len());
-        for (content, range) in &self.large {
-            maps.push(append_large(writer, content, range.clone())?);
+        for (content, range, hash) in &self.large {
+            maps.push(append_large(writer, content, range.clone(), *hash)?);
         }
         let resolve = |place: Place| match place {
             Place::Large(number) => ChunkAddr::Large(maps[number]),
@@ -168,7 +184,12 @@ impl ChunkSink {
     }
 }
 
-fn append_large(writer: &mut PackWriter, content: &Content, range: Range<u64>) -> Result<Addr, Error> {
+fn append_large(
+    writer: &mut PackWriter,
+    content: &Content,
+    range: Range<u64>,
+    hash: Option<[u8; 32]>,
+) -> Result<Addr, Error> {
     let pieces = || {
         let starts = range.clone().step_by(SEGMENT_BYTES);
         starts.map(|start| start..range.end.min(start + SEGMENT_BYTES as u64))
@@ -179,12 +200,17 @@ fn append_large(writer: &mut PackWriter, content: &Content, range: Range<u64>) -
         let bytes = content.read(piece).and_then(|b| if b.len() as u64 == len { Ok(b) } else { Err(cut()) });
         bytes.map_err(|e| writer.latch(e))
     };
-    // Twice over the content: the hash binds every segment to its chunk, so it must be known before the first.
-    let mut hash = Sha256::new();
-    for piece in pieces() {
-        hash.update(read(writer, piece)?);
-    }
-    let hash: [u8; 32] = hash.finalize().into();
+    // The hash binds every segment to its chunk, so it must be known before the first.
+    let hash = match hash {
+        Some(hash) => hash,
+        None => {
+            let mut hash = Sha256::new();
+            for piece in pieces() {
+                hash.update(read(writer, piece)?);
+            }
+            hash.finalize().into()
+        }
+    };
     let mut chunk = [0; 8];
     chunk.copy_from_slice(&hash[..8]);
     let mut offsets = Vec::new();

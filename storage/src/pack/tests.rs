@@ -50,7 +50,7 @@ fn write_batch(writer: &mut PackWriter, n: u64) -> Result<Held, Error> {
     let mut held = Vec::new();
     for i in 0..6 {
         let header = text(n * 100 + i, 300);
-        let body = text(n * 100 + 50 + i, 60_000);
+        let body = text(n * 100 + 50 + i, 30_000);
         sink.add(Class::Header, &header);
         sink.add(Class::Body, &body);
         held.extend([header, body]);
@@ -128,7 +128,7 @@ fn headers_lie_apart_from_bodies() {
     };
     assert!((2..12).step_by(2).all(|n| record(n) == record(0)), "all headers are in one block");
     assert!((1..12).step_by(2).all(|n| record(n) != record(0)));
-    // Five bodies of 60,000 bytes pass the mark, so the sixth begins a block.
+    // Five bodies of 30,000 bytes pass the mark, so the sixth begins a block.
     assert_eq!(record(1), record(9));
     assert_ne!(record(9), record(11));
     assert!(matches!(held[12].0, ChunkAddr::Large(_)));
@@ -165,7 +165,7 @@ fn a_block_that_was_opened_in_part_gives_all_its_items_in_any_order() {
     let f = fixture();
     let mut writer = f.packs.new_pack().unwrap();
     let mut sink = ChunkSink::new();
-    let bodies: Vec<_> = (0..20).map(|n| text(n, 12_000)).collect();
+    let bodies: Vec<_> = (0..20).map(|n| text(n, 6_000)).collect();
     for body in &bodies {
         sink.add(Class::Body, body);
     }
@@ -175,7 +175,7 @@ fn a_block_that_was_opened_in_part_gives_all_its_items_in_any_order() {
         for then in [0, 6, 8, 19] {
             let packs = reopen(&f.disk, &f.master).unwrap();
             for n in [first, then, first] {
-                assert_eq!(packs.chunk(addrs[n], 0..12_000).unwrap(), &bodies[n][..]);
+                assert_eq!(packs.chunk(addrs[n], 0..6_000).unwrap(), &bodies[n][..]);
             }
             let ChunkAddr::Item(item) = addrs[then] else { panic!("they are small") };
             let none = ItemAddr { item: 20, ..item };

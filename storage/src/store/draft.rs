@@ -253,7 +253,7 @@ impl Draft {
         let at = match self.store.db.part(&key)? {
             Some((chunk, known)) if known == len && self.is_same(chunk, content, &range)? => At::Known(chunk),
             _ => {
-                let handle = self.chunks.add_range(Class::Body, content, range)?;
+                let handle = self.chunks.add_hashed(Class::Body, content, range, Some(key))?;
                 self.new_parts.push((key, handle, len));
                 At::New(handle)
             }

@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 36] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 37] {
         let Conf { imap, storage, search, limits, auth, control, .. } = self;
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
@@ -35,6 +35,7 @@ impl Conf {
             ("storage.max_store_messages", storage.max_store_messages, 100, 100_000_000),
             ("storage.new_store_months", u64::from(storage.new_store_months), 0, 1_200),
             ("storage.max_pack_bytes", storage.max_pack_bytes, MIB, TIB),
+            ("storage.share_from_bytes", storage.share_from_bytes, 256, GIB),
             ("storage.block_cache_bytes", wide(storage.block_cache_bytes), MIB, TIB),
             ("storage.column_cache_bytes", wide(storage.column_cache_bytes), MIB, TIB),
             ("storage.database_cache_bytes", wide(storage.database_cache_bytes), MIB, TIB),

@@ -12,6 +12,8 @@ pub struct Storage {
     pub new_store_months: u32,
     /// Size at which a pack is closed and the next one begun.
     pub max_pack_bytes: u64,
+    /// A part of at least so many bytes is stored once for all messages that have it.
+    pub share_from_bytes: u64,
     /// Memory for decompressed blocks.
     pub block_cache_bytes: usize,
     /// Memory for folder columns (UID, date, size, flags) that sessions share.
@@ -32,6 +34,7 @@ impl Default for Storage {
             max_store_messages: 500_000,
             new_store_months: 0,
             max_pack_bytes: 1 << 30,
+            share_from_bytes: 4 << 10,
             block_cache_bytes: 32 << 20,
             column_cache_bytes: 32 << 20,
             database_cache_bytes: 32 << 20,

@@ -43,6 +43,8 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #new_store_months = 0
 # A pack is closed at this size and the next one begun.
 #max_pack_bytes = 1073741824
+# A message's part (a text, an attachment) of at least so many bytes is stored once for all messages that have it.
+#share_from_bytes = 4096
 # Memory that all readers share.
 #block_cache_bytes = 33554432
 #column_cache_bytes = 33554432

@@ -16,6 +16,7 @@ pub(crate) fn limits(conf: &Conf) -> storage::Limits {
         index_tail_bytes: search.index_tail_bytes,
         max_store_messages: storage.max_store_messages,
         new_store_months: storage.new_store_months,
+        share_from_bytes: storage.share_from_bytes,
         max_pack_bytes: storage.max_pack_bytes,
         block_cache_bytes: storage.block_cache_bytes,
         column_cache_bytes: storage.column_cache_bytes,

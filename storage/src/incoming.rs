@@ -116,7 +116,7 @@ impl Incoming {
     /// their kind more than a million times; `Io`.
     pub fn read(mut source: impl Read, prefix: Vec<u8>, limits: &Limits) -> Result<Incoming, Error> {
         let mut canonicalizer = Canonicalizer::new(lines::MAX_RUNS);
-        let mut sink = Sink::new(limits);
+        let mut sink = Sink::new(limits.max_message_bytes, limits.spool_above_bytes);
         let mut buffer = vec![0; READ_BYTES];
         let mut canonical = Vec::with_capacity(READ_BYTES + READ_BYTES / 16);
         loop {
@@ -135,8 +135,8 @@ impl Incoming {
     }
 }
 
-/// Takes canonical bytes: counts, hashes and keeps them.
-struct Sink {
+/// Takes bytes: counts, hashes and keeps them, in memory or in a spool file.
+pub(crate) struct Sink {
     max_bytes: u64,
     spool_above: usize,
     len: u64,
@@ -146,12 +146,13 @@ struct Sink {
 }
 
 impl Sink {
-    fn new(limits: &Limits) -> Sink {
-        let (max_bytes, spool_above) = (limits.max_message_bytes, limits.spool_above_bytes);
+    /// Takes at most `max_bytes`; more than `spool_above` go into a file.
+    pub(crate) fn new(max_bytes: u64, spool_above: usize) -> Sink {
         Sink { max_bytes, spool_above, len: 0, hash: Sha256::new(), memory: Vec::new(), file: None }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    /// Takes more bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.len += bytes.len() as u64;
         if self.len > self.max_bytes {
             return Err(Error::Limit { what: "bytes of a message", found: self.len, limit: self.max_bytes });
@@ -171,7 +172,8 @@ impl Sink {
         }
     }
 
-    fn finish(self) -> (Content, ContentHash) {
+    /// All bytes and their SHA-256.
+    pub(crate) fn finish(self) -> (Content, ContentHash) {
         let hash = ContentHash(self.hash.finalize().into());
         let content = match self.file {
             Some(file) => Content::File(Arc::new(file), self.len),

@@ -16,6 +16,7 @@ mod pack;
 mod path;
 mod prepared;
 pub mod search;
+mod skeleton;
 mod store;
 mod stores;
 pub mod text;

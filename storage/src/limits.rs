@@ -23,6 +23,8 @@ pub struct Limits {
     pub max_store_messages: u64,
     /// Calendar months after which new mail goes into a new store: 12 begins one every January. 0: only when it is full.
     pub new_store_months: u32,
+    /// A part of at least so many bytes (decoded, where it is base64) is stored once for all messages that have it.
+    pub share_from_bytes: u64,
     /// Size at which a pack is closed and the next one begun.
     pub max_pack_bytes: u64,
     /// Memory for decompressed blocks that neighbours share.
@@ -58,6 +60,7 @@ impl Default for Limits {
             index_tail_bytes: 64 << 20,
             max_store_messages: 500_000,
             new_store_months: 0,
+            share_from_bytes: 4 << 10,
             max_pack_bytes: 1 << 30,
             block_cache_bytes: 32 << 20,
             column_cache_bytes: 32 << 20,

@@ -1,10 +1,11 @@
-//! The work on a message that needs no lock: MIME structure, card, text. Runs on any thread, before the batch.
+//! The work on a message that needs no lock: MIME structure, card, text, skeleton. Runs on any thread, before the batch.
 //!
 //! Invariant: whatever the bytes, there is a card; a panic of a parser costs the structure, never the message.
 
 use crate::card::{Card, Dates};
 use crate::incoming::Content;
 use crate::mime::Tree;
+use crate::skeleton::{Parts, Skeleton};
 use crate::text::SearchText;
 use crate::{ContentHash, Error, Incoming, Limits};
 use std::panic::AssertUnwindSafe;
@@ -17,6 +18,7 @@ const WINDOW_BYTES: u64 = 64 << 10;
 pub struct Prepared {
     pub(crate) incoming: Incoming,
     pub(crate) parsed: Parsed,
+    pub(crate) skeleton: Skeleton,
 }
 
 impl Prepared {
@@ -25,7 +27,8 @@ impl Prepared {
     #[must_use]
     pub fn new(incoming: Incoming, limits: &Limits) -> Prepared {
         let parsed = Parsed::new(&incoming.content, limits);
-        Prepared { incoming, parsed }
+        let skeleton = Skeleton::new(&incoming.content, parsed.header_len, &parsed.parts, limits);
+        Prepared { incoming, parsed, skeleton }
     }
     /// The message's identity.
     #[must_use]
@@ -51,6 +54,7 @@ pub(crate) struct Parsed {
     pub(crate) header_len: u64,
     pub(crate) card: Card,
     pub(crate) text: SearchText,
+    pub(crate) parts: Parts,
 }
 
 impl Parsed {
@@ -60,7 +64,8 @@ impl Parsed {
             let tree = Tree::parse(content.reader(), limits).ok()?;
             let header_len = tree.entities.first()?.header.end.min(size);
             let card = Card::new(&tree, content, limits);
-            Some(Parsed { header_len, card, text: SearchText::new(&tree, content, limits) })
+            let text = SearchText::new(&tree, content, limits);
+            Some(Parsed { header_len, card, text, parts: Parts::new(&tree) })
         };
         match std::panic::catch_unwind(AssertUnwindSafe(parse)) {
             Ok(Some(parsed)) => parsed,
@@ -68,6 +73,7 @@ impl Parsed {
                 header_len: header_end(content).unwrap_or(0),
                 card: Card::raw(size),
                 text: SearchText::default(),
+                parts: Parts::default(),
             },
         }
     }

@@ -45,7 +45,10 @@ impl Opened {
             .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
             .and_then(|age| i64::try_from(age.as_secs()).ok())
             .unwrap_or(0);
-        let mut head = Vec::new();
+        let most =
+            usize::try_from(metadata.len()).map_or(sniff::HEAD_BYTES, |len| len.min(sniff::HEAD_BYTES));
+        // One more than there should be, so that the end is found without making room for what isn't there.
+        let mut head = Vec::with_capacity(most + 1);
         file.by_ref().take(sniff::HEAD_BYTES as u64).read_to_end(&mut head)?;
         Ok(Opened { file, size: metadata.len(), modified: InternalDate { secs, zone: 0 }, head })
     }

@@ -6,7 +6,7 @@
 use super::pages::{self, PAGE_ROWS, Placed};
 use super::{
     ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, HEADS, IDENTITIES, MESSAGES, META, MessageEntry, PARTS, PLACEMENTS,
-    PLACES, SOURCE_IDS, SOURCES, folders, groups,
+    PLACES, SOURCE_IDS, SOURCES, folders, front, groups,
 };
 use crate::card::Card;
 use crate::pack::Addr;
@@ -95,7 +95,7 @@ struct Work<'a> {
     changes: Changes,
     meta: Table<'a, &'static str, u64>,
     messages: Table<'a, u32, &'static [u8]>,
-    identities: Table<'a, &'static [u8; 32], u32>,
+    identities: Table<'a, (u64, u32), ()>,
     cards: Table<'a, u32, &'static [u8]>,
     placements: Table<'a, (u32, u32), &'static [u8]>,
     extras: Table<'a, (u32, u32), &'static [u8]>,
@@ -104,7 +104,7 @@ struct Work<'a> {
     archives: Table<'a, &'static str, u32>,
     sources: Table<'a, u32, &'static str>,
     source_ids: Table<'a, &'static str, u32>,
-    parts: Table<'a, &'static [u8; 32], &'static [u8]>,
+    parts: Table<'a, u64, &'static [u8]>,
     heads: Table<'a, u64, &'static [u8]>,
     /// Placements that are not in a page yet, rising.
     pending: BTreeMap<FolderId, Vec<Placed>>,
@@ -163,7 +163,7 @@ impl<'a> Work<'a> {
         let sent_day = sent_day(&card);
         let entry = MessageEntry::new(m, sent_day).encode();
         self.messages.insert(m.no.0, &entry[..]).map_err(|e| self.db.err(e))?;
-        self.identities.insert(&m.hash.0, m.no.0).map_err(|e| self.db.err(e))?;
+        self.identities.insert((front(&m.hash.0), m.no.0), ()).map_err(|e| self.db.err(e))?;
         self.sizes.insert(m.no, (m.size, sent_day));
         self.new_cards.push(card);
         let counters = &mut self.changes.counters;
@@ -250,7 +250,7 @@ impl<'a> Work<'a> {
         let mut value = Vec::with_capacity(16);
         p.chunk.encode(&mut value);
         put(&mut value, p.len);
-        self.parts.insert(&p.hash, &value[..]).map_err(|e| self.db.err(e))?;
+        self.parts.insert(front(&p.hash), &value[..]).map_err(|e| self.db.err(e))?;
         Ok(())
     }
 
@@ -473,7 +473,7 @@ impl<'a> Work<'a> {
         if !self.new_cards.is_empty() {
             let last = self.cards.last().map_err(|e| self.err(e))?;
             let last = last.map(|(k, v)| (k.value(), v.value().to_vec()));
-            if let Some((key, value)) = last.filter(|(_, v)| v.len() < 2_000)
+            if let Some((key, value)) = last.filter(|(_, v)| v.len() < groups::SMALL_BYTES)
                 && let Some(groups::Group::Cards(mut cards)) = groups::decode(&value)
                 && cards.len() < groups::GROUP_CARDS
             {

@@ -1,4 +1,5 @@
-//! Groups of cards: envelopes of neighbours are alike, so they are compressed together, in values that fit a page.
+//! Groups of cards: envelopes of neighbours are alike, so they are compressed together, in values that fit a page
+//! of 8 KiB.
 //!
 //! Invariant: a group holds the cards of consecutive message numbers from its key on. Cards of another version are not
 //! read: who asks makes them anew from the messages.
@@ -7,15 +8,17 @@ use crate::card::{CARD_VERSION, Card};
 use crate::pack::varint::{Reader, put};
 use bytes::Bytes;
 
-/// A value that leaves room for its key in a database page of 4 KiB.
-const VALUE_BYTES: usize = 3_900;
+/// A value that leaves room for its key in a database page of 8 KiB, two of the least ones (FORMAT.md has the figures).
+const VALUE_BYTES: usize = 8_080;
+/// A last group below it is filled up by the next batch.
+pub(crate) const SMALL_BYTES: usize = VALUE_BYTES / 2;
 /// Most cards of a group.
-pub(crate) const GROUP_CARDS: usize = 64;
+pub(crate) const GROUP_CARDS: usize = 128;
 /// Most plain bytes of a group; one card above it is a group of its own.
-const PLAIN_BYTES: usize = 64 << 10;
+const PLAIN_BYTES: usize = 128 << 10;
 /// Plain bytes that are accepted when reading: a card is bounded by the header bytes that are parsed, escaped.
 const MAX_PLAIN: usize = 64 << 20;
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 6;
 
 /// What a group's value holds.
 #[derive(Debug, PartialEq)]
@@ -129,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn a_group_holds_64_cards_and_one_that_is_large_stands_alone() {
+    fn a_full_group_and_one_card_that_is_large_stands_alone() {
         let same = |n: usize| vec![card(5, 5, 5); n];
-        assert_eq!(back(&same(GROUP_CARDS)), [64]);
-        assert_eq!(back(&same(GROUP_CARDS + 1)), [64, 1]);
+        assert_eq!(back(&same(GROUP_CARDS)), [GROUP_CARDS]);
+        assert_eq!(back(&same(GROUP_CARDS + 1)), [GROUP_CARDS, 1]);
         let mut cards = same(3);
         cards.insert(1, card(5, 5, 200_000));
         assert!(back(&cards).contains(&1));

@@ -20,16 +20,20 @@ use parking_lot::RwLock;
 use redb::{ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The layout of the tables; another one is rebuilt from the packs.
 pub(crate) const DATABASE_VERSION: u64 = 2;
+
+/// Commits after which a file is worth compacting.
+const COMPACT_AFTER_COMMITS: u64 = 8;
 
 /// Counters and the watermark, by name.
 pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Message number → [`MessageEntry`].
 pub(crate) const MESSAGES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("messages");
-/// Identity → message number.
-pub(crate) const IDENTITIES: TableDefinition<'_, &[u8; 32], u32> = TableDefinition::new("identities");
+/// The front of an identity and message number: which messages to compare.
+pub(crate) const IDENTITIES: TableDefinition<'_, (u64, u32), ()> = TableDefinition::new("identities");
 /// First message number of a group → [`groups`].
 pub(crate) const CARDS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("cards");
 /// Folder and first UID of a page → [`pages`].
@@ -46,19 +50,27 @@ pub(crate) const ARCHIVES: TableDefinition<'_, &str, u32> = TableDefinition::new
 pub(crate) const SOURCES: TableDefinition<'_, u32, &str> = TableDefinition::new("sources");
 /// Source name → id.
 pub(crate) const SOURCE_IDS: TableDefinition<'_, &str, u32> = TableDefinition::new("source_ids");
-/// Content of a part → where its chunk lies, and its length.
-pub(crate) const PARTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("parts");
+/// The front of a part's content hash → where its chunk lies, and its length: a chunk to compare.
+pub(crate) const PARTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("parts");
 /// First leaf of a page → the hashes of up to 64 leaves of the Merkle log.
 pub(crate) const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("leaves");
 /// Batch → the signed head that it brought.
 pub(crate) const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("heads");
 
+/// What stands for a hash in keys. A whole one would be most of the file; who finds by a front compares.
+pub(super) fn front(hash: &[u8; 32]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *hash;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Db {
-    /// None once it was closed.
+    /// None once it was closed. Locked alone only while the file is made compact.
     db: RwLock<Option<redb::Database>>,
     path: PathBuf,
+    /// Commits since the file was compact.
+    commits: AtomicU64,
 }
 
 impl Db {
@@ -70,7 +82,7 @@ impl Db {
                 .create_with_backend(DatabaseFile(Arc::clone(file)))
                 .map_err(|e| Error::Database { path: path.to_owned(), source: Box::new(e.into()) })
         };
-        let db = Db { db: RwLock::new(Some(open()?)), path: path.to_owned() };
+        let db = Db { db: RwLock::new(Some(open()?)), path: path.to_owned(), commits: AtomicU64::new(0) };
         db.make_tables()?;
         Ok(db)
     }
@@ -152,6 +164,27 @@ impl Db {
 
     /// Makes a transaction durable.
     pub(crate) fn commit(&self, txn: WriteTransaction) -> Result<(), Error> {
+        txn.commit().map_err(|e| self.err(e))?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives back to the system what commits have left free in the file (after an import about a third), when there
+    /// were many; others wait meanwhile. While a transaction is open elsewhere, nothing happens. A power cut on the
+    /// way costs the next opening a check of the whole file.
+    pub(crate) fn compact(&self) -> Result<(), Error> {
+        if self.commits.load(Ordering::Relaxed) < COMPACT_AFTER_COMMITS {
+            return Ok(());
+        }
+        let mut db = self.db.write();
+        match db.as_mut().ok_or_else(|| self.closed())?.compact() {
+            Ok(_) => self.commits.store(0, Ordering::Relaxed),
+            Err(redb::CompactionError::TransactionInProgress) => return Ok(()),
+            Err(e) => return Err(self.err(e)),
+        }
+        drop(db);
+        // Compaction's own commits leave nothing for a quick repair; this one does.
+        let txn = self.write()?;
         txn.commit().map_err(|e| self.err(e))
     }
 

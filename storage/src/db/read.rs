@@ -3,11 +3,11 @@
 use super::groups::{self, Group};
 use super::pages::{self, Placed};
 use super::{
-    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, IDENTITIES, MESSAGES, META, MessageEntry, PLACEMENTS, PLACES,
-    SOURCE_IDS, SOURCES, folders,
+    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, IDENTITIES, MESSAGES, META, MessageEntry, PARTS, PLACEMENTS,
+    PLACES, SOURCE_IDS, SOURCES, folders, front,
 };
 use crate::pack::varint::Reader;
-use crate::pack::{Addr, PackId};
+use crate::pack::{Addr, ChunkAddr, PackId};
 use crate::store::facts::{Ends, Side};
 use crate::store::state::{Counters, State};
 use crate::{ContentHash, Error, FolderId, MsgNo, Sighting, SourceId, Uid};
@@ -95,8 +95,26 @@ impl Db {
     pub(crate) fn find(&self, hash: &ContentHash) -> Result<Option<MsgNo>, Error> {
         let txn = self.read()?;
         let table = txn.open_table(IDENTITIES).map_err(|e| self.err(e))?;
-        let found = table.get(&hash.0).map_err(|e| self.err(e))?;
-        Ok(found.map(|no| MsgNo(no.value())))
+        let front = front(&hash.0);
+        for entry in table.range((front, 0)..=(front, u32::MAX)).map_err(|e| self.err(e))? {
+            let no = entry.map_err(|e| self.err(e))?.0.value().1;
+            let messages = txn.open_table(MESSAGES).map_err(|e| self.err(e))?;
+            let row = messages.get(no).map_err(|e| self.err(e))?;
+            if row.is_some_and(|row| row.value().starts_with(&hash.0)) {
+                return Ok(Some(MsgNo(no)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The chunk, with its length, that may be the part with this content hash: who asks compares.
+    pub(crate) fn part(&self, hash: &[u8; 32]) -> Result<Option<(ChunkAddr, u64)>, Error> {
+        let txn = self.read()?;
+        let table = txn.open_table(PARTS).map_err(|e| self.err(e))?;
+        let Some(value) = table.get(front(hash)).map_err(|e| self.err(e))? else { return Ok(None) };
+        let mut from = Reader::new(value.value());
+        let found = (|| Some((ChunkAddr::decode(&mut from)?, from.varint()?)))();
+        found.map(Some).ok_or_else(|| self.derived("the row of a part is damaged"))
     }
 
     /// The id of a source.

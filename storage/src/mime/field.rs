@@ -90,10 +90,17 @@ impl<'a> Iterator for Fields<'a> {
 #[must_use]
 pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     let value = value.trim_ascii();
-    if memchr::memchr2(b'\r', b'\n', value).is_none() {
+    let mut ends = memchr::memchr2_iter(b'\r', b'\n', value).peekable();
+    if ends.peek().is_none() {
         return Cow::Borrowed(value);
     }
-    Cow::Owned(value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect())
+    let (mut out, mut start) = (Vec::with_capacity(value.len()), 0);
+    for end in ends {
+        out.extend_from_slice(&value[start..end]);
+        start = end + 1;
+    }
+    out.extend_from_slice(&value[start..]);
+    Cow::Owned(out)
 }
 
 #[cfg(test)]

@@ -22,6 +22,11 @@ impl BlockBuilder {
         self.lens.len() - 1
     }
 
+    /// Whether it has no item.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lens.is_empty()
+    }
+
     /// Bytes of the items so far.
     pub(crate) fn bytes(&self) -> usize {
         self.data.len()
@@ -37,16 +42,49 @@ impl BlockBuilder {
     }
 }
 
-/// A block opened.
+/// A block opened: whole, or its front only.
 #[derive(Debug)]
 pub(crate) struct Block {
     plain: Bytes,
     items: Vec<Range<u32>>,
 }
 
+/// What a block has of an item.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Item {
+    /// The item's bytes, shared with the block.
+    Here(Bytes),
+    /// The item lies beyond the front that was opened.
+    Beyond,
+    /// The block has no item of this number.
+    None,
+}
+
+/// How many of a block's plain bytes must be there so that item `number` is; all of them when there is no such item. `front`
+/// are the first ones.
+pub(crate) fn wanted(front: &[u8], number: u32) -> usize {
+    let mut from = Reader::new(front);
+    let mut sum = 0usize;
+    let ends = (|| {
+        let count = from.varint()?;
+        for index in 0..count {
+            let word = from.varint()?;
+            if word & 1 == 1 {
+                from.take(32)?;
+            }
+            if index <= u64::from(number) {
+                sum = sum.saturating_add(usize::try_from(word >> 1).ok()?);
+            }
+        }
+        (u64::from(number) < count).then(|| (front.len() - from.rest().len()).saturating_add(sum))
+    })();
+    // The table isn't there yet, or it isn't one: the whole block will tell.
+    ends.unwrap_or(usize::MAX)
+}
+
 impl Block {
-    /// Understands a block's plain bytes; `None` when table and items don't fit each other.
-    pub(crate) fn parse(plain: Bytes) -> Option<Block> {
+    /// Understands the first bytes of a block that has `len` of them; `None` when table and items don't fit each other.
+    pub(crate) fn parse(plain: Bytes, len: usize) -> Option<Block> {
         let mut from = Reader::new(&plain);
         let count = usize::try_from(from.varint()?).ok()?;
         // Every item takes a byte of the table at least, so a count can't make us reserve more than was read.
@@ -65,13 +103,16 @@ impl Block {
             items.push(start..end);
             start = end;
         }
-        (start as usize == plain.len()).then_some(Block { plain, items })
+        (start as usize == len).then_some(Block { plain, items })
     }
 
-    /// An item's bytes, shared with the block.
-    pub(crate) fn item(&self, number: u32) -> Option<Bytes> {
-        let range = self.items.get(usize::try_from(number).ok()?)?;
-        Some(self.plain.slice(range.start as usize..range.end as usize))
+    /// An item.
+    pub(crate) fn item(&self, number: u32) -> Item {
+        match usize::try_from(number).ok().and_then(|number| self.items.get(number)) {
+            None => Item::None,
+            Some(range) if range.end as usize > self.plain.len() => Item::Beyond,
+            Some(range) => Item::Here(self.plain.slice(range.start as usize..range.end as usize)),
+        }
     }
 
     /// Memory that the block takes.
@@ -85,6 +126,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn whole(plain: Vec<u8>) -> Option<Block> {
+        let len = plain.len();
+        Block::parse(plain.into(), len)
+    }
+
     proptest! {
         #[test]
         fn items_come_back(items in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20)) {
@@ -92,17 +138,30 @@ mod tests {
             for (n, item) in items.iter().enumerate() {
                 prop_assert_eq!(builder.push(item), n);
             }
-            let block = Block::parse(builder.finish().into()).unwrap();
+            let plain = builder.finish();
+            let block = whole(plain.clone()).unwrap();
             for (n, item) in items.iter().enumerate() {
-                prop_assert_eq!(block.item(n as u32).unwrap(), &item[..]);
+                let bytes = Bytes::copy_from_slice(item);
+                prop_assert_eq!(block.item(n as u32), Item::Here(bytes.clone()));
+                // So much of the block is enough, and a byte less is not.
+                let enough = wanted(&plain, n as u32);
+                let front = |len: usize| Block::parse(Bytes::copy_from_slice(&plain[..len]), plain.len());
+                prop_assert_eq!(front(enough).unwrap().item(n as u32), Item::Here(bytes));
+                if !item.is_empty() {
+                    prop_assert_eq!(front(enough - 1).unwrap().item(n as u32), Item::Beyond);
+                }
             }
-            prop_assert!(block.item(items.len() as u32).is_none());
+            prop_assert_eq!(block.item(items.len() as u32), Item::None);
+            prop_assert_eq!(wanted(&plain, items.len() as u32), usize::MAX);
+            prop_assert_eq!(wanted(&[], 0), usize::MAX);
         }
 
         #[test]
-        fn any_bytes_are_a_block_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            if let Some(block) = Block::parse(bytes.into()) {
-                prop_assert!((0..block.items.len() as u32).all(|n| block.item(n).is_some()));
+        fn any_bytes_are_a_block_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80), more in 0..9usize) {
+            wanted(&bytes, more as u32);
+            let len = bytes.len() + more;
+            if let Some(block) = Block::parse(bytes.into(), len) {
+                prop_assert!((0..block.items.len() as u32).all(|n| block.item(n) != Item::None));
             }
         }
     }
@@ -112,14 +171,12 @@ mod tests {
         let mut plain = vec![2, 3 << 1 | 1];
         plain.extend([0xee; 32]);
         plain.extend([2 << 1, b'a', b'b', b'c', b'd', b'e']);
-        let block = Block::parse(plain.clone().into()).unwrap();
-        assert_eq!((block.item(0).unwrap(), block.item(1).unwrap()), ("abc".into(), "de".into()));
-        assert!(Block::parse(plain[..plain.len() - 1].to_vec().into()).is_none(), "an item is cut");
+        let block = whole(plain.clone()).unwrap();
+        assert_eq!((block.item(0), block.item(1)), (Item::Here("abc".into()), Item::Here("de".into())));
+        assert_eq!((wanted(&plain, 0), wanted(&plain, 1)), (plain.len() - 2, plain.len()));
+        assert!(whole(plain[..plain.len() - 1].to_vec()).is_none(), "an item is cut");
         plain.push(0);
-        assert!(Block::parse(plain.into()).is_none(), "bytes that no item has");
-        assert!(
-            Block::parse(vec![0xff, 0xff, 0xff, 0xff, 0x0f].into()).is_none(),
-            "a count beyond the bytes"
-        );
+        assert!(whole(plain).is_none(), "bytes that no item has");
+        assert!(whole(vec![0xff, 0xff, 0xff, 0xff, 0x0f]).is_none(), "a count beyond the bytes");
     }
 }

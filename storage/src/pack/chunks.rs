@@ -8,11 +8,12 @@ use super::cache::Entry;
 use super::packs::{Pack, Packs};
 use super::record::{RecordKind, Segment, pack_all};
 use super::varint::{self, Reader};
-use super::{Addr, BLOCK_BYTES, ChunkAddr, ItemAddr, PackWriter, SEGMENT_BYTES};
+use super::{Addr, BODY_BLOCK_BYTES, ChunkAddr, HEADER_BLOCK_BYTES, ItemAddr, PackWriter, SEGMENT_BYTES};
 use crate::Error;
 use crate::incoming::Content;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,14 +35,24 @@ pub(crate) enum Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Handle(pub(crate) usize);
 
+/// What chunks that are alike have in common: they are laid next to each other. A hash, of no meaning elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Kin(pub(crate) u64);
+
 /// Collects a batch's chunks.
+///
+/// Blocks are filled at the end, chunks of one kin together (a thread's messages quote each other), so that zstd finds
+/// the likeness within a block.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkSink {
-    /// The block being filled of each class, with its number in `blocks`.
-    open: [Option<(usize, BlockBuilder)>; 2],
-    /// All blocks, in the order in which they were begun; empty while being filled.
-    blocks: Vec<Vec<u8>>,
-    large: Vec<(Content, Range<u64>)>,
+    /// What follows is of this kin.
+    kin: Kin,
+    /// When each kin came first.
+    kins: HashMap<Kin, usize>,
+    /// The small chunks of each class: when their kin came first, their places, their bytes.
+    small: [Vec<(usize, usize, Bytes)>; 2],
+    /// The large ones, with their SHA-256 where it is known.
+    large: Vec<(Content, Range<u64>, Option<[u8; 32]>)>,
     places: Vec<Place>,
 }
 
@@ -57,6 +68,11 @@ impl ChunkSink {
         ChunkSink::default()
     }
 
+    /// Says what the chunks that follow are alike to.
+    pub(crate) fn kin(&mut self, kin: Kin) {
+        self.kin = kin;
+    }
+
     /// Adds the bytes of `range` of `content`, in a block or in segments as their number asks for.
     /// # Errors
     /// `Io` when the content's spool file can't be read.
@@ -66,38 +82,53 @@ impl ChunkSink {
         content: &Content,
         range: Range<u64>,
     ) -> Result<Handle, Error> {
+        self.add_hashed(class, content, range, None)
+    }
+
+    /// As [`ChunkSink::add_range`], of bytes whose SHA-256 may be known already.
+    /// # Errors
+    /// As [`ChunkSink::add_range`].
+    pub(crate) fn add_hashed(
+        &mut self,
+        class: Class,
+        content: &Content,
+        range: Range<u64>,
+        hash: Option<[u8; 32]>,
+    ) -> Result<Handle, Error> {
         let len = range.end.saturating_sub(range.start);
         if len > SEGMENT_BYTES as u64 {
-            return Ok(self.add_large(content, range));
+            self.large.push((content.clone(), range, hash));
+            return Ok(self.place(Place::Large(self.large.len() - 1)));
         }
         let bytes = content.read(range)?;
         if bytes.len() as u64 != len {
             return Err(Error::Missing { what: "the end of a message being stored".into() });
         }
-        Ok(self.add(class, &bytes))
+        Ok(self.add_bytes(class, bytes))
+    }
+
+    /// As [`ChunkSink::add_bytes`], with a copy.
+    #[cfg(test)]
+    pub(crate) fn add(&mut self, class: Class, chunk: &[u8]) -> Handle {
+        self.add_bytes(class, Bytes::copy_from_slice(chunk))
     }
 
     /// Adds a chunk that is in memory, in a block or in segments as its length asks for.
-    pub(crate) fn add(&mut self, class: Class, chunk: &[u8]) -> Handle {
+    pub(crate) fn add_bytes(&mut self, class: Class, chunk: Bytes) -> Handle {
         if chunk.len() > SEGMENT_BYTES {
-            let content = Content::Memory(Bytes::copy_from_slice(chunk));
-            return self.add_large(&content, 0..chunk.len() as u64);
+            let len = chunk.len() as u64;
+            return self.add_large(&Content::Memory(chunk), 0..len);
         }
-        let slot = &mut self.open[class as usize];
-        if let Some((number, full)) = slot.take_if(|(_, block)| block.bytes() >= BLOCK_BYTES) {
-            self.blocks[number] = full.finish();
-        }
-        let (block, builder) = slot.get_or_insert_with(|| {
-            self.blocks.push(Vec::new());
-            (self.blocks.len() - 1, BlockBuilder::default())
-        });
-        let place = Place::Item { block: *block, item: builder.push(chunk) };
-        self.place(place)
+        let next = self.kins.len();
+        let kin = *self.kins.entry(self.kin).or_insert(next);
+        self.small[class as usize].push((kin, self.places.len(), chunk));
+        // Its block is known when all chunks are.
+        self.place(Place::Item { block: 0, item: 0 })
     }
 
     /// Adds a chunk that will be stored in segments. The content is kept (shared, or its spool file) until the end.
     pub(crate) fn add_large(&mut self, content: &Content, range: Range<u64>) -> Handle {
-        self.large.push((content.clone(), range));
+        self.large.push((content.clone(), range, None));
         self.place(Place::Large(self.large.len() - 1))
     }
 
@@ -106,23 +137,41 @@ impl ChunkSink {
         Handle(self.places.len() - 1)
     }
 
+    /// Fills blocks with the small chunks, and writes down where each is.
+    fn fill(&mut self) -> Vec<Vec<u8>> {
+        let mut blocks = Vec::new();
+        let limits = [HEADER_BLOCK_BYTES, BODY_BLOCK_BYTES];
+        for (mut chunks, block_bytes) in std::mem::take(&mut self.small).into_iter().zip(limits) {
+            // Within a kin they stay in the order in which they came.
+            chunks.sort_by_key(|&(kin, place, _)| (kin, place));
+            let mut builder = BlockBuilder::default();
+            for (_, place, chunk) in chunks {
+                if builder.bytes() >= block_bytes {
+                    blocks.push(std::mem::take(&mut builder).finish());
+                }
+                self.places[place] = Place::Item { block: blocks.len(), item: builder.push(&chunk) };
+            }
+            if !builder.is_empty() {
+                blocks.push(builder.finish());
+            }
+        }
+        blocks
+    }
+
     /// Compresses, seals and appends all chunks; gives their addresses by [`Handle`]. The caller commits.
     /// # Errors
     /// `Io`, `Latched`.
     pub(crate) fn finish(mut self, writer: &mut PackWriter) -> Result<Vec<ChunkAddr>, Error> {
-        for (number, builder) in self.open.iter_mut().filter_map(Option::take) {
-            self.blocks[number] = builder.finish();
-        }
         let jobs =
-            self.blocks.into_iter().map(|plain| (RecordKind::Block, Segment::default(), plain)).collect();
+            self.fill().into_iter().map(|plain| (RecordKind::Block, Segment::default(), plain)).collect();
         let packed = pack_all(jobs).map_err(|e| writer.fail(e))?;
         let mut blocks = Vec::with_capacity(packed.len());
         for block in packed {
             blocks.push(writer.append_packed(block)?);
         }
         let mut maps = Vec::with_capacity(self.large.len());
-        for (content, range) in &self.large {
-            maps.push(append_large(writer, content, range.clone())?);
+        for (content, range, hash) in &self.large {
+            maps.push(append_large(writer, content, range.clone(), *hash)?);
         }
         let resolve = |place: Place| match place {
             Place::Large(number) => ChunkAddr::Large(maps[number]),
@@ -135,7 +184,12 @@ impl ChunkSink {
     }
 }
 
-fn append_large(writer: &mut PackWriter, content: &Content, range: Range<u64>) -> Result<Addr, Error> {
+fn append_large(
+    writer: &mut PackWriter,
+    content: &Content,
+    range: Range<u64>,
+    hash: Option<[u8; 32]>,
+) -> Result<Addr, Error> {
     let pieces = || {
         let starts = range.clone().step_by(SEGMENT_BYTES);
         starts.map(|start| start..range.end.min(start + SEGMENT_BYTES as u64))
@@ -146,12 +200,17 @@ fn append_large(writer: &mut PackWriter, content: &Content, range: Range<u64>) -
         let bytes = content.read(piece).and_then(|b| if b.len() as u64 == len { Ok(b) } else { Err(cut()) });
         bytes.map_err(|e| writer.latch(e))
     };
-    // Twice over the content: the hash binds every segment to its chunk, so it must be known before the first.
-    let mut hash = Sha256::new();
-    for piece in pieces() {
-        hash.update(read(writer, piece)?);
-    }
-    let hash: [u8; 32] = hash.finalize().into();
+    // The hash binds every segment to its chunk, so it must be known before the first.
+    let hash = match hash {
+        Some(hash) => hash,
+        None => {
+            let mut hash = Sha256::new();
+            for piece in pieces() {
+                hash.update(read(writer, piece)?);
+            }
+            hash.finalize().into()
+        }
+    };
     let mut chunk = [0; 8];
     chunk.copy_from_slice(&hash[..8]);
     let mut offsets = Vec::new();

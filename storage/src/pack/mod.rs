@@ -16,7 +16,7 @@ mod scan;
 pub(crate) mod varint;
 mod writer;
 
-pub(crate) use chunks::{ChunkSink, Class, Handle};
+pub(crate) use chunks::{ChunkSink, Class, Handle, Kin};
 pub(crate) use commit::Commit;
 pub(crate) use header::StoreIdentity;
 pub(crate) use packs::Packs;
@@ -26,14 +26,18 @@ pub(crate) use writer::PackWriter;
 
 use varint::Reader;
 
-/// Plain bytes from which a block of small chunks takes no more (FORMAT.md has the figures).
-pub(crate) const BLOCK_BYTES: usize = 128 << 10;
+/// Plain bytes from which a block of headers takes no more (FORMAT.md has the figures).
+pub(crate) const HEADER_BLOCK_BYTES: usize = 256 << 10;
+/// Plain bytes from which a block of other small chunks takes no more.
+pub(crate) const BODY_BLOCK_BYTES: usize = 128 << 10;
 /// Plain bytes of every segment of a large chunk but the last; also the largest chunk that goes into a block.
 pub(crate) const SEGMENT_BYTES: usize = 256 << 10;
 /// Largest plain content of any record; checked before memory is taken.
 pub(crate) const MAX_RECORD_BYTES: usize = 8 << 20;
 /// zstd's level for everything in packs (FORMAT.md has the figures).
-pub(crate) const ZSTD_LEVEL: i32 = 3;
+pub(crate) const ZSTD_LEVEL: i32 = 6;
+/// What zstd's own blocks come to, compressed, roughly: a reader decompresses whole ones.
+pub(crate) const ZSTD_BLOCK_BYTES: u32 = 8 << 10;
 
 /// A pack's number in its store: from 1, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

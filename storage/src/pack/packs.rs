@@ -3,7 +3,7 @@
 //! Invariant: every byte that is given was authenticated for its address. Packs that can't be opened (a header that a
 //! crash tore, or damage) are named in [`Packs::unopened`], and their numbers are never used again.
 
-use super::block::Block;
+use super::block::{self, Block, Item};
 use super::cache::{Cache, Entry};
 use super::crypt::{SealKey, TAG_BYTES};
 use super::disk::{Disk, DiskFile};
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Read with a record's header: most records lie in it whole.
-const READ_AHEAD_BYTES: usize = 24 << 10;
+const READ_AHEAD_BYTES: usize = 72 << 10;
 
 /// One pack, open.
 #[derive(Debug)]
@@ -73,6 +73,30 @@ impl Pack {
 
     /// Reads and opens the record at `offset`.
     pub(super) fn record(&self, offset: u64) -> Result<Record, Error> {
+        let (header, stored) = self.stored(offset)?;
+        let tag = stored.last_chunk().copied().unwrap_or_default();
+        let next = offset + (HEADER_BYTES + stored.len()) as u64;
+        let plain = header.open(&self.key, stored).map_err(|what| self.corrupt(offset, what))?.into();
+        Ok(Record { header, plain, tag, next })
+    }
+
+    /// Opens the block at `offset`: `whole`, or as far as is needed for `item`.
+    fn block(&self, offset: u64, item: u32, whole: bool) -> Result<Block, Error> {
+        let (header, stored) = self.stored(offset)?;
+        if header.kind != RecordKind::Block {
+            return Err(self.corrupt(offset, "an item's address names a record that is no block"));
+        }
+        let plain = match whole {
+            true => header.open(&self.key, stored),
+            false => header.open_front(&self.key, stored, |front| block::wanted(front, item)),
+        };
+        let plain = plain.map_err(|what| self.corrupt(offset, what))?;
+        let block = Block::parse(plain.into(), header.plain_len as usize);
+        block.ok_or_else(|| self.corrupt(offset, "the block's table contradicts itself"))
+    }
+
+    /// Reads the record at `offset`: its header, and what follows it, sealed.
+    fn stored(&self, offset: u64) -> Result<(RecordHeader, Vec<u8>), Error> {
         let mut stored = self.bytes(offset, HEADER_BYTES + READ_AHEAD_BYTES)?;
         let header = self.parse(offset, &stored)?;
         let len = HEADER_BYTES + header.stored_len as usize;
@@ -86,10 +110,8 @@ impl Pack {
             stored.truncate(more + got);
         }
         stored.truncate(len);
-        stored.drain(..HEADER_BYTES);
-        let tag = stored.last_chunk().copied().unwrap_or_default();
-        let plain = header.open(&self.key, stored).map_err(|what| self.corrupt(offset, what))?.into();
-        Ok(Record { header, plain, tag, next: offset + len as u64 })
+        stored.drain(..HEADER_BYTES.min(stored.len()));
+        Ok((header, stored))
     }
 
     /// The pack's length in bytes.
@@ -284,34 +306,33 @@ impl Packs {
         self.pack(pack)?.len()
     }
 
-    /// An item of a block, through the cache.
+    /// An item of a block, through the cache. Of a block that isn't there, the front is opened up to the item; who asks
+    /// for more of it reads on, and gets the whole.
     /// # Errors
     /// `Corrupt`, `Missing`, `Io`.
     pub(crate) fn item(&self, addr: ItemAddr) -> Result<Bytes, Error> {
-        let block = match self.cache.find(addr.record) {
-            Some(Entry::Block(block)) => block,
-            _ => {
-                let pack = self.pack(addr.record.pack)?;
-                let record = pack.record(addr.record.offset)?;
-                if record.header.kind != RecordKind::Block {
-                    return Err(
-                        pack.corrupt(addr.record.offset, "an item's address names a record that is no block")
-                    );
-                }
-                let block = Block::parse(record.plain).ok_or_else(|| {
-                    pack.corrupt(addr.record.offset, "the block's table contradicts itself")
-                })?;
-                let block = Arc::new(block);
-                self.cache.keep(addr.record, Entry::Block(Arc::clone(&block)));
-                block
+        let ItemAddr { record, item } = addr;
+        let cached = match self.cache.find(record) {
+            Some(Entry::Block(block)) => Some(block.item(item)),
+            _ => None,
+        };
+        let found = match cached {
+            Some(found @ (Item::Here(_) | Item::None)) => found,
+            beyond => {
+                let block = self.pack(record.pack)?.block(record.offset, item, beyond.is_some())?;
+                let found = block.item(item);
+                self.cache.keep(record, Entry::Block(Arc::new(block)));
+                found
             }
         };
-        let missing = || Error::Corrupt {
-            path: self.path(addr.record.pack),
-            offset: addr.record.offset,
-            what: "the block has no item of this number",
-        };
-        block.item(addr.item).ok_or_else(missing)
+        match found {
+            Item::Here(bytes) => Ok(bytes),
+            Item::Beyond | Item::None => Err(Error::Corrupt {
+                path: self.path(record.pack),
+                offset: record.offset,
+                what: "the block has no item of this number",
+            }),
+        }
     }
 
     /// The records of a pack from `from` on, damaged bytes passed over.

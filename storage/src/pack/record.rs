@@ -4,11 +4,13 @@
 //! proves nothing: lengths are checked against bounds before anything is read or allocated by them.
 
 use super::crypt::{NONCE_BYTES, SealKey, TAG_BYTES, Unauthentic};
-use super::{MAX_RECORD_BYTES, PackId, ZSTD_LEVEL, varint::Reader};
+use super::{MAX_RECORD_BYTES, PackId, ZSTD_BLOCK_BYTES, ZSTD_LEVEL, varint::Reader};
 use crate::StoreId;
 use std::cell::RefCell;
 use std::io;
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
+use zstd::zstd_safe::CParameter;
 
 /// Bytes of a record's header.
 pub(crate) const HEADER_BYTES: usize = 68;
@@ -161,23 +163,81 @@ impl RecordHeader {
     }
 
     /// Opens the `stored` bytes that follow this header: content and tag.
-    pub(crate) fn open(&self, key: &SealKey, mut stored: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+    pub(crate) fn open(&self, key: &SealKey, stored: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+        let content = self.unseal(key, stored)?;
+        if !self.zstd {
+            return Ok(content);
+        }
+        let plain =
+            decompress(&content, self.plain_len as usize).map_err(|_| "content does not decompress")?;
+        if plain.len() != self.plain_len as usize {
+            return Err("content has another length");
+        }
+        Ok(plain)
+    }
+
+    /// As [`RecordHeader::open`], but decompresses from the front only as far as `wanted` says, which is asked with what
+    /// there is and answers with how many plain bytes it needs. Gives at least so many, or all.
+    pub(crate) fn open_front(
+        &self,
+        key: &SealKey,
+        stored: Vec<u8>,
+        wanted: impl FnMut(&[u8]) -> usize,
+    ) -> Result<Vec<u8>, &'static str> {
+        let content = self.unseal(key, stored)?;
+        if !self.zstd {
+            return Ok(content);
+        }
+        decompress_front(&content, self.plain_len as usize, wanted).map_err(|_| "content does not decompress")
+    }
+
+    fn unseal(&self, key: &SealKey, mut stored: Vec<u8>) -> Result<Vec<u8>, &'static str> {
         if stored.len() != self.stored_len as usize {
             return Err("record ends early");
         }
         let len =
             key.open(self.nonce, &self.encode(), &mut stored).map_err(|Unauthentic| "wrong seal")?.len();
         stored.truncate(len);
-        if !self.zstd {
-            return Ok(stored);
-        }
-        let plain =
-            decompress(&stored, self.plain_len as usize).map_err(|_| "content does not decompress")?;
-        if plain.len() != self.plain_len as usize {
-            return Err("content has another length");
+        Ok(stored)
+    }
+}
+
+/// What is decompressed before `wanted` is asked for the first time.
+const FRONT_BYTES: usize = 4 << 10;
+
+fn decompress_front(
+    frame: &[u8],
+    plain_len: usize,
+    mut wanted: impl FnMut(&[u8]) -> usize,
+) -> io::Result<Vec<u8>> {
+    thread_local! {
+        static CONTEXT: RefCell<Option<Decoder<'static>>> = const { RefCell::new(None) };
+    }
+    CONTEXT.with_borrow_mut(|context| {
+        let decoder = match context {
+            Some(decoder) => decoder,
+            None => context.insert(Decoder::new()?),
+        };
+        decoder.reinit()?;
+        let mut input = InBuffer::around(frame);
+        let mut plain = Vec::new();
+        let mut want = FRONT_BYTES.min(plain_len);
+        while plain.len() < want {
+            let mut done = plain.len();
+            plain.resize(want, 0);
+            while done < want {
+                let mut output = OutBuffer::around_pos(&mut plain[..], done);
+                let before = (input.pos(), done);
+                decoder.run(&mut input, &mut output)?;
+                done = output.pos();
+                if (input.pos(), done) == before {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            want = wanted(&plain).min(plain_len);
         }
         Ok(plain)
-    }
+    })
 }
 
 fn decompress(frame: &[u8], plain_len: usize) -> io::Result<Vec<u8>> {
@@ -241,7 +301,10 @@ impl std::fmt::Debug for Packer {
 impl Packer {
     /// A packer at the packs' compression level.
     pub(crate) fn new() -> io::Result<Packer> {
-        Compressor::new(ZSTD_LEVEL).map(Packer)
+        let mut compressor = Compressor::new(ZSTD_LEVEL)?;
+        // zstd decompresses whole blocks of its own: small ones let a reader stop soon after what it wants.
+        compressor.set_parameter(CParameter::TargetCBlockSize(ZSTD_BLOCK_BYTES))?;
+        Ok(Packer(compressor))
     }
 
     /// Makes `plain` ready; content that doesn't shrink is kept as it is.
@@ -350,6 +413,41 @@ mod tests {
                 prop_assert_eq!(header.encode(), head);
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_front_is_the_beginning_of_the_whole(
+            words in prop::collection::vec("[a-f]{1,9} ", 0..4_000), wants in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        ) {
+            let key = StoreKey::generate().unwrap().pack_key(&STORE, PACK).unwrap();
+            let plain = words.concat().into_bytes();
+            let bytes = sealed(&key, &plain, 7);
+            let (head, stored) = bytes.split_first_chunk().unwrap();
+            let header = RecordHeader::parse(head, STORE, PACK, 7).unwrap();
+            let mut asked = wants.iter().map(|want| want.index(plain.len() + 10));
+            let mut most = 0;
+            let front = header.open_front(&key, stored.to_vec(), |got| {
+                assert_eq!(got, &plain[..got.len()]);
+                let want = asked.next().unwrap_or(0);
+                most = most.max(want);
+                want
+            });
+            let front = front.unwrap();
+            prop_assert_eq!(&front[..], &plain[..front.len()]);
+            prop_assert!(asked.next().is_some() || front.len() >= most.min(plain.len()));
+            prop_assert!(header.open_front(&key, stored[1..].to_vec(), |_| 0).is_err());
+        }
+    }
+
+    #[test]
+    fn a_front_of_a_frame_that_ends_early_is_an_error() {
+        let plain = b"the same words again and again ".repeat(1_000);
+        let frame = zstd::bulk::compress(&plain, 3).unwrap();
+        assert_eq!(decompress_front(&frame, plain.len(), |_| usize::MAX).unwrap(), plain);
+        assert!(decompress_front(&frame[..frame.len() / 2], plain.len(), |_| usize::MAX).is_err());
+        assert!(decompress_front(&frame, plain.len() + 1, |_| usize::MAX).is_err(), "it claims more");
+        assert!(decompress_front(b"no frame", 100, |_| 0).is_err());
     }
 
     #[test]

@@ -135,6 +135,56 @@ fn headers_lie_apart_from_bodies() {
 }
 
 #[test]
+fn chunks_of_one_kin_lie_together_in_their_order() {
+    let f = fixture();
+    let mut writer = f.packs.new_pack().unwrap();
+    let mut sink = ChunkSink::new();
+    let kins = [1, 2, 1, 3, 2, 1];
+    let bodies: Vec<_> = (0..6).map(|n| text(n, 300)).collect();
+    for (kin, body) in kins.iter().zip(&bodies) {
+        sink.kin(Kin(*kin));
+        sink.add(Class::Body, body);
+    }
+    let addrs = sink.finish(&mut writer).unwrap();
+    writer.commit(1, 1, 1).unwrap();
+    let items: Vec<_> = addrs
+        .iter()
+        .map(|addr| match addr {
+            ChunkAddr::Item(item) => item.item,
+            ChunkAddr::Large(_) => panic!("they are small"),
+        })
+        .collect();
+    assert_eq!(items, [0, 3, 1, 5, 4, 2]);
+    for (addr, body) in addrs.iter().zip(&bodies) {
+        assert_eq!(f.packs.chunk(*addr, 0..300).unwrap(), &body[..]);
+    }
+}
+
+#[test]
+fn a_block_that_was_opened_in_part_gives_all_its_items_in_any_order() {
+    let f = fixture();
+    let mut writer = f.packs.new_pack().unwrap();
+    let mut sink = ChunkSink::new();
+    let bodies: Vec<_> = (0..20).map(|n| text(n, 6_000)).collect();
+    for body in &bodies {
+        sink.add(Class::Body, body);
+    }
+    let addrs = sink.finish(&mut writer).unwrap();
+    writer.commit(1, 1, 1).unwrap();
+    for first in [0, 7, 19] {
+        for then in [0, 6, 8, 19] {
+            let packs = reopen(&f.disk, &f.master).unwrap();
+            for n in [first, then, first] {
+                assert_eq!(packs.chunk(addrs[n], 0..6_000).unwrap(), &bodies[n][..]);
+            }
+            let ChunkAddr::Item(item) = addrs[then] else { panic!("they are small") };
+            let none = ItemAddr { item: 20, ..item };
+            assert!(matches!(packs.item(none), Err(Error::Corrupt { .. })));
+        }
+    }
+}
+
+#[test]
 fn large_chunks_of_all_lengths_around_a_segment() {
     let f = fixture();
     let mut writer = f.packs.new_pack().unwrap();

@@ -4,18 +4,23 @@
 //! which UID a placement gets is decided by the batch (`stores`).
 
 use super::Store;
-use super::facts::{Ends, Evidence, Fact, MAX_INLINE, MAX_NAME, MessageFact, Piece, PlacementFact, Side};
+use super::facts::{
+    Ends, Evidence, Fact, MAX_INLINE, MAX_NAME, MessageFact, PartFact, Piece, PlacementFact, Side,
+};
+use super::message::PIECE_BYTES;
 use super::state::Counters;
 use crate::card::Card;
 use crate::incoming::{Content, LineEnds};
 use crate::pack::varint::put;
 use crate::pack::{ChunkAddr, ChunkSink, Class, Handle, crypt};
 use crate::prepared::Parsed;
+use crate::skeleton::{Form, Section, Skeleton};
 use crate::text::SearchText;
 use crate::{
     ContentHash, Error, FolderId, ModSeq, MsgNo, NewPlacement, Prepared, SourceId, Uid, UidValidity,
 };
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Collects what one store gets of a batch.
@@ -32,6 +37,29 @@ pub(crate) struct Draft {
     /// What is about placements of earlier batches.
     changes: Vec<Fact>,
     chunks: ChunkSink,
+    /// Where the parts are that messages of this batch have.
+    parts: HashMap<[u8; 32], At>,
+    /// Parts that no message had before: their hash, chunk and length.
+    new_parts: Vec<([u8; 32], Handle, u64)>,
+}
+
+/// A chunk that the batch refers to.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    /// Of this batch.
+    New(Handle),
+    /// Of an earlier one.
+    Known(ChunkAddr),
+}
+
+/// A piece that lacks only its chunk's address.
+#[derive(Debug)]
+struct NewPiece {
+    at: At,
+    /// Of the chunk.
+    len: u64,
+    /// Characters a line, where the chunk is to be given as base64.
+    line: Option<u32>,
 }
 
 /// A draft on its way to the disk.
@@ -51,7 +79,7 @@ struct NewMessage {
     hash: ContentHash,
     size: u64,
     header_len: u64,
-    pieces: Vec<(Handle, u64)>,
+    pieces: Vec<NewPiece>,
     card: Card,
     text: SearchText,
 }
@@ -88,6 +116,8 @@ impl Draft {
             placements: Vec::new(),
             changes: Vec::new(),
             chunks: ChunkSink::new(),
+            parts: HashMap::new(),
+            new_parts: Vec::new(),
         }
     }
 
@@ -148,14 +178,14 @@ impl Draft {
         placement: &NewPlacement<'_>,
     ) -> Result<bool, Error> {
         let source = self.source(placement.source)?;
-        let Prepared { incoming, parsed } = message;
+        let Prepared { incoming, parsed, skeleton } = message;
         let found = match self.known.get(&incoming.hash) {
             Some(no) => Some(*no),
             None => self.store.db.find(&incoming.hash)?,
         };
         let msg = match found {
             Some(no) => no,
-            None => self.new_message(&incoming.content, incoming.hash, parsed)?,
+            None => self.new_message(&incoming.content, incoming.hash, parsed, skeleton)?,
         };
         let (line_ends, ends_chunk) = self.line_ends(&incoming.line_ends);
         let (prefix, prefix_chunk) = self.beside(incoming.prefix);
@@ -180,21 +210,75 @@ impl Draft {
         Ok(found.is_some())
     }
 
-    fn new_message(&mut self, content: &Content, hash: ContentHash, parsed: Parsed) -> Result<MsgNo, Error> {
+    fn new_message(
+        &mut self,
+        content: &Content,
+        hash: ContentHash,
+        parsed: Parsed,
+        skeleton: Skeleton,
+    ) -> Result<MsgNo, Error> {
         let no = MsgNo(self.counters.next_msg);
         self.counters.next_msg = next("messages of a store", no.0)?;
         let (size, header_len) = (content.len(), parsed.header_len);
-        let mut pieces = Vec::with_capacity(2);
-        for (class, range) in [(Class::Header, 0..header_len), (Class::Body, header_len..size)] {
-            if !range.is_empty() {
-                let len = range.end - range.start;
-                pieces.push((self.chunks.add_range(class, content, range)?, len));
-            }
+        self.chunks.kin(skeleton.kin);
+        let mut pieces = Vec::with_capacity(skeleton.sections.len() + 1);
+        if header_len > 0 {
+            let header = self.chunks.add_range(Class::Header, content, 0..header_len)?;
+            pieces.push(NewPiece { at: At::New(header), len: header_len, line: None });
+        }
+        for Section { range, form, key } in skeleton.sections {
+            let (content, range, line) = match &form {
+                Form::Raw => (content, range, None),
+                Form::Base64 { bytes, line } => (bytes, 0..bytes.len(), Some(*line)),
+            };
+            let len = range.end - range.start;
+            let at = match key {
+                Some(key) => self.part(key, content, range)?,
+                None => At::New(self.chunks.add_range(Class::Body, content, range)?),
+            };
+            pieces.push(NewPiece { at, len, line });
         }
         let (card, text) = (parsed.card, parsed.text);
         self.messages.push(NewMessage { no, hash, size, header_len, pieces, card, text });
         self.known.insert(hash, no);
         Ok(no)
+    }
+
+    /// The chunk of a part: the one that earlier messages have, if it can be read and is the same, else a new one.
+    fn part(&mut self, key: [u8; 32], content: &Content, range: Range<u64>) -> Result<At, Error> {
+        if let Some(at) = self.parts.get(&key) {
+            return Ok(*at);
+        }
+        let len = range.end - range.start;
+        let at = match self.store.db.part(&key)? {
+            Some((chunk, known)) if known == len && self.is_same(chunk, content, &range)? => At::Known(chunk),
+            _ => {
+                let handle = self.chunks.add_hashed(Class::Body, content, range, Some(key))?;
+                self.new_parts.push((key, handle, len));
+                At::New(handle)
+            }
+        };
+        self.parts.insert(key, at);
+        Ok(at)
+    }
+
+    /// Whether a chunk gives the bytes of `range` of `content`. One that can't be read is another.
+    fn is_same(&self, chunk: ChunkAddr, content: &Content, range: &Range<u64>) -> Result<bool, Error> {
+        let mut at = range.start;
+        while at < range.end {
+            let wanted = content.read(at..range.end.min(at + PIECE_BYTES))?;
+            let from = at - range.start;
+            match self.store.packs.chunk(chunk, from..from + wanted.len() as u64) {
+                Ok(found) if found == wanted => {}
+                Ok(_) => return Ok(false),
+                Err(error) => {
+                    tracing::warn!(%error, "a part that is known can't be read, and is stored again");
+                    return Ok(false);
+                }
+            }
+            at += wanted.len() as u64;
+        }
+        Ok(true)
     }
 
     fn line_ends(&mut self, ends: &LineEnds) -> (Ends, Option<(Handle, u64)>) {
@@ -229,7 +313,7 @@ impl Draft {
     /// # Errors
     /// `Latched`, `Io`: the store takes no more writes until it is reopened.
     pub(crate) fn commit(self, mod_seq: ModSeq) -> Result<Vec<FolderId>, Error> {
-        let Draft { store, names, messages, placements, changes, chunks, .. } = self;
+        let Draft { store, names, messages, placements, changes, chunks, new_parts, .. } = self;
         let new_bytes = messages.iter().map(|m| m.size).sum();
         let (mut cards, mut texts) = (HashMap::new(), Vec::with_capacity(messages.len()));
         let mut parts = Vec::with_capacity(messages.len());
@@ -238,16 +322,18 @@ impl Draft {
             cards.insert(m.no, m.card);
             texts.push((m.no, m.text));
         }
-        let facts = Box::new(move |addrs: &[ChunkAddr]| facts(names, parts, placements, changes, addrs));
+        let facts =
+            Box::new(move |addrs: &[ChunkAddr]| facts(names, new_parts, parts, placements, changes, addrs));
         store.write(Ready { facts, chunks, cards, texts, new_bytes }, mod_seq)
     }
 }
 
-type MessageParts = (MsgNo, ContentHash, u64, u64, Vec<(Handle, u64)>);
+type MessageParts = (MsgNo, ContentHash, u64, u64, Vec<NewPiece>);
 
 /// The draft's facts, with the addresses that its chunks got.
 fn facts(
     names: Vec<Fact>,
+    parts: Vec<([u8; 32], Handle, u64)>,
     messages: Vec<MessageParts>,
     placements: Vec<PendingPlacement>,
     changes: Vec<Fact>,
@@ -257,9 +343,21 @@ fn facts(
         addrs.get(handle.0).copied().ok_or_else(|| Error::Missing { what: "a chunk's address".into() })
     };
     let mut facts = names;
+    for (hash, handle, len) in parts {
+        facts.push(Fact::Part(PartFact { hash, chunk: addr(handle)?, len }));
+    }
     for (no, hash, size, header_len, parts) in messages {
-        let pieces = parts.into_iter().map(|(handle, len)| Ok(Piece::Raw { chunk: addr(handle)?, len }));
-        let pieces = pieces.collect::<Result<Vec<_>, Error>>()?;
+        let piece = |NewPiece { at, len, line }| {
+            let chunk = match at {
+                At::New(handle) => addr(handle)?,
+                At::Known(chunk) => chunk,
+            };
+            Ok(match line {
+                None => Piece::Raw { chunk, len },
+                Some(line) => Piece::Base64 { chunk, decoded: len, line },
+            })
+        };
+        let pieces = parts.into_iter().map(piece).collect::<Result<Vec<_>, Error>>()?;
         facts.push(Fact::Message(MessageFact { no, hash, size, header_len, pieces }));
     }
     for PendingPlacement { mut fact, line_ends, prefix } in placements {

@@ -8,9 +8,8 @@ use super::facts::Piece;
 use crate::db::MessageEntry;
 use crate::incoming::Content;
 use crate::pack::Packs;
+use crate::skeleton::base64::encode_lines;
 use crate::{ContentHash, Error};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -110,7 +109,7 @@ impl MessageReader {
                 }
                 return Ok(self.held.take());
             }
-            let piece = read_one(&self.message.store.packs, entry, self.at..entry.size)?;
+            let piece = read(&self.message.store.packs, entry, self.at..entry.size)?;
             self.hasher.update(&piece);
             self.at += piece.len() as u64;
             if let Some(before) = self.held.replace(piece) {
@@ -208,19 +207,4 @@ fn read_piece(packs: &Packs, piece: &Piece, range: Range<u64>) -> Result<Bytes, 
             Ok(text.as_bytes().get(start..end).map(Bytes::copy_from_slice).unwrap_or_default())
         }
     }
-}
-
-/// Base64 in lines of `line` plain bytes each, CRLF between them, and after the last where `more` follows.
-fn encode_lines(plain: &[u8], line: usize, more: bool) -> String {
-    let mut text = String::with_capacity(plain.len() / 2 * 3);
-    for (number, line) in plain.chunks(line).enumerate() {
-        if number > 0 {
-            text.push_str("\r\n");
-        }
-        STANDARD.encode_string(line, &mut text);
-    }
-    if more {
-        text.push_str("\r\n");
-    }
-    text
 }

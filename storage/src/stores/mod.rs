@@ -229,7 +229,7 @@ impl Storage {
         let mut end = Ok(());
         for store in self.shared.open_stores() {
             let closed = store.tail.close();
-            end = end.and(closed);
+            end = end.and(closed).and_then(|()| store.db.compact());
         }
         end
     }

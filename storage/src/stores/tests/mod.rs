@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 mod dump;
 mod many;
+mod parts;
 mod rot;
 
 use super::*;

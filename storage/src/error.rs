@@ -80,7 +80,7 @@ pub enum Error {
     },
     /// A head or a proof proves nothing.
     #[error(transparent)]
-    Proof(#[from] crate::evidence::Refusal),
+    Proof(crate::evidence::Refusal),
     /// After a failed write or sync: nothing more is written until the store is reopened.
     #[error(
         "the store takes no writes since an earlier write failed ({cause}); restart mailkeep once the disk is well"

@@ -39,6 +39,8 @@ pub(crate) struct BatchEnd {
     pub(crate) facts: Option<Addr>,
     /// What the commit record says of the Merkle log; none in the first version of commit records.
     pub(crate) log: Option<LogHead>,
+    /// Damage took facts before it or in it: missing leaves stand as hashes of zeros, and nothing is compared with `log`.
+    pub(crate) lost: bool,
 }
 
 /// What a batch changes in the state.
@@ -511,15 +513,14 @@ impl<'a> Work<'a> {
             leaves::put_batch(&mut self.batches, first, facts).map_err(|e| db.err(e))?;
         }
         let table = &mut self.leaves;
-        let rising = self
-            .changes
-            .tree
-            .extend(new, |page, root| table.insert(page, &root[..]).map(drop).map_err(|e| db.err(e)))?;
+        let rising = self.changes.tree.extend(new, end.lost, |page, root| {
+            table.insert(page, &root[..]).map(drop).map_err(|e| db.err(e))
+        })?;
         rising.ok_or_else(|| self.wrong("the leaves of the evidence have a gap"))?;
         if let Some((page, row)) = self.changes.tree.open_page() {
             self.leaves.insert(page, &row[..]).map_err(|e| db.err(e))?;
         }
-        if end.log.is_some_and(|log| log != self.changes.tree.head()) {
+        if !end.lost && end.log.is_some_and(|log| log != self.changes.tree.head()) {
             return Err(self.wrong("the evidence is another than the commit record says"));
         }
         Ok(())

@@ -35,7 +35,7 @@ impl Tree {
         let leaves = facts.iter().filter_map(Fact::evidence);
         let leaves = leaves.map(|evidence| (evidence.leaf, evidence.hash)).collect();
         let mut tree = self.clone();
-        let rising = tree.extend(leaves, |_, _| Ok(()))?;
+        let rising = tree.extend(leaves, false, |_, _| Ok(()))?;
         Ok(rising.map(|()| tree.head()))
     }
 
@@ -53,14 +53,23 @@ impl Tree {
     }
 
     /// Appends the leaves of a batch, whose numbers are given in any order; hands on each page that gets whole. `None` when the
-    /// numbers don't follow on those before.
+    /// numbers don't follow on those before. With `lost` what is missing stands as a hash of zeros.
     pub(crate) fn extend(
         &mut self,
         mut leaves: Vec<(u64, Hash)>,
+        lost: bool,
         mut whole: impl FnMut(u64, Hash) -> Result<(), Error>,
     ) -> Result<Option<()>, Error> {
         leaves.sort_unstable_by_key(|(number, _)| *number);
         for (number, leaf) in leaves {
+            if number < self.size() && lost {
+                continue;
+            }
+            while lost && self.size() < number {
+                if let Some((page, root)) = self.push([0; 32]) {
+                    whole(page, root)?;
+                }
+            }
             if number != self.size() {
                 return Ok(None);
             }

@@ -162,7 +162,7 @@ impl Proof {
         max_bytes: u64,
         trust: &Trust,
     ) -> Result<Proven, Error> {
-        let mut proven = self.check(trust)?;
+        let mut proven = self.check(trust).map_err(Error::Proof)?;
         proven.leading_bytes = leading(file, max_bytes, proven.message)?;
         Ok(proven)
     }
@@ -319,7 +319,7 @@ fn leading(file: &mut (impl Read + Seek), max_bytes: u64, message: ContentHash) 
         found.get_or_insert(hash);
     }
     let found = found.map_or_else(String::new, |hash| hash.to_string());
-    Err(Refusal::Message { found, expected: message.to_string() }.into())
+    Err(Error::Proof(Refusal::Message { found, expected: message.to_string() }))
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ impl<'a> Log<'a> {
             let what = format!(
                 "the message came into the log as leaf {start}; the head has {size} leaves and knows nothing of it"
             );
-            return Err(Refusal::Head(what).into());
+            return Err(Error::Proof(Refusal::Head(what)));
         }
         let mut found: Vec<(Leaf, Place)> = Vec::new();
         let mut walk = Walk::new(self.store, start)?;

@@ -354,6 +354,7 @@ impl Recovery<'_> {
             tag: batch.tag,
             facts: batch.facts.first().map(|(addr, _)| *addr),
             log: batch.commit.log,
+            lost: false,
         };
         let changes = db::apply(self.db, txn, state, &end, &facts, &mut |m| self.card(m))?;
         changes.publish(state);

@@ -108,6 +108,7 @@ impl Store {
                 tag: pack.last_tag(),
                 facts: first,
                 log: Some(log),
+                lost: false,
             };
             let card_of = &mut |m: &MessageFact| {
                 cards.remove(&m.no).ok_or_else(|| Error::Missing { what: "a new message's card".into() })

@@ -3,13 +3,13 @@
 //! Invariant: a head is signed only over what is committed; a proof leaves here only after it was checked as any verifier
 //! would. Which heads were seen before, and where they are kept, is the program's business.
 
-use super::slot::Slot;
+use super::slot::{Opened, Slot};
 use super::{Shared, Storage};
 use crate::evidence::{Consistency, EvidenceKey, Folder, Head, Proof, Refusal, Trust};
 use crate::store::facts::Fact;
 use crate::store::log::{History, Log};
 use crate::store::{Cancel, Store};
-use crate::{ContentHash, Error, FolderPath, StoreId, StoreNo, StoreState, Uid};
+use crate::{ContentHash, Error, FolderPath, StoreId, StoreNo, Uid};
 use std::sync::Arc;
 
 /// A store's head, or why there is none.
@@ -77,18 +77,18 @@ impl Shared {
             let size = log.size();
             return Head::sign(id(store), size, log.root(size)?, now(), &signer);
         };
-        head.check()?;
+        head.check().map_err(Error::Proof)?;
         if head.store != id(store) {
             let what = format!(
                 "the message is in store {}, the head is of store {}: give a head of that store",
                 id(store),
                 head.store
             );
-            return Err(Refusal::Head(what).into());
+            return Err(Error::Proof(Refusal::Head(what)));
         }
         if head.key != signer.public() {
             let (found, expected) = (hex::encode(head.key), hex::encode(signer.public()));
-            return Err(Refusal::Key { found, expected }.into());
+            return Err(Error::Proof(Refusal::Key { found, expected }));
         }
         extends(log, head)?;
         Ok(head.clone())
@@ -108,7 +108,7 @@ impl Shared {
         };
         let folder = Folder::sign(head.store, &place, path.as_str(), now(), &self.signer()?)?;
         let proof = Proof { leaves, folder, head: head.clone() };
-        proof.check(&Trust::default())?;
+        proof.check(&Trust::default()).map_err(Error::Proof)?;
         Ok(proof)
     }
 }
@@ -122,7 +122,7 @@ fn extends(log: &mut Log<'_>, head: &Head) -> Result<(), Error> {
              copy of the store is in its place",
             head.store, head.size
         );
-        return Err(Refusal::Rewritten(what).into());
+        return Err(Error::Proof(Refusal::Rewritten(what)));
     }
     if log.root(head.size)? != head.root {
         let what = format!(
@@ -130,7 +130,7 @@ fn extends(log: &mut Log<'_>, head: &Head) -> Result<(), Error> {
              rewritten",
             head.store, head.size
         );
-        return Err(Refusal::Rewritten(what).into());
+        return Err(Error::Proof(Refusal::Rewritten(what)));
     }
     Ok(())
 }
@@ -150,7 +150,7 @@ impl Storage {
         for slot in self.shared.all_slots() {
             let entry = slot.entry();
             let called = |name: &str| name == entry.number || name == entry.name || name == entry.id;
-            if store.is_some_and(|name| !called(name)) || entry.state == StoreState::Disabled {
+            if store.is_some_and(|name| !called(name)) || matches!(&*slot.opened.read(), Opened::Off) {
                 continue;
             }
             let head = slot.store().and_then(|store| self.shared.head(&store));
@@ -168,7 +168,7 @@ impl Storage {
     /// # Errors
     /// `Proof` when it doesn't; `Missing`, `Unavailable` when the store isn't there; those of packs and database.
     pub fn extends(&self, head: &Head, cancel: &Cancel) -> Result<(), Error> {
-        head.check()?;
+        head.check().map_err(Error::Proof)?;
         let (_, store) = self.shared.by_id(head.store)?;
         extends(&mut Log::new(&store, cancel), head)
     }
@@ -177,7 +177,7 @@ impl Storage {
     /// # Errors
     /// `Proof` when it didn't; `Missing`, `Unavailable`, `Refused`; those of packs and database.
     pub fn consistency(&self, old: &Head, new: Option<&Head>, cancel: &Cancel) -> Result<Consistency, Error> {
-        old.check()?;
+        old.check().map_err(Error::Proof)?;
         let (_, store) = self.shared.by_id(old.store)?;
         let mut log = Log::new(&store, cancel);
         extends(&mut log, old)?;
@@ -193,7 +193,7 @@ impl Storage {
         }
         let path = log.consistency(old.size, new.size.min(log.size()))?;
         let proof = Consistency { old: old.clone(), new, path };
-        proof.check()?;
+        proof.check().map_err(Error::Proof)?;
         Ok(proof)
     }
 

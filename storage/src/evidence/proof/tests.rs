@@ -208,7 +208,7 @@ fn a_proof_changed_in_any_field_is_refused() {
     for other in changed {
         assert_ne!(other, json);
         let refused = Proof::read(other.to_string().as_bytes())
-            .map_err(Error::from)
+            .map_err(Error::Proof)
             .and_then(|proof| verify(&proof, EML, &Trust::default()));
         let shorter = other["leaves"].as_array().is_some_and(|leaves| leaves.len() == 1)
             && other["leaves"][0] == json["leaves"][0];

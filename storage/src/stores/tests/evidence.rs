@@ -283,19 +283,28 @@ fn leaves_with_a_gap_and_another_root_do_not_fit() {
         let (uid, archive_uid, mod_seq) = (Uid(9), Uid(9), ModSeq(5));
         Fact::Tombstone(TombstoneFact { kind: 4, folder, uid, archive_uid, mod_seq, evidence })
     };
-    let apply = |facts: &[Fact], log| {
+    let apply_lost = |facts: &[Fact], log, lost| {
         let addr = Addr { pack: crate::pack::PackId(1), offset: 9 };
         let (facts_at, tag) = (Some(addr), [0; 16]);
-        let end = db::BatchEnd { batch: 2, mod_seq: ModSeq(5), end: addr, tag, facts: facts_at, log };
+        let end = db::BatchEnd { batch: 2, mod_seq: ModSeq(5), end: addr, tag, facts: facts_at, log, lost };
         let txn = store.db.write().unwrap();
         db::apply(&store.db, &txn, &store.state.read(), &end, facts, &mut |_| panic!("none is new"))
     };
+    let apply = |facts: &[Fact], log| apply_lost(facts, log, false);
     let mut naive = store.state.read().tree.clone();
     naive.push([7; 32]);
     naive.push([7; 32]);
     let good = naive.head();
     assert!(apply(&[tombstone(3), tombstone(2)], Some(good)).is_ok(), "in any order within a batch");
     assert!(apply(&[tombstone(2), tombstone(3)], None).is_ok(), "the first version has no root");
+    // Where damage took leaves, the others keep their numbers.
+    let changes = apply_lost(&[tombstone(70), tombstone(1)], Some(good), true).unwrap();
+    let mut naive = store.state.read().tree.clone();
+    while naive.size() < 70 {
+        naive.push([0; 32]);
+    }
+    naive.push([7; 32]);
+    assert_eq!(changes.tree, naive);
     for (facts, log) in [
         (vec![tombstone(3)], None),
         (vec![tombstone(1)], None),

@@ -240,6 +240,7 @@ fn facts_that_contradict_the_database_are_refused() {
             tag: [0; 16],
             facts: None,
             log: None,
+            lost: false,
         };
         let txn = store.db.write().unwrap();
         let state = store.state.read();

@@ -15,8 +15,8 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 37] {
-        let Conf { imap, storage, search, limits, auth, control, .. } = self;
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 39] {
+        let Conf { imap, storage, search, limits, evidence, auth, control, .. } = self;
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
             ("imap.max_line_bytes", wide(imap.max_line_bytes), 8 * KIB, 16 * MIB),
@@ -53,18 +53,23 @@ impl Conf {
             ("limits.max_mime_depth", wide(limits.max_mime_depth), 1, 1_000),
             ("limits.max_mime_parts", wide(limits.max_mime_parts), 1, 1_000_000),
             ("limits.max_header_bytes", wide(limits.max_header_bytes), KIB, 64 * MIB),
+            ("evidence.every_hours", evidence.every_hours, 1, 8_760),
+            ("evidence.timeout_secs", evidence.timeout_secs, 1, 3_600),
             ("auth.parallel_hashes", wide(auth.parallel_hashes), 1, 1_024),
             ("control.max_request_bytes", wide(control.max_request_bytes), KIB, 16 * MIB),
             ("control.max_connections", wide(control.max_connections), 1, 10_000),
         ]
     }
 
-    /// Checks every range.
+    /// Checks every range, and what can't be told by a range.
     pub(crate) fn check(&self, path: &Path) -> Result<(), Error> {
-        match self.numbers().into_iter().find(|&(_, found, least, most)| found < least || found > most) {
-            Some((key, found, least, most)) => {
-                Err(Error::Range { path: path.to_owned(), key, found, least, most })
-            }
+        let outside =
+            self.numbers().into_iter().find(|&(_, found, least, most)| found < least || found > most);
+        if let Some((key, found, least, most)) = outside {
+            return Err(Error::Range { path: path.to_owned(), key, found, least, most });
+        }
+        match self.evidence.nonsense() {
+            Some((key, what)) => Err(Error::Value { path: path.to_owned(), key, what }),
             None => Ok(()),
         }
     }

@@ -51,6 +51,16 @@ pub enum Error {
         /// The greatest value that makes sense.
         most: u64,
     },
+    /// A value that means nothing.
+    #[error("configuration {path}: {key} {what}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, with its section.
+        key: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
 }
 
 impl Error {

@@ -5,11 +5,13 @@
 
 mod check;
 mod error;
+mod evidence;
 mod imap;
 mod storage;
 mod template;
 
 pub use error::Error;
+pub use evidence::Evidence;
 pub use imap::Imap;
 pub use storage::{Limits, Search, Storage};
 pub use template::TEMPLATE;
@@ -34,6 +36,8 @@ pub struct Conf {
     pub search: Search,
     /// What a single message may be.
     pub limits: Limits,
+    /// Where heads of the evidence go.
+    pub evidence: Evidence,
     /// Logins.
     pub auth: Auth,
     /// The socket of the command line.
@@ -117,7 +121,7 @@ impl Conf {
 
     /// Reads a configuration from its text; `path` is only for the errors' words.
     /// # Errors
-    /// `Syntax` with line and column, `Range` with the key.
+    /// `Syntax` with line and column, `Range` and `Value` with the key.
     pub fn parse(text: &str, path: &Path) -> Result<Conf, Error> {
         let conf: Conf = toml::from_str(text).map_err(|e| Error::syntax(path, text, &e))?;
         conf.check(path)?;

@@ -75,6 +75,21 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #max_mime_parts = 10000
 #max_header_bytes = 1048576
 
+[evidence]
+# Signed heads of the evidence logs (docs/evidence.md): a proof is worth as much as the heads that are kept elsewhere, where
+# nobody who can write here can change them. Hours between two heads while the server runs:
+#every_hours = 24
+# A file to which each head is appended as a line of JSON, best on another machine's disk; relative paths start at the data
+# directory. A program and its arguments, not run by a shell, which gets the lines on standard input. Mail, by a relay that
+# takes it without a login ("mail.example.org:25"; no TLS: heads are no secret, and signed). What is empty isn't used.
+#to_file = ""
+#command = []
+#mail_to = []
+#mail_from = ""
+#smtp_relay = ""
+# Time that each of them may take.
+#timeout_secs = 60
+
 [auth]
 # Passwords checked at once; each takes 19 MiB of memory, further logins wait.
 #parallel_hashes = 4

@@ -84,6 +84,42 @@ fn every_number_has_a_range_that_holds_at_its_ends() {
 }
 
 #[test]
+fn what_heads_are_sent_by_must_make_sense() {
+    let with = |text: &str| parse(&format!("[evidence]\n{text}\n"));
+    let mail = "mail_from = \"archive@example.org\"\nsmtp_relay = \"mail.example.org:25\"\n";
+    assert!(with(&format!("{mail}mail_to = [\"a@example.org\", \"b+c@example.org\"]")).is_ok());
+    assert!(with(&format!("{}mail_to = [\"a@b\"]", mail.replace("mail.example.org", "[::1]"))).is_ok());
+    let hundred = |item: &str| vec![format!("{item:?}"); 100].join(",");
+    assert!(with(&format!("{mail}mail_to = [{}]", hundred("a@b"))).is_ok());
+    assert!(with(&format!("command = [{}]", hundred("x"))).is_ok());
+    let long = format!("{}@b", "a".repeat(252));
+    assert!(with(&format!("{mail}mail_to = [{long:?}]")).is_ok());
+    for (text, key) in [
+        ("mail_to = [\"a@b\"]".to_owned(), "mail_from"),
+        (format!("{mail}mail_to = [\"a b@c\"]"), "mail_to"),
+        (format!("{mail}mail_to = [\"a@b\\r\\nDATA\"]"), "mail_to"),
+        (format!("{mail}mail_to = [\"a\"]"), "mail_to"),
+        (format!("{mail}mail_to = [\"@b\"]"), "mail_to"),
+        (format!("{mail}mail_to = [\"a@b@c\"]"), "mail_to"),
+        (format!("{mail}mail_to = [\"a{long}\"]"), "mail_to"),
+        (format!("{mail}mail_to = [{},\"a@b\"]", hundred("a@b")), "mail_to"),
+        (format!("{}mail_to = [\"a@b\"]", mail.replace(":25", "")), "smtp_relay"),
+        (format!("{}mail_to = [\"a@b\"]", mail.replace(":25", ":0")), "smtp_relay"),
+        (format!("{}mail_to = [\"a@b\"]", mail.replace(":25", ":65536")), "smtp_relay"),
+        (format!("{}mail_to = [\"a@b\"]", mail.replace("archive", "ärchive")), "mail_from"),
+        ("command = [\"\"]".to_owned(), "command"),
+        (format!("command = [{},\"x\"]", hundred("x")), "command"),
+    ] {
+        match with(&text).unwrap_err() {
+            Error::Value { key: k, what, .. } => {
+                assert_eq!(k, format!("evidence.{key}"), "{text}: {what}");
+            }
+            other => panic!("{text}: {other}"),
+        }
+    }
+}
+
+#[test]
 fn a_file_is_read_up_to_its_bound() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mailkeep.toml");

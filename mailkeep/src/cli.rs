@@ -1,5 +1,9 @@
 //! The command line: what can be said, and the help that teaches it. What is done stands elsewhere.
 
+mod evidence;
+
+pub(crate) use evidence::Evidence;
+
 use crate::password::Source;
 use archiver::Format;
 use auth::Privilege;
@@ -132,6 +136,9 @@ Example:
     /// The archive stores
     #[command(subcommand)]
     Store(Store),
+    /// Signed heads of the archive's logs, and proofs about messages that anyone can verify without the archive
+    #[command(subcommand)]
+    Evidence(Evidence),
     /// Read everything again and compare it with its seals and hashes
     Check,
     /// The accounts of archiving runs: seen = archived + already there + filtered + failed
@@ -499,6 +506,13 @@ mod tests {
             "mailkeep demo P --imap 127.0.0.1:1 --imaps 127.0.0.1:2",
             "mailkeep search --user alice -- -draft",
             "mailkeep user grant bob --read alice",
+            "mailkeep evidence head --store 0001 -o F",
+            "mailkeep evidence prove alice/F 7 -o F --head H",
+            "mailkeep evidence prove --message 00ff",
+            "mailkeep evidence verify F.eml P.json --key K --head H",
+            "mailkeep evidence consistency O N",
+            "mailkeep evidence consistency --check P --key K",
+            "mailkeep evidence send",
             "mailkeep user revoke bob --privilege changePassword",
             "mailkeep store create --name x --path /mnt/x",
             "mailkeep store state 0001 writeProtected",
@@ -518,6 +532,13 @@ mod tests {
             "mailkeep user grant bob",
             "mailkeep cat alice/F x",
             "mailkeep archive P",
+            "mailkeep evidence prove",
+            "mailkeep evidence prove alice/F",
+            "mailkeep evidence prove alice/F 7 --message 00",
+            "mailkeep evidence verify F.eml",
+            "mailkeep evidence consistency",
+            "mailkeep evidence consistency --check P O",
+            "mailkeep evidence consistency O --key K",
             "mailkeep search QUERY",
         ] {
             assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");

@@ -15,6 +15,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use storage::evidence::EvidenceKey;
 use storage::{MasterKey, Storage};
 
 /// Memory for pages of master.redb, which has no large table that is read whole.
@@ -46,6 +47,18 @@ impl Data {
     /// The master key.
     pub(crate) fn key_file(&self) -> PathBuf {
         self.root.join("keys/master.key")
+    }
+    /// The key that signs heads of the evidence.
+    pub(crate) fn evidence_key_file(&self) -> PathBuf {
+        self.root.join("keys/evidence.key")
+    }
+    /// Its public half, for people.
+    pub(crate) fn evidence_pub_file(&self) -> PathBuf {
+        self.root.join("keys/evidence.pub")
+    }
+    /// The record of heads.
+    pub(crate) fn evidence_dir(&self) -> PathBuf {
+        self.root.join("evidence")
     }
     /// Users, runs, audit log.
     pub(crate) fn master_file(&self) -> PathBuf {
@@ -130,6 +143,7 @@ impl Data {
         let key = MasterKey::load(&self.key_file())?;
         // First what the key opens: with a wrong one nothing is touched.
         let storage = Storage::open(&self.root, &key, settings::limits(&conf))?;
+        storage.sign_with(EvidenceKey::load_or_make(&self.evidence_key_file(), &self.evidence_pub_file())?);
         let db = Arc::new(open_database(&master).with_context(|| {
             format!("{}: the database of users and runs can't be opened", master.display())
         })?);

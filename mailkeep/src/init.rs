@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use storage::evidence::EvidenceKey;
 use storage::{MasterKey, Storage};
 use zeroize::Zeroizing;
 
@@ -104,6 +105,7 @@ fn fill(data: &Data, user: &str, password: &Zeroizing<String>, admin: bool) -> R
     tls::self_signed(&data.root().join("tls"))?;
     let key = MasterKey::generate()?;
     key.save(&data.key_file())?;
+    EvidenceKey::load_or_make(&data.evidence_key_file(), &data.evidence_pub_file())?;
     Storage::create(data.root(), &key, &settings::limits(&conf))?;
     // It gets its name when all is done: an interrupted init leaves none.
     let making = data.root().join("master.redb.new");

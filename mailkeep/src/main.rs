@@ -8,6 +8,7 @@ mod control;
 mod data;
 mod demo;
 mod door;
+mod evidence;
 mod init;
 mod output;
 mod pages;
@@ -55,6 +56,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let verb = match verb {
         Verb::Completions { shell } => return pages::completions(shell),
         Verb::Man { dir } => return pages::man(dir.as_deref()),
+        Verb::Evidence(asked) if asked.is_offline() => return request::offline(asked, json),
         other => other,
     };
     // What else mailkeep makes holds mail: nobody else's business.

@@ -1,5 +1,9 @@
 //! From what was said on the command line to the command that is meant, and how its result is shown.
 
+mod evidence;
+
+pub(crate) use evidence::offline;
+
 use crate::cli::{RunsVerb, Store, User, Verb};
 use crate::command::{
     Archive, AuditLog, Cat, Check, Command, Failure, Folders, RunItems, RunShow, Runs, Search, Secret,
@@ -27,6 +31,7 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         }
         Verb::Cat { folder, uid } => (Command::Cat(Cat { folder, uid }), View::Bytes),
         Verb::Store(store) => return self::store(store),
+        Verb::Evidence(asked) => return evidence::command(asked),
         Verb::Check => (Command::Check(Check {}), view::REPORT),
         Verb::Runs { which } => match which {
             None | Some(RunsVerb::List) => (Command::Runs(Runs {}), view::RUNS),

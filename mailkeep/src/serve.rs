@@ -7,7 +7,7 @@ use crate::cli::Listen;
 use crate::control::server::Control;
 use crate::data::{Data, Installation};
 use crate::signals::Signals;
-use crate::{settings, tls};
+use crate::{evidence, settings, tls};
 use anyhow::{Context, Result, anyhow, bail};
 use conf::Conf;
 use std::io::{self, Write};
@@ -80,6 +80,7 @@ impl Service {
     pub(crate) async fn run(self, mut signals: Signals) -> Result<()> {
         let (stop, stopped) = watch::channel(false);
         let mut imap = tokio::spawn(self.imap.run(stopped.clone()));
+        let heads = tokio::spawn(evidence::keep_sending(self.installation.clone(), stopped.clone()));
         let control = tokio::spawn(self.control.run(stopped));
         let broke = tokio::select! {
             () = signals.next() => {
@@ -101,6 +102,7 @@ impl Service {
             None => imap.await.map_err(anyhow::Error::from),
         };
         control.await.context("the control socket's server broke")?;
+        heads.await.context("the sending of evidence heads broke")?;
         let installation = self.installation;
         tokio::task::spawn_blocking(move || installation.close()).await??;
         tracing::info!("ended");

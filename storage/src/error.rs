@@ -70,6 +70,17 @@ pub enum Error {
         /// Why it cannot be used.
         what: String,
     },
+    /// The evidence's key or files cannot be used, or the log contradicts what was recorded of it.
+    #[error("evidence: {path}: {what}")]
+    Evidence {
+        /// The file, or the store's database.
+        path: PathBuf,
+        /// Why not.
+        what: String,
+    },
+    /// A head or a proof proves nothing.
+    #[error(transparent)]
+    Proof(crate::evidence::Refusal),
     /// After a failed write or sync: nothing more is written until the store is reopened.
     #[error(
         "the store takes no writes since an earlier write failed ({cause}); restart mailkeep once the disk is well"

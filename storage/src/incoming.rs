@@ -135,6 +135,31 @@ impl Incoming {
     }
 }
 
+/// The identity of the message that `source` holds: the SHA-256 of its canonical bytes, of which nothing is kept.
+/// # Errors
+/// `Limit` above `max_bytes`, or when the line ends change their kind more than a million times; `Io`.
+pub(crate) fn identity(mut source: impl Read, max_bytes: u64) -> Result<ContentHash, Error> {
+    let mut canonicalizer = Canonicalizer::new(lines::MAX_RUNS);
+    let (mut hash, mut len) = (Sha256::new(), 0u64);
+    let mut buffer = vec![0; READ_BYTES];
+    let mut canonical = Vec::with_capacity(READ_BYTES + READ_BYTES / 16);
+    loop {
+        let got = match source.read(&mut buffer) {
+            Ok(0) => return Ok(ContentHash(hash.finalize().into())),
+            Ok(got) => got,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(Error::io("(message being read)")(e)),
+        };
+        canonical.clear();
+        canonicalizer.push(&buffer[..got], &mut canonical)?;
+        len += canonical.len() as u64;
+        if len > max_bytes {
+            return Err(Error::Limit { what: "bytes of a message", found: len, limit: max_bytes });
+        }
+        hash.update(&canonical);
+    }
+}
+
 /// Takes bytes: counts, hashes and keeps them, in memory or in a spool file.
 pub(crate) struct Sink {
     max_bytes: u64,

@@ -7,6 +7,7 @@
 pub mod card;
 mod db;
 mod error;
+pub mod evidence;
 mod ids;
 pub mod incoming;
 pub mod keys;
@@ -33,5 +34,5 @@ pub use store::{
     Added, Cancel, CheckReport, Columns, Committed, FolderInfo, FolderView, InternalDate, Message,
     MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState,
 };
-pub use stores::{Batch, Rows, Storage, Subscription};
+pub use stores::{Batch, Rows, Storage, StoreHead, Subscription};
 pub use uids::UidRanges;

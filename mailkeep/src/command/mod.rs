@@ -8,6 +8,7 @@ mod archive;
 mod audit;
 mod check;
 mod event;
+mod evidence;
 mod mail;
 mod query;
 mod runs;
@@ -18,6 +19,7 @@ pub(crate) use archive::Archive;
 pub(crate) use audit::AuditLog;
 pub(crate) use check::Check;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
+pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
 pub(crate) use mail::{Cat, Folders, Search};
 pub(crate) use runs::{RunItems, RunShow, Runs, Which};
 pub(crate) use stores::{
@@ -107,6 +109,14 @@ pub(crate) enum Command {
     StoreRetry(StoreRetry),
     #[serde(rename = "store.check")]
     Check(Check),
+    #[serde(rename = "evidence.head")]
+    EvidenceHead(EvidenceHead),
+    #[serde(rename = "evidence.prove")]
+    EvidenceProve(EvidenceProve),
+    #[serde(rename = "evidence.consistency")]
+    EvidenceConsistency(EvidenceConsistency),
+    #[serde(rename = "evidence.send")]
+    EvidenceSend(EvidenceSend),
     #[serde(rename = "audit.list")]
     AuditLog(AuditLog),
 }
@@ -136,6 +146,10 @@ impl Command {
             Command::StoreRename(c) => c,
             Command::StoreRetry(c) => c,
             Command::Check(c) => c,
+            Command::EvidenceHead(c) => c,
+            Command::EvidenceProve(c) => c,
+            Command::EvidenceConsistency(c) => c,
+            Command::EvidenceSend(c) => c,
             Command::AuditLog(c) => c,
         }
     }

@@ -120,6 +120,14 @@ pub(crate) fn complain(message: &str) -> io::Result<()> {
     writeln!(io::stderr().lock(), "mailkeep: {}", clean(message))
 }
 
+/// A line on standard output.
+pub(crate) fn say(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+/// Most bytes that are collected for a file.
+const MAX_FILE_BYTES: usize = 64 << 20;
+
 /// What is shown, and where it stands.
 struct Screen {
     view: View,
@@ -130,6 +138,8 @@ struct Screen {
     meter: Meter,
     /// The reader of standard output is gone.
     broken: bool,
+    /// What goes into a file at the end.
+    held: Vec<u8>,
 }
 
 impl Screen {
@@ -139,7 +149,16 @@ impl Screen {
         let columns = view.columns();
         let out = io::BufWriter::new(stdout);
         let meter = Meter::new(style.quiet);
-        Screen { view, style, out, table: Table::new(columns), terminal, meter, broken: false }
+        Screen {
+            view,
+            style,
+            out,
+            table: Table::new(columns),
+            terminal,
+            meter,
+            broken: false,
+            held: Vec::new(),
+        }
     }
 
     fn row(&mut self, row: &serde_json::Value) -> io::Result<()> {
@@ -150,16 +169,23 @@ impl Screen {
         if self.style.json {
             return writeln!(self.out, "{}", line(row));
         }
-        match self.view {
+        match &self.view {
             View::Table(..) => self.table.row(row, &mut self.out),
             View::Text(text) => self.out.write_all(text(row)?.as_bytes()),
-            View::Done(_) | View::Bytes => Ok(()),
+            View::Done(_) | View::Bytes | View::Into(_) => Ok(()),
         }
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.terminal {
             _ if self.broken => Ok(()),
+            _ if matches!(self.view, View::Into(_)) => {
+                if self.held.len() + bytes.len() > MAX_FILE_BYTES {
+                    return Err(io::Error::other("the result is too long for a file"));
+                }
+                self.held.extend_from_slice(bytes);
+                Ok(())
+            }
             Some(terminal) => terminal.write(bytes, &mut self.out),
             None => self.out.write_all(bytes),
         }
@@ -170,11 +196,19 @@ impl Screen {
         if self.broken {
             return Ok(());
         }
-        match self.view {
+        match &self.view {
             View::Table(_, empty) if !self.style.json => {
                 self.table.end(well.then_some(empty), &mut self.out)?
             }
             View::Done(words) if !self.style.json && well => writeln!(self.out, "{words}")?,
+            View::Into(path) if well => {
+                let told =
+                    |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+                std::fs::write(path, &self.held).map_err(told)?;
+                if !self.style.quiet && !self.style.json {
+                    writeln!(self.out, "Wrote {}.", clean(&path.display().to_string()))?;
+                }
+            }
             _ => {}
         }
         self.out.flush()

@@ -6,9 +6,10 @@ use archiver::{Run, Sums};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io;
+use std::path::PathBuf;
 
 /// How a command's result is shown when it isn't JSON.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum View {
     /// Rows as a table; the words for none.
     Table(&'static [Column], &'static str),
@@ -16,6 +17,8 @@ pub(crate) enum View {
     Text(fn(&Value) -> io::Result<String>),
     /// Bytes as they come.
     Bytes,
+    /// Bytes as they come, into a file.
+    Into(PathBuf),
     /// Only the words at the end.
     Done(&'static str),
 }
@@ -25,7 +28,7 @@ impl View {
     pub(crate) fn columns(&self) -> &'static [Column] {
         match self {
             View::Table(columns, _) => columns,
-            View::Text(_) | View::Bytes | View::Done(_) => &[],
+            View::Text(_) | View::Bytes | View::Into(_) | View::Done(_) => &[],
         }
     }
 }
@@ -171,6 +174,72 @@ pub(crate) const RUN_SUMS: View = View::Text(|row| {
     let Sums { archived, bytes, .. } = run.sums;
     Ok(format!("Archived {archived} messages ({}) in {} folders.\n", size(bytes), run.folders.len()))
 });
+
+/// The heads of the evidence logs, and what became of them.
+pub(crate) const HEADS: View = View::Text(|row| {
+    let text = |field: &str| row.pointer(field).and_then(Value::as_str).map(clean).unwrap_or_default();
+    let number = |field: &str| row.pointer(field).and_then(Value::as_u64);
+    let mut out = String::new();
+    let mut write = || -> std::fmt::Result {
+        if row.get("destination").is_some() {
+            let last = row.get("lastTried").and_then(Value::as_i64).unwrap_or_default();
+            let good = row.get("lastGood").and_then(Value::as_i64);
+            let good = good.map_or_else(|| "never".to_owned(), moment);
+            return match row.get("error").and_then(Value::as_str) {
+                None => writeln!(out, "Last {}: {}", text("/destination"), good),
+                Some(error) => writeln!(
+                    out,
+                    "FAILED {} at {}: {} (last good: {good})",
+                    text("/destination"),
+                    moment(last),
+                    clean(error)
+                ),
+            };
+        }
+        if let Some(error) = row.get("error").and_then(Value::as_str) {
+            return writeln!(out, "Store {}: {}", text("/store"), clean(error));
+        }
+        let millis = |at: Option<u64>| {
+            at.map_or_else(String::new, |at| moment(i64::try_from(at / 1_000).unwrap_or(i64::MAX)))
+        };
+        writeln!(out, "Store {}: {} leaves", text("/store"), number("/head/size").unwrap_or_default())?;
+        writeln!(out, "  id    {}", text("/head/store"))?;
+        writeln!(out, "  root  {}", text("/head/root"))?;
+        writeln!(out, "  time  {}", millis(number("/head/time")))?;
+        writeln!(out, "  key   {}", text("/head/key"))?;
+        match (row.get("alarm").and_then(Value::as_str), number("/recordedLeaves")) {
+            (Some(alarm), _) => writeln!(out, "  ALARM {}", clean(alarm)),
+            (None, Some(leaves)) => {
+                let at = millis(number("/recordedTime"));
+                writeln!(out, "  It extends the head of {leaves} leaves that was recorded at {at}.")
+            }
+            (None, None) => writeln!(out, "  No head was recorded before."),
+        }
+    };
+    write().map_err(io::Error::other)?;
+    Ok(out)
+});
+
+pub(crate) const GROWN: View = View::Table(
+    &[
+        Column("STORE", "/store", Form::Text),
+        Column("OLD LEAVES", "/oldLeaves", Form::Count),
+        Column("OLD TIME", "/oldTime", Form::Time),
+        Column("LEAVES", "/newLeaves", Form::Count),
+        Column("TIME", "/newTime", Form::Time),
+        Column("RESULT", "/result", Form::Text),
+    ],
+    "There are no heads.",
+);
+
+pub(crate) const SENT: View = View::Table(
+    &[
+        Column("TO", "/to", Form::Text),
+        Column("HEADS", "/heads", Form::Count),
+        Column("RESULT", "/result", Form::Text),
+    ],
+    "The heads were recorded; the configuration names nobody to send them to ([evidence] in mailkeep.toml).",
+);
 
 /// What `check` found.
 pub(crate) const REPORT: View = View::Text(|row| {

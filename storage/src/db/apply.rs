@@ -3,14 +3,16 @@
 //! Invariant: the same batches in the same order give the same tables, whoever brings them. Nothing is visible before
 //! the caller commits the transaction and takes the changes into its state.
 
+use super::leaves::{self, Tree};
 use super::pages::{self, PAGE_ROWS, Placed};
 use super::{
-    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, HEADS, IDENTITIES, MESSAGES, META, MessageEntry, PARTS, PLACEMENTS,
-    PLACES, SOURCE_IDS, SOURCES, folders, front, groups,
+    ARCHIVES, BATCHES, CARDS, Db, EXTRAS, FOLDERS, HEADS, IDENTITIES, LEAVES, MESSAGES, META, MessageEntry,
+    PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front, groups,
 };
 use crate::card::Card;
-use crate::pack::Addr;
+use crate::evidence::Hash;
 use crate::pack::varint::put;
+use crate::pack::{Addr, LogHead};
 use crate::store::facts::{
     DeletionFact, Ends, Fact, FloorsFact, FolderFact, HeadFact, MessageFact, MoveFact, PartFact,
     PlacementFact, TombstoneFact,
@@ -33,6 +35,12 @@ pub(crate) struct BatchEnd {
     pub(crate) end: Addr,
     /// The commit record's tag.
     pub(crate) tag: [u8; 16],
+    /// Where its first record of facts lies.
+    pub(crate) facts: Option<Addr>,
+    /// What the commit record says of the Merkle log; none in the first version of commit records.
+    pub(crate) log: Option<LogHead>,
+    /// Damage took facts before it or in it: missing leaves stand as hashes of zeros, and nothing is compared with `log`.
+    pub(crate) lost: bool,
 }
 
 /// What a batch changes in the state.
@@ -41,6 +49,7 @@ pub(crate) struct Changes {
     pub(crate) folders: BTreeMap<FolderId, Folder>,
     pub(crate) archives: HashMap<String, Uid>,
     pub(crate) counters: Counters,
+    pub(crate) tree: Tree,
 }
 
 impl Changes {
@@ -49,6 +58,7 @@ impl Changes {
         state.folders.extend(self.folders);
         state.archives.extend(self.archives);
         state.counters = self.counters;
+        state.tree = self.tree;
     }
 }
 
@@ -67,6 +77,7 @@ pub(crate) fn apply(
         return Err(db.derived(format!("batch {found} follows where batch {due} is due")));
     }
     for fact in facts {
+        work.new_leaves.extend(fact.evidence().map(|evidence| (evidence.leaf, evidence.hash)));
         match fact {
             Fact::Message(m) => work.message(m, card_of(m)?)?,
             Fact::Folder(f) => work.folder(f)?,
@@ -106,11 +117,15 @@ struct Work<'a> {
     source_ids: Table<'a, &'static str, u32>,
     parts: Table<'a, u64, &'static [u8]>,
     heads: Table<'a, u64, &'static [u8]>,
+    leaves: Table<'a, u64, &'static [u8]>,
+    batches: Table<'a, u64, &'static [u8]>,
     /// Placements that are not in a page yet, rising.
     pending: BTreeMap<FolderId, Vec<Placed>>,
     /// Size and sent day of messages that placements named.
     sizes: HashMap<MsgNo, (u64, Option<i32>)>,
     new_cards: Vec<Card>,
+    /// Numbers and hashes of the leaves that the batch brings.
+    new_leaves: Vec<(u64, Hash)>,
 }
 
 impl<'a> Work<'a> {
@@ -119,7 +134,12 @@ impl<'a> Work<'a> {
         Ok(Work {
             db,
             state,
-            changes: Changes { folders: BTreeMap::new(), archives: HashMap::new(), counters: state.counters },
+            changes: Changes {
+                folders: BTreeMap::new(),
+                archives: HashMap::new(),
+                counters: state.counters,
+                tree: state.tree.clone(),
+            },
             meta: txn.open_table(META).map_err(e)?,
             messages: txn.open_table(MESSAGES).map_err(e)?,
             identities: txn.open_table(IDENTITIES).map_err(e)?,
@@ -133,9 +153,12 @@ impl<'a> Work<'a> {
             source_ids: txn.open_table(SOURCE_IDS).map_err(e)?,
             parts: txn.open_table(PARTS).map_err(e)?,
             heads: txn.open_table(HEADS).map_err(e)?,
+            leaves: txn.open_table(LEAVES).map_err(e)?,
+            batches: txn.open_table(BATCHES).map_err(e)?,
             pending: BTreeMap::new(),
             sizes: HashMap::new(),
             new_cards: Vec::new(),
+            new_leaves: Vec::new(),
         })
     }
 
@@ -242,7 +265,6 @@ impl<'a> Work<'a> {
         if t.kind != DeletionFact::LEAF {
             self.raise_archive(&archive, above(t.archive_uid))?;
         }
-        self.saw_leaf(t.evidence.leaf);
         Ok(())
     }
 
@@ -298,7 +320,6 @@ impl<'a> Work<'a> {
         self.pending.entry(folder).or_default().push(placed);
         let counters = &mut self.changes.counters;
         counters.placements += 1;
-        counters.next_leaf = counters.next_leaf.max(placed.leaf.saturating_add(1));
         Ok(())
     }
 
@@ -414,18 +435,12 @@ impl<'a> Work<'a> {
         let placed = self.take(d.folder, d.uid, d.mod_seq)?;
         self.forget_place(placed.row.msg, d.folder, d.uid)?;
         self.extras.remove((d.folder.0, d.uid.0)).map_err(|e| self.db.err(e))?;
-        self.saw_leaf(d.evidence.leaf);
         Ok(())
     }
 
     fn forget_place(&mut self, msg: MsgNo, folder: FolderId, uid: Uid) -> Result<(), Error> {
         self.places.remove((msg.0, folder.0, uid.0)).map_err(|e| self.db.err(e))?;
         Ok(())
-    }
-
-    fn saw_leaf(&mut self, leaf: u64) {
-        let counters = &mut self.changes.counters;
-        counters.next_leaf = counters.next_leaf.max(leaf.saturating_add(1));
     }
 
     fn moved(&mut self, m: &MoveFact) -> Result<(), Error> {
@@ -437,7 +452,6 @@ impl<'a> Work<'a> {
         placed.archive_uid = m.archive_uid;
         self.push(m.to, placed)?;
         self.put_place(placed.row.msg, m.to, m.to_uid, source, &occurrence)?;
-        self.saw_leaf(m.evidence.leaf);
         if placed.extra {
             let old = self.extras.remove((m.from.0, m.from_uid.0)).map_err(|e| self.db.err(e))?;
             let value = old.map(|v| v.value().to_vec()).ok_or_else(|| self.wrong("line ends are missing"))?;
@@ -490,6 +504,28 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Appends the batch's leaves to the log, and compares it with what the commit record says.
+    fn put_leaves(&mut self, end: &BatchEnd) -> Result<(), Error> {
+        let (db, first) = (self.db, self.changes.tree.size());
+        let new = std::mem::take(&mut self.new_leaves);
+        if !new.is_empty() {
+            let facts = end.facts.ok_or_else(|| self.wrong("a batch with leaves has no facts"))?;
+            leaves::put_batch(&mut self.batches, first, facts).map_err(|e| db.err(e))?;
+        }
+        let table = &mut self.leaves;
+        let rising = self.changes.tree.extend(new, end.lost, |page, root| {
+            table.insert(page, &root[..]).map(drop).map_err(|e| db.err(e))
+        })?;
+        rising.ok_or_else(|| self.wrong("the leaves of the evidence have a gap"))?;
+        if let Some((page, row)) = self.changes.tree.open_page() {
+            self.leaves.insert(page, &row[..]).map_err(|e| db.err(e))?;
+        }
+        if !end.lost && end.log.is_some_and(|log| log != self.changes.tree.head()) {
+            return Err(self.wrong("the evidence is another than the commit record says"));
+        }
+        Ok(())
+    }
+
     fn finish(mut self, end: &BatchEnd) -> Result<Changes, Error> {
         let waiting: Vec<FolderId> = self.pending.keys().copied().collect();
         for folder in waiting {
@@ -503,7 +539,9 @@ impl<'a> Work<'a> {
         for (archive, next) in &self.changes.archives {
             self.archives.insert(archive.as_str(), next.0).map_err(|e| self.db.err(e))?;
         }
+        self.put_leaves(end)?;
         let counters = &mut self.changes.counters;
+        counters.next_leaf = self.changes.tree.size();
         counters.batch = end.batch;
         counters.mod_seq = counters.mod_seq.max(end.mod_seq.0);
         counters.watermark = Some(end.end);

@@ -7,11 +7,13 @@
 mod apply;
 pub(crate) mod folders;
 pub(crate) mod groups;
+mod leaves;
 mod messages;
 pub(crate) mod pages;
 mod read;
 
 pub(crate) use apply::{BatchEnd, apply};
+pub(crate) use leaves::Tree;
 pub(crate) use messages::MessageEntry;
 
 use crate::Error;
@@ -52,8 +54,10 @@ pub(crate) const SOURCES: TableDefinition<'_, u32, &str> = TableDefinition::new(
 pub(crate) const SOURCE_IDS: TableDefinition<'_, &str, u32> = TableDefinition::new("source_ids");
 /// The front of a part's content hash → where its chunk lies, and its length: a chunk to compare.
 pub(crate) const PARTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("parts");
-/// First leaf of a page → the hashes of up to 64 leaves of the Merkle log.
+/// Page of 64 leaves of the Merkle log → its root; the last page, while it isn't whole, → the hashes of its leaves.
 pub(crate) const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("leaves");
+/// First leaf of a batch → where its facts begin in the packs.
+pub(crate) const BATCHES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("batches");
 /// Batch → the signed head that it brought.
 pub(crate) const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("heads");
 
@@ -113,6 +117,7 @@ impl Db {
         txn.open_table(SOURCE_IDS).map_err(|e| self.err(e))?;
         txn.open_table(PARTS).map_err(|e| self.err(e))?;
         txn.open_table(LEAVES).map_err(|e| self.err(e))?;
+        txn.open_table(BATCHES).map_err(|e| self.err(e))?;
         txn.open_table(HEADS).map_err(|e| self.err(e))?;
         self.commit(txn)
     }

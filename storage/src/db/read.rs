@@ -83,6 +83,7 @@ impl Db {
             let folder = folders::decode(id, value.value());
             state.folders.insert(id, folder.ok_or_else(|| self.derived("a folder's row is damaged"))?);
         }
+        state.tree = self.tree(&txn, state.counters.next_leaf)?;
         let table = txn.open_table(ARCHIVES).map_err(|e| self.err(e))?;
         for entry in table.iter().map_err(|e| self.err(e))? {
             let (name, next) = entry.map_err(|e| self.err(e))?;

@@ -6,8 +6,19 @@ use super::crypt::TAG_BYTES;
 use super::varint::Reader;
 use sha2::{Digest, Sha256};
 
-/// The layout of commit records.
-const VERSION: u8 = 1;
+/// The layout of commit records that say nothing of the Merkle log.
+const WITHOUT_LOG: u8 = 1;
+/// The layout of those that do.
+const WITH_LOG: u8 = 2;
+
+/// A store's Merkle log (RFC 9162 §2.1) after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogHead {
+    /// Leaves.
+    pub(crate) size: u64,
+    /// The root over them.
+    pub(crate) root: [u8; 32],
+}
 
 /// The end of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,27 +35,35 @@ pub(crate) struct Commit {
     pub(crate) tags: [u8; 32],
     /// The tag of the commit record before it in the pack, or of the pack's header.
     pub(crate) previous: [u8; TAG_BYTES],
+    /// The Merkle log after the batch.
+    pub(crate) log: Option<LogHead>,
 }
 
 impl Commit {
     /// The record's plain bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
+        let mut out = vec![if self.log.is_some() { WITH_LOG } else { WITHOUT_LOG }];
         out.extend_from_slice(&self.batch.to_le_bytes());
         out.extend_from_slice(&self.mod_seq.to_le_bytes());
         out.extend_from_slice(&self.time.to_le_bytes());
         out.extend_from_slice(&self.records.to_le_bytes());
         out.extend_from_slice(&self.tags);
         out.extend_from_slice(&self.previous);
+        if let Some(log) = &self.log {
+            out.extend_from_slice(&log.size.to_le_bytes());
+            out.extend_from_slice(&log.root);
+        }
         out
     }
 
     /// Understands a commit record's plain bytes.
     pub(crate) fn decode(plain: &[u8]) -> Option<Commit> {
         let mut from = Reader::new(plain);
-        if from.u8()? != VERSION {
-            return None;
-        }
+        let with_log = match from.u8()? {
+            WITHOUT_LOG => false,
+            WITH_LOG => true,
+            _ => return None,
+        };
         let commit = Commit {
             batch: from.u64()?,
             mod_seq: from.u64()?,
@@ -52,6 +71,7 @@ impl Commit {
             records: from.u32()?,
             tags: from.array()?,
             previous: from.array()?,
+            log: if with_log { Some(LogHead { size: from.u64()?, root: from.array()? }) } else { None },
         };
         from.is_empty().then_some(commit)
     }
@@ -83,12 +103,17 @@ mod tests {
 
     #[test]
     fn comes_back_whole_or_not_at_all() {
-        let commit =
-            Commit { batch: 5, mod_seq: 6, time: -7, records: 8, tags: [9; 32], previous: [10; TAG_BYTES] };
-        let bytes = commit.encode();
-        assert_eq!(Commit::decode(&bytes), Some(commit));
-        assert!((0..bytes.len()).all(|cut| Commit::decode(&bytes[..cut]).is_none()));
-        assert!(Commit::decode(&[&bytes[..], &[0]].concat()).is_none());
-        assert!(Commit::decode(&[&[2], &bytes[1..]].concat()).is_none(), "another version");
+        for log in [None, Some(LogHead { size: 11, root: [12; 32] })] {
+            let (tags, previous) = ([9; 32], [10; TAG_BYTES]);
+            let commit = Commit { batch: 5, mod_seq: 6, time: -7, records: 8, tags, previous, log };
+            let bytes = commit.encode();
+            assert_eq!(Commit::decode(&bytes), Some(commit));
+            assert!((0..bytes.len()).all(|cut| Commit::decode(&bytes[..cut]).is_none()));
+            assert!(Commit::decode(&[&bytes[..], &[0]].concat()).is_none());
+            let other = if log.is_some() { WITHOUT_LOG } else { WITH_LOG };
+            for version in [0, other, 3] {
+                assert!(Commit::decode(&[&[version], &bytes[1..]].concat()).is_none(), "version {version}");
+            }
+        }
     }
 }

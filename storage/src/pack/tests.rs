@@ -60,7 +60,7 @@ fn write_batch(writer: &mut PackWriter, n: u64) -> Result<Held, Error> {
     held.push(large);
     let addrs = sink.finish(writer)?;
     writer.append(RecordKind::Facts, facts(n))?;
-    writer.commit(n, n * 2, 1_700_000_000)?;
+    writer.commit(n, n * 2, 1_700_000_000, None)?;
     Ok(addrs.into_iter().zip(held).collect())
 }
 
@@ -199,7 +199,7 @@ fn large_chunks_of_all_lengths_around_a_segment() {
     }
     sink.add(Class::Body, &held[1]);
     let addrs = sink.finish(&mut writer).unwrap();
-    writer.commit(1, 1, 0).unwrap();
+    writer.commit(1, 1, 0, None).unwrap();
     assert!(matches!(addrs[0], ChunkAddr::Item(_)), "a chunk of a segment's size is still in a block");
     assert!(addrs[1..].iter().all(|addr| matches!(addr, ChunkAddr::Large(_))));
     for (addr, bytes) in addrs.iter().zip(&held) {
@@ -219,7 +219,7 @@ fn a_part_of_a_large_chunk_opens_only_its_own_segments() {
     let mut sink = ChunkSink::new();
     sink.add_large(&Content::Memory(bytes.clone().into()), 0..bytes.len() as u64);
     let addr = sink.finish(&mut writer).unwrap()[0];
-    writer.commit(1, 1, 0).unwrap();
+    writer.commit(1, 1, 0, None).unwrap();
     let all = f.packs.salvage(PackId(1), f.packs.start(PackId(1)).unwrap()).unwrap();
     let segments: Vec<_> = all.map(Result::unwrap).filter(|r| r.kind == RecordKind::Segment).collect();
     assert_eq!(segments.len(), 5);
@@ -240,7 +240,7 @@ fn records_in_another_place_are_errors() {
     let mut writer = f.packs.new_pack().unwrap();
     let one = writer.append(RecordKind::Facts, text(1, 500)).unwrap();
     let two = writer.append(RecordKind::Facts, text(1, 500)).unwrap();
-    writer.commit(1, 1, 0).unwrap();
+    writer.commit(1, 1, 0, None).unwrap();
     let path = pack_path(1);
     let whole = f.disk.bytes(&path);
     let (first, second) = (one.offset as usize, two.offset as usize);
@@ -268,7 +268,7 @@ fn records_in_another_place_are_errors() {
     let mut writer = other.new_pack().unwrap();
     assert_eq!(writer.id(), PackId(3), "a number that a file has is not given again");
     let there = writer.append(RecordKind::Facts, text(1, 500)).unwrap();
-    writer.commit(2, 2, 0).unwrap();
+    writer.commit(2, 2, 0, None).unwrap();
     assert_eq!(there.offset, one.offset);
     f.disk.damage(&pack_path(3), |pack| {
         pack[first..second].copy_from_slice(&whole[first..second]);
@@ -282,7 +282,7 @@ fn addresses_of_another_kind_are_errors() {
     let mut writer = f.packs.new_pack().unwrap();
     let held = write_batch(&mut writer, 1).unwrap();
     let facts = writer.append(RecordKind::Facts, facts(2)).unwrap();
-    writer.commit(2, 2, 0).unwrap();
+    writer.commit(2, 2, 0, None).unwrap();
     let (ChunkAddr::Item(item), ChunkAddr::Large(map)) = (held[0].0, held[12].0) else {
         panic!("other kinds")
     };
@@ -306,7 +306,7 @@ fn a_pack_that_is_cut_anywhere_has_its_first_batches() {
     let mut ends = vec![start];
     for n in 1..=3 {
         writer.append(RecordKind::Facts, facts(n)).unwrap();
-        ends.push(writer.commit(n, n, 0).unwrap());
+        ends.push(writer.commit(n, n, 0, None).unwrap());
     }
     let whole = f.disk.bytes(&pack_path(1));
     assert_eq!(ends[3], whole.len() as u64);
@@ -380,7 +380,7 @@ fn magic_in_contents_does_not_mislead_salvage() {
     let f = fixture();
     let mut writer = f.packs.new_pack().unwrap();
     let start = writer.len();
-    writer.commit(1, 1, 0).unwrap();
+    writer.commit(1, 1, 0, None).unwrap();
     f.disk.damage(&pack_path(1), |pack| {
         let record = pack[start as usize..].to_vec();
         // A copy of a good record at a place that isn't its own, magic cut by the window's edge, and junk.
@@ -549,7 +549,7 @@ fn small_pack() -> (Fixture, Vec<u8>, Held) {
     sink.add_large(&Content::Memory(large.clone().into()), 0..100);
     let addrs = sink.finish(&mut writer).unwrap();
     writer.append(RecordKind::Facts, facts(1)).unwrap();
-    writer.commit(1, 1, 0).unwrap();
+    writer.commit(1, 1, 0, None).unwrap();
     let bytes = f.disk.bytes(&pack_path(1));
     (f, bytes, addrs.into_iter().zip(chunks.into_iter().chain([large])).collect())
 }
@@ -616,7 +616,7 @@ proptest! {
             ranges.push(range);
         }
         let addrs = sink.finish(&mut writer).unwrap();
-        writer.commit(1, 1, 0).unwrap();
+        writer.commit(1, 1, 0, None).unwrap();
         let packs = Packs::open(Arc::new(f.disk.clone()), Path::new(DIR), &f.master, cache).unwrap();
         prop_assert_eq!(addrs.len(), ranges.len());
         for (addr, range) in addrs.into_iter().zip(ranges) {

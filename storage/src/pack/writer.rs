@@ -3,7 +3,7 @@
 //! Invariant: after the first failure nothing more is written (a failed sync can't be tried again: the system may have
 //! dropped the pages), and no batch is complete before its commit record is synced.
 
-use super::commit::{Commit, Tally};
+use super::commit::{Commit, LogHead, Tally};
 use super::crypt::TAG_BYTES;
 use super::disk::Disk;
 use super::packs::{Pack, Packs};
@@ -89,13 +89,19 @@ impl PackWriter {
     }
 
     /// Ends the batch: appends its commit record and syncs. On return all records since the last commit survive
-    /// power loss. Gives where the pack ends now: the batch's watermark.
+    /// power loss. `log` is the store's Merkle log after the batch. Gives where the pack ends now: the batch's watermark.
     /// # Errors
     /// As [`PackWriter::append`].
-    pub(crate) fn commit(&mut self, batch: u64, mod_seq: u64, time: i64) -> Result<u64, Error> {
+    pub(crate) fn commit(
+        &mut self,
+        batch: u64,
+        mod_seq: u64,
+        time: i64,
+        log: Option<LogHead>,
+    ) -> Result<u64, Error> {
         self.check()?;
         let (records, tags) = std::mem::take(&mut self.tally).finish();
-        let plain = Commit { batch, mod_seq, time, records, tags, previous: self.previous }.encode();
+        let plain = Commit { batch, mod_seq, time, records, tags, previous: self.previous, log }.encode();
         let packed = self.packer.pack(RecordKind::Commit, Segment::default(), plain);
         let packed = packed.map_err(|e| self.fail(e))?;
         self.previous = self.seal(packed, self.len())?;

@@ -458,6 +458,19 @@ pub(crate) fn read_pieces(from: &mut Reader<'_>, size: u64) -> Option<Vec<Piece>
 }
 
 impl Fact {
+    /// The fact's leaf, if it has one.
+    pub(crate) fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Fact::Placement(p) => Some(&p.evidence),
+            Fact::Move(m) => Some(&m.evidence),
+            Fact::Deletion(d) => Some(&d.evidence),
+            Fact::Tombstone(t) => Some(&t.evidence),
+            Fact::Message(_) | Fact::Folder(_) | Fact::Source { .. } | Fact::Occurrence { .. } => None,
+            Fact::Rename { .. } | Fact::Floors(_) | Fact::FolderGone { .. } | Fact::Erased { .. } => None,
+            Fact::Part(_) | Fact::Head(_) | Fact::Compacted { .. } => None,
+        }
+    }
+
     /// Appends tag, length and fields.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let mut body = Vec::with_capacity(160);

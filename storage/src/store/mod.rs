@@ -11,6 +11,7 @@ pub(crate) mod check;
 pub(crate) mod columns;
 pub(crate) mod draft;
 pub(crate) mod facts;
+pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod open;
 pub(crate) mod rows;

@@ -352,6 +352,9 @@ impl Recovery<'_> {
             mod_seq: ModSeq(batch.commit.mod_seq),
             end: Addr { pack, offset: batch.next },
             tag: batch.tag,
+            facts: batch.facts.first().map(|(addr, _)| *addr),
+            log: batch.commit.log,
+            lost: false,
         };
         let changes = db::apply(self.db, txn, state, &end, &facts, &mut |m| self.card(m))?;
         changes.publish(state);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: it shows committed batches only, and changes in one step after the database's commit.
 
+use crate::db::Tree;
 use crate::pack::Addr;
 use crate::{FolderId, FolderInfo, ModSeq, Uid, UidRanges};
 use std::collections::HashMap;
@@ -46,6 +47,8 @@ pub(crate) struct State {
     /// The next archive-wide UID of each archive.
     pub(crate) archives: HashMap<String, Uid>,
     pub(crate) counters: Counters,
+    /// The Merkle log.
+    pub(crate) tree: Tree,
 }
 
 impl State {
@@ -64,6 +67,6 @@ impl State {
             placements: 0,
             message_bytes: 0,
         };
-        State { folders: HashMap::new(), archives: HashMap::new(), counters }
+        State { folders: HashMap::new(), archives: HashMap::new(), counters, tree: Tree::default() }
     }
 }

@@ -92,13 +92,24 @@ impl Store {
             let pack = writer.pack(self)?;
             let addrs = chunks.finish(pack)?;
             let facts: Vec<Fact> = facts(&addrs)?;
+            let gap = || self.db.derived("the leaves of a batch don't follow on those before");
+            let log = self.state.read().tree.after(&facts)?.ok_or_else(gap)?;
+            let mut first = None;
             for record in encode_all(&facts) {
-                pack.append(RecordKind::Facts, record)?;
+                let addr = pack.append(RecordKind::Facts, record)?;
+                first.get_or_insert(addr);
             }
             let time = time::OffsetDateTime::now_utc().unix_timestamp();
-            let offset = pack.commit(batch, mod_seq.0, time)?;
-            let end =
-                BatchEnd { batch, mod_seq, end: Addr { pack: pack.id(), offset }, tag: pack.last_tag() };
+            let offset = pack.commit(batch, mod_seq.0, time, Some(log))?;
+            let end = BatchEnd {
+                batch,
+                mod_seq,
+                end: Addr { pack: pack.id(), offset },
+                tag: pack.last_tag(),
+                facts: first,
+                log: Some(log),
+                lost: false,
+            };
             let card_of = &mut |m: &MessageFact| {
                 cards.remove(&m.no).ok_or_else(|| Error::Missing { what: "a new message's card".into() })
             };

@@ -273,7 +273,12 @@ impl<'a> Batch<'a> {
         order.extend(self.drafts.keys().copied().filter(|no| *no != self.current));
         let mut changed = Vec::new();
         for no in order {
-            let Some(draft) = self.drafts.remove(&no).filter(|draft| !draft.is_empty()) else { continue };
+            let Some(mut draft) = self.drafts.remove(&no).filter(|draft| !draft.is_empty()) else { continue };
+            if draft.store().state.read().counters.batch == 0
+                && let Some(head) = self.shared.opening_head(no)
+            {
+                draft.name(head);
+            }
             changed.extend(self.shared.commit(no, draft, mod_seq)?);
             committed.mod_seq = mod_seq;
         }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod batch;
+mod evidence;
 mod notify;
 mod open;
 mod registry;
@@ -16,11 +17,13 @@ mod tests;
 mod view;
 
 pub use batch::Batch;
+pub use evidence::StoreHead;
 pub use notify::Subscription;
 pub(crate) use registry::replace;
 pub use rows::Rows;
 
 use crate::card::Card;
+use crate::evidence::EvidenceKey;
 use crate::pack::disk::Disk;
 use crate::store::draft::Draft;
 use crate::store::{
@@ -77,6 +80,8 @@ pub(crate) struct Shared {
     /// The index of store 0001 lies in `0001` below it; none: in the store's own directory.
     indexes: Option<PathBuf>,
     key: RwLock<MasterKey>,
+    /// Signs heads of the evidence.
+    signer: RwLock<Option<EvidenceKey>>,
     limits: Limits,
     slots: RwLock<Vec<Arc<Slot>>>,
     view: RwLock<View>,

@@ -78,6 +78,7 @@ pub(super) fn open_on(
         data: data.to_owned(),
         indexes,
         key: RwLock::new(key.clone()),
+        signer: RwLock::default(),
         limits,
         slots: RwLock::default(),
         view: RwLock::new(View::default()),

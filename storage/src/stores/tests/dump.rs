@@ -30,6 +30,7 @@ pub(super) fn dump(storage: &Storage) -> Vec<String> {
     table!(db::SOURCE_IDS);
     table!(db::PARTS);
     table!(db::LEAVES);
+    table!(db::BATCHES);
     table!(db::HEADS);
     lines
 }

@@ -3,6 +3,7 @@
 mod basics;
 mod crash;
 mod dump;
+mod evidence;
 mod many;
 mod parts;
 mod rot;

@@ -194,7 +194,7 @@ fn moves_deletions_and_renames_are_applied() {
     for record in encode_all(&facts) {
         writer.append(RecordKind::Facts, record).unwrap();
     }
-    writer.commit(302, 400, 0).unwrap();
+    writer.commit(302, 400, 0, None).unwrap();
     drop(storage);
     let storage = house.open();
     let uids = all_uids(&storage, "alice/Inbox");
@@ -238,6 +238,9 @@ fn facts_that_contradict_the_database_are_refused() {
             mod_seq: ModSeq(2),
             end: Addr { pack: crate::pack::PackId(1), offset: 9 },
             tag: [0; 16],
+            facts: None,
+            log: None,
+            lost: false,
         };
         let txn = store.db.write().unwrap();
         let state = store.state.read();

@@ -288,6 +288,9 @@ pub(crate) struct Archive {
     /// The format, if it should not be detected
     #[arg(long)]
     pub(crate) format: Option<FormatName>,
+    /// Archive again what was deleted from the archive
+    #[arg(long)]
+    pub(crate) deleted_too: bool,
 }
 
 /// A format's name.

@@ -17,7 +17,8 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         Verb::Archive(archive) => {
             let path = absolute(&archive.path)?;
             let format = archive.format.map(Into::into);
-            (Command::Archive(Archive { path, into: archive.into, format }), view::RUN)
+            let (into, deleted_too) = (archive.into, archive.deleted_too);
+            (Command::Archive(Archive { path, into, format, deleted_too }), view::RUN)
         }
         Verb::Folders { user } => (Command::Folders(Folders { user }), view::FOLDERS),
         Verb::Search(search) => {

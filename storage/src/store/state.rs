@@ -3,8 +3,8 @@
 //! Invariant: it shows committed batches only, and changes in one step after the database's commit.
 
 use crate::pack::Addr;
-use crate::{FolderId, FolderInfo, ModSeq, Uid, UidRanges};
-use std::collections::HashMap;
+use crate::{FolderId, FolderInfo, FolderPath, ModSeq, Uid, UidRanges};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Numbers that only rise, and sums.
@@ -46,6 +46,8 @@ pub(crate) struct State {
     /// The next archive-wide UID of each archive.
     pub(crate) archives: HashMap<String, Uid>,
     pub(crate) counters: Counters,
+    /// Paths that folders had before they were renamed or removed: what a source brought there is not brought again.
+    pub(crate) former: HashMap<FolderPath, BTreeSet<FolderId>>,
 }
 
 impl State {
@@ -64,6 +66,6 @@ impl State {
             placements: 0,
             message_bytes: 0,
         };
-        State { folders: HashMap::new(), archives: HashMap::new(), counters }
+        State { folders: HashMap::new(), archives: HashMap::new(), counters, former: HashMap::new() }
     }
 }

@@ -244,7 +244,14 @@ impl Db {
         for entry in gone.range(range).map_err(|e| self.err(e))? {
             let (key, value) = entry.map_err(|e| self.err(e))?;
             let id = SourceId(value.value());
-            let there = if elsewhere.contains(&id) { Whereabouts::Elsewhere } else { Whereabouts::Deleted };
+            // One that is elsewhere stands for one that left.
+            let there = match elsewhere.get_mut(&id).filter(|left| **left > 0) {
+                Some(left) => {
+                    *left -= 1;
+                    Whereabouts::Elsewhere
+                }
+                None => Whereabouts::Deleted,
+            };
             let (uid, source) = (Uid(key.value().2), name_of(id)?);
             found.push(Sighting { folder, uid, source, occurrence: String::new(), there });
         }

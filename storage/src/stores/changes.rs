@@ -83,7 +83,7 @@ impl Batch<'_> {
     pub fn rename(&mut self, from: &FolderPath, to: &FolderPath) -> Result<u64, Error> {
         let below = self.shared.view.read().below(from.as_str()).into_iter().cloned().collect::<Vec<_>>();
         if below.is_empty() {
-            return Err(Error::Missing { what: format!("folder {from:?}") });
+            return Err(Error::Missing { what: format!("folder {from}") });
         }
         if !can_rename(from, to) {
             let what = format!(
@@ -229,7 +229,7 @@ impl Storage {
     /// # Errors
     /// `Missing` when there is no such folder; `Unavailable`, `Protected`, `Latched`.
     pub fn changeable(&self, folder: &FolderPath, uids: &UidRanges) -> Result<UidRanges, Error> {
-        let missing = || Error::Missing { what: format!("folder {folder:?}") };
+        let missing = || Error::Missing { what: format!("folder {folder}") };
         let view = self.view(folder).ok_or_else(missing)?;
         let uids = view.uids.intersect(uids);
         self.shared.changeable(&view, &uids)?;
@@ -244,7 +244,7 @@ impl Storage {
         progress: &mut dyn FnMut(u64, u64),
         change: &mut dyn FnMut(&mut Batch<'_>, FolderId, Uid) -> Result<(), Error>,
     ) -> Result<u64, Error> {
-        let missing = || Error::Missing { what: format!("folder {folder:?}") };
+        let missing = || Error::Missing { what: format!("folder {folder}") };
         let id = self.view(folder).ok_or_else(missing)?.info.id;
         let uids = self.changeable(folder, uids)?;
         let (mut done, total) = (0, uids.len());
@@ -373,7 +373,7 @@ impl Storage {
         let below: Vec<FolderView> =
             self.shared.view.read().below(top.as_str()).into_iter().cloned().collect();
         if below.is_empty() {
-            return Err(Error::Missing { what: format!("folder {top:?}") });
+            return Err(Error::Missing { what: format!("folder {top}") });
         }
         Ok(below)
     }

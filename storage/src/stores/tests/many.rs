@@ -237,7 +237,7 @@ fn a_write_protected_store_is_read_and_searched_without_a_byte_changed() {
     let mut batch = storage.batch(&Cancel::default()).unwrap();
     let inbox = batch.folder(&path("alice/Inbox")).unwrap();
     batch.seen_at(inbox, Uid(1), "elsewhere").unwrap();
-    assert!(matches!(batch.holder(inbox, Uid(1)), Err(Error::Protected { .. })));
+    assert!(matches!(batch.delete_message(inbox, Uid(1)), Err(Error::Protected { .. })));
     batch.commit().unwrap();
     storage.close().unwrap();
     drop(storage);

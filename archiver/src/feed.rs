@@ -6,7 +6,7 @@
 //! Invariant: at most `MAX_BYTES` of messages (and one more message) are between the reader and the batch.
 
 use crate::walk::{Found, Sink, Skipped, SourceFolder, Stop};
-use crate::{Format, names};
+use crate::{FileJob, Format, names};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use storage::incoming::Content;
 use storage::{
     Cancel, Error, FolderId, FolderPath, Incoming, InternalDate, Prepared, Sighting, SourceFlags, Storage,
-    Uid,
+    Uid, Whereabouts,
 };
 
 /// Bytes of messages under way.
@@ -35,10 +35,29 @@ pub(crate) struct Target {
     pub(crate) path: FolderPath,
     pub(crate) format: Format,
     pub(crate) given: bool,
-    /// The folder as it stood when the run came to it.
-    pub(crate) before: Option<(FolderId, Uid)>,
+    /// What was there when the run came to it; none: nothing ever was.
+    pub(crate) before: Option<Before>,
     /// The first target with the same source and path: they may differ in format, but sightings are counted together.
     pub(crate) group: usize,
+}
+
+/// A target folder before the run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    /// The folder and its UIDNEXT; none when it was renamed or removed.
+    folder: Option<(FolderId, Uid)>,
+}
+
+impl Before {
+    fn of(storage: &Storage, path: &FolderPath) -> Option<Before> {
+        let folder = storage.view(path).map(|view| (view.info.id, view.info.uid_next));
+        storage.was_there(path).then_some(Before { folder })
+    }
+
+    /// Whether a sighting is older than the run.
+    fn has(&self, sighting: &Sighting) -> bool {
+        self.folder.is_none_or(|(id, uid_next)| sighting.folder != id || sighting.uid < uid_next)
+    }
 }
 
 /// What is known of a message besides its bytes.
@@ -58,7 +77,7 @@ pub(crate) struct Facts {
 pub(crate) enum Body {
     /// No placement from this source was there before the run.
     New(Prepared),
-    /// Placements from this source that were there before the run, rising by UID.
+    /// Placements from this source that were there before the run.
     Known(Incoming, Vec<Sighting>),
     /// Storage could not be asked.
     Error(Error),
@@ -77,7 +96,8 @@ pub(crate) enum Slot {
 struct Work {
     incoming: Incoming,
     source: String,
-    before: Option<(FolderId, Uid)>,
+    path: FolderPath,
+    before: Option<Before>,
     done: Sender<Body>,
 }
 
@@ -145,18 +165,19 @@ pub(crate) struct Parse<'a> {
     storage: &'a Storage,
     shared: &'a Shared,
     work: Receiver<Work>,
+    again: bool,
 }
 
 /// Makes the three ends.
 pub(crate) fn queues<'a>(
     storage: &'a Storage,
-    into: &FolderPath,
+    job: &FileJob,
     cancel: &'a Cancel,
     shared: &'a Shared,
 ) -> (Feed<'a>, Parse<'a>, Receiver<Slot>) {
     let (order, slots) = bounded(MAX_ITEMS);
     let (work, tasks) = bounded(MAX_ITEMS);
-    let into = into.clone();
+    let into = job.into.clone();
     let feed = Feed {
         storage,
         into,
@@ -168,7 +189,7 @@ pub(crate) fn queues<'a>(
         known: HashMap::new(),
         groups: HashMap::new(),
     };
-    (feed, Parse { storage, shared, work: tasks }, slots)
+    (feed, Parse { storage, shared, work: tasks, again: job.deleted_too }, slots)
 }
 
 impl Feed<'_> {
@@ -192,7 +213,7 @@ impl Sink for Feed<'_> {
         let group = self.groups.entry((source.clone(), path.clone())).or_insert(number);
         let before = match self.targets.get(*group) {
             Some(first) => first.before,
-            None => self.storage.view(&path).map(|view| (view.info.id, view.info.uid_next)),
+            None => Before::of(self.storage, &path),
         };
         let target = Target { source, path, format, given: folder.given, before, group: *group };
         self.targets.push(target.clone());
@@ -241,7 +262,8 @@ impl Sink for Feed<'_> {
         };
         self.send(Slot::Message { folder: found.folder, place: found.place, facts, body })?;
         let target = self.targets.get(found.folder).ok_or(Stop)?;
-        let work = Work { incoming, source: target.source.clone(), before: target.before, done };
+        let (source, path) = (target.source.clone(), target.path.clone());
+        let work = Work { incoming, source, path, before: target.before, done };
         self.work.send(work).map_err(|_| Stop)
     }
 
@@ -257,7 +279,7 @@ impl Parse<'_> {
             if self.shared.is_closed() {
                 continue;
             }
-            let body = match sightings(self.storage, &work) {
+            let body = match sightings(self.storage, &work, self.again) {
                 Ok(sightings) if sightings.is_empty() => {
                     Body::New(Prepared::new(work.incoming, self.storage.limits()))
                 }
@@ -271,11 +293,15 @@ impl Parse<'_> {
     }
 }
 
-/// The placements of the message in its folder that came from its source before this run.
-fn sightings(storage: &Storage, work: &Work) -> Result<Vec<Sighting>, Error> {
-    let Some((folder, uid_next)) = work.before else { return Ok(Vec::new()) };
-    let mut sightings = storage.sightings(folder, &work.incoming.hash)?;
-    sightings.retain(|sighting| sighting.source == work.source && sighting.uid < uid_next);
+/// The placements of the message that came from its source into its folder before this run, wherever they are now. What was
+/// deleted counts as there too, unless it is wanted `again`.
+fn sightings(storage: &Storage, work: &Work, again: bool) -> Result<Vec<Sighting>, Error> {
+    let Some(before) = work.before else { return Ok(Vec::new()) };
+    let mut sightings = storage.sightings(&work.path, &work.incoming.hash)?;
+    sightings.retain(|sighting| sighting.source == work.source && before.has(sighting));
+    if again {
+        sightings.retain(|sighting| sighting.there != Whereabouts::Deleted);
+    }
     Ok(sightings)
 }
 

@@ -147,6 +147,8 @@ pub struct FileJob {
     pub format: Option<Format>,
     /// Who asked, for the ledger.
     pub who: String,
+    /// Messages that were deleted from the archive are archived again.
+    pub deleted_too: bool,
 }
 
 /// Progress of a run, a few times a second.

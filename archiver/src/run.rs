@@ -6,7 +6,8 @@
 //!
 //! **Already there** is decided here: of an identity that had n placements from this source in this folder before the run,
 //! the first n sightings in the run are already there and any further one is a new placement. Offsets and file names only
-//! say where it is found now.
+//! say where it is found now. A placement that was moved, renamed away or deleted since counts all the same, so that it
+//! doesn't come back by itself.
 
 use crate::feed::{self, Body, Facts, Slot, Target};
 use crate::ledger::{self, Changes};
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
-use storage::{Batch, Cancel, ContentHash, FolderId, InternalDate, NewPlacement, Prepared, Storage};
+use storage::{Batch, Cancel, ContentHash, InternalDate, NewPlacement, Prepared, Storage, Whereabouts};
 
 /// A batch is committed at this many messages …
 const BATCH_MESSAGES: u64 = 1_000;
@@ -94,7 +95,7 @@ fn threads(
 ) -> Result<(), End> {
     let storage = &account.archiver.storage.clone();
     let shared = &feed::Shared::default();
-    let (mut feed, parse, slots) = feed::queues(storage, &job.into, cancel, shared);
+    let (mut feed, parse, slots) = feed::queues(storage, job, cancel, shared);
     thread::scope(|scope| {
         let measure = scope.spawn(|| {
             let total = walk::measure(path, &|| shared.is_closed());
@@ -138,7 +139,6 @@ fn threads(
 /// A folder of the run.
 struct Folder {
     target: Target,
-    id: Option<FolderId>,
 }
 
 /// Sightings in this run of identities that were there before it: by folder and the first half of the hash.
@@ -212,7 +212,7 @@ impl Commit<'_, '_, '_> {
                     sums: Sums::default(),
                 });
                 self.account.pending.folders.insert(self.folders.len());
-                self.folders.push(Folder { target, id: None });
+                self.folders.push(Folder { target });
             }
             Slot::Skip(skipped) => self.account.pending.skip(skipped),
             Slot::Message { folder, place, facts, body } => match body.recv() {
@@ -241,11 +241,9 @@ impl Commit<'_, '_, '_> {
             Body::Known(incoming, sightings) => {
                 match sightings.get(sighted(&mut self.seen, group, &incoming.hash)) {
                     Some(sighting) => {
-                        if let (true, Some((id, _))) =
-                            (sighting.occurrence != facts.occurrence, folder.target.before)
-                        {
+                        if sighting.there == Whereabouts::Here && sighting.occurrence != facts.occurrence {
                             batch(&mut self.batch, self.storage, self.cancel)?.seen_at(
-                                id,
+                                sighting.folder,
                                 sighting.uid,
                                 &facts.occurrence,
                             )?;
@@ -264,11 +262,8 @@ impl Commit<'_, '_, '_> {
             occurrence: &facts.occurrence,
         };
         let batch = batch(&mut self.batch, self.storage, self.cancel)?;
-        let id = match folder.id {
-            Some(id) => id,
-            None => batch.folder(&folder.target.path)?,
-        };
-        folder.id = Some(id);
+        // Asked anew each time: the folder may have been renamed or removed since the last batch.
+        let id = batch.folder(&folder.target.path)?;
         batch.add(id, prepared, &placement)?;
         self.account.pending.count(number, |sums| {
             sums.archived += 1;

@@ -5,7 +5,7 @@ use crate::testing::{corpus, sha256_lf};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use storage::{Limits, MasterKey, SourceFlags};
+use storage::{Limits, MasterKey, SourceFlags, UidRanges};
 
 const FROM: &str = "From a@b Fri Sep  4 14:55:26 2020\n";
 
@@ -80,6 +80,7 @@ fn job(path: &Path, format: Option<Format>) -> FileJob {
         into: FolderPath::new("alice/F").unwrap(),
         format,
         who: "local:test".into(),
+        deleted_too: false,
     }
 }
 
@@ -167,6 +168,38 @@ fn the_same_message_of_two_sources() {
         "another source, another placement"
     );
     assert_eq!(sums(&house.archive(&source.path().join("a"))), (1, 0, 1, 0, 0));
+}
+
+#[test]
+fn what_was_moved_or_deleted_does_not_come_back_by_itself() {
+    let house = House::new();
+    let source = tempfile::tempdir().unwrap();
+    let file = source.path().join("Inbox");
+    let text: String = [1, 2, 2, 3].iter().map(|n| format!("{FROM}{}\n", mail(*n))).collect();
+    fs::write(&file, &text).unwrap();
+    assert_eq!(sums(&house.archive(&file)), (4, 4, 0, 0, 0));
+    let path = |text: &str| FolderPath::new(text).unwrap();
+    let (from, to) = (path("alice/F"), path("alice/G"));
+    let (cancel, quiet) = (Cancel::default(), &mut |_, _| ());
+    let uids = |first, last| UidRanges::from_spans([(first, last)]);
+    assert_eq!(house.storage.delete_messages(&from, &uids(1, 1), &cancel, quiet).unwrap(), 1);
+    assert_eq!(house.storage.move_messages(&from, &uids(2, 2), &to, &cancel, quiet).unwrap(), 1);
+    assert_eq!(sums(&house.archive(&file)), (4, 0, 4, 0, 0), "what was deleted and moved counts as there");
+    fs::write(&file, format!("{FROM}{}\n{text}", mail(2))).unwrap();
+    assert_eq!(sums(&house.archive(&file)), (5, 1, 4, 0, 0), "a third copy is new");
+    let forced = |file: &Path| {
+        let job = FileJob { deleted_too: true, ..job(file, None) };
+        house.archiver.archive_files(&job, &|_| (), &Cancel::default()).unwrap()
+    };
+    assert_eq!(sums(&forced(&file)), (5, 1, 4, 0, 0), "what was deleted comes back when it is wanted");
+    assert_eq!(sums(&house.archive(&file)), (5, 0, 5, 0, 0));
+    // A folder with another name, and one that is gone, are known by the name that they had.
+    house.storage.move_folder(&from, &path("alice/Old"), &cancel, quiet).unwrap();
+    assert_eq!(sums(&house.archive(&file)), (5, 0, 5, 0, 0));
+    assert!(house.storage.view(&from).is_none());
+    house.storage.delete_folder(&path("alice/Old"), true, &cancel, quiet).unwrap();
+    assert_eq!(sums(&house.archive(&file)), (5, 0, 5, 0, 0));
+    assert_eq!(sums(&forced(&file)), (5, 4, 1, 0, 0), "one was moved, and is there still");
 }
 
 #[test]

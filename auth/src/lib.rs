@@ -33,8 +33,12 @@ pub enum Privilege {
     Imap,
     /// Change the own password.
     ChangePassword,
-    /// Everything an administrator may do (reading other archives is not part of it).
+    /// Everything an administrator may do (reading other archives, changing and deleting mail are not part of it).
     Admin,
+    /// Move messages, move, rename and merge folders, remove empty ones.
+    Modify,
+    /// Delete messages, and folders with what is in them.
+    Delete,
 }
 
 /// Passwords hashed at once unless told otherwise: with 19 MiB each, 76 MiB.

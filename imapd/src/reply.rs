@@ -23,6 +23,10 @@ impl Refusal {
     /// Nothing can be changed here.
     pub(crate) const READ_ONLY: Refusal = Refusal::No("NOPERM", "The archive is read-only");
 
+    /// Messages with these sequence numbers are gone, and it could not be told yet.
+    pub(crate) const EXPUNGED: Refusal =
+        Refusal::No("EXPUNGEISSUED", "Some of the messages are gone; NOOP tells which");
+
     /// Writes the tagged answer (or `* BYE`).
     pub(crate) fn write(&self, tag: &[u8], out: &mut Vec<u8>) {
         let mut line = |parts: &[&[u8]]| {

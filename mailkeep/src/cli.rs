@@ -102,6 +102,12 @@ repeated. `mailkeep runs` keeps the account of every run.")]
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
     },
+    /// Move, rename, merge and delete folders
+    #[command(subcommand)]
+    Folder(FolderVerb),
+    /// Move and delete messages
+    #[command(subcommand)]
+    Message(MessageVerb),
     /// Search an archive
     #[command(after_help = "\
 QUERY is made of words and phrases, all of which must be found in a message:
@@ -270,6 +276,8 @@ pub(crate) enum PrivilegeName {
     Imap,
     ChangePassword,
     Admin,
+    Modify,
+    Delete,
 }
 
 impl From<PrivilegeName> for Privilege {
@@ -279,6 +287,8 @@ impl From<PrivilegeName> for Privilege {
             PrivilegeName::Imap => Privilege::Imap,
             PrivilegeName::ChangePassword => Privilege::ChangePassword,
             PrivilegeName::Admin => Privilege::Admin,
+            PrivilegeName::Modify => Privilege::Modify,
+            PrivilegeName::Delete => Privilege::Delete,
         }
     }
 }
@@ -295,6 +305,9 @@ pub(crate) struct Archive {
     /// The format, if it should not be detected
     #[arg(long)]
     pub(crate) format: Option<FormatName>,
+    /// Archive again what was deleted from the archive
+    #[arg(long)]
+    pub(crate) deleted_too: bool,
 }
 
 /// A format's name.
@@ -348,6 +361,127 @@ pub(crate) struct Search {
     /// What to look for; several arguments count as one line
     #[arg(required = true)]
     pub(crate) query: Vec<String>,
+}
+
+/// `folder …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FolderVerb {
+    /// Give a folder, with all below it, another path
+    #[command(
+        visible_alias = "rename",
+        after_help = "\
+Examples:
+  mailkeep folder move alice/Import alice/Old/2019
+  mailkeep folder rename alice/Ofice alice/Office
+  mailkeep folder move alice alice-left
+
+Messages keep their UIDs, so that mail clients find what they know under the
+new name. Into another user's archive the messages are moved one by one and get
+new UIDs. What a source brought to the old path is not brought there again."
+    )]
+    Move {
+        /// The folder, with the archive first
+        #[arg(value_name = "USER/FOLDER")]
+        from: String,
+        /// Its new path, which must be free
+        #[arg(value_name = "NEW")]
+        to: String,
+    },
+    /// Move all of a folder into another one, and what is below it likewise, then remove it
+    #[command(after_help = "\
+Example:
+  mailkeep folder merge alice/Import alice/Inbox
+
+Messages get new UIDs: clients see them go here and come there. A message that
+is in both folders is there twice then. After an interruption, give the command
+again.")]
+    Merge {
+        /// The folder that goes
+        #[arg(value_name = "USER/FOLDER")]
+        from: String,
+        /// The folder that takes its messages
+        #[arg(value_name = "INTO")]
+        into: String,
+    },
+    /// Remove an empty folder, or one with all that is in it
+    #[command(after_help = "\
+Examples:
+  mailkeep folder delete alice/Empty
+  mailkeep folder delete alice/Spam --with-messages --yes
+
+The next run of the same source doesn't bring deleted messages back
+(mailkeep archive --deleted-too does).")]
+    Delete {
+        /// The folder, with the archive first
+        #[arg(value_name = "USER/FOLDER")]
+        folder: String,
+        /// With its messages, and the folders below it
+        #[arg(long)]
+        with_messages: bool,
+        /// Yes, delete them
+        #[arg(long, requires = "with_messages")]
+        yes: bool,
+    },
+}
+
+/// `message …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MessageVerb {
+    /// Move messages to another folder, which is made if need be
+    #[command(after_help = "\
+Examples:
+  mailkeep message move alice/Inbox 17 --to alice/Projects
+  mailkeep message move alice/Inbox 1:20,31 --to bob/Handed over
+  mailkeep message move alice/Inbox --search 'from:bob before:2019-01-01' --to alice/Bob
+  mailkeep message move alice/Inbox --search invoice --to alice/Bills --dry-run
+
+QUERY is what `mailkeep search` takes. Messages get new UIDs: clients see them
+go here and come there. A message in a store that is write-protected or away is
+refused, and nothing is moved.")]
+    Move {
+        #[command(flatten)]
+        which: Which,
+        /// The folder that they go to, with the archive first
+        #[arg(long, value_name = "USER/FOLDER")]
+        to: String,
+        /// Only show them
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Delete messages
+    #[command(after_help = "\
+Examples:
+  mailkeep message delete alice/Inbox --search 'subject:lottery' --dry-run
+  mailkeep message delete alice/Inbox --search 'subject:lottery' --yes
+  mailkeep message delete alice/Inbox 17,19 --yes
+
+Nobody sees them any more. The audit log says who deleted how many, and where.
+The next run of the same source doesn't bring them back (mailkeep archive
+--deleted-too does).")]
+    Delete {
+        #[command(flatten)]
+        which: Which,
+        /// Only show them
+        #[arg(long)]
+        dry_run: bool,
+        /// Yes, delete them
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Which messages of a folder.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The folder, with the archive first
+    #[arg(value_name = "USER/FOLDER")]
+    pub(crate) folder: String,
+    /// UIDs, as `search` shows them: 17 or 1:20,31 or 100:*
+    #[arg(required_unless_present = "search")]
+    pub(crate) uids: Option<String>,
+    /// Those that this query finds (with UIDs: of these)
+    #[arg(long, value_name = "QUERY")]
+    pub(crate) search: Option<String>,
 }
 
 /// `store …`.
@@ -513,6 +647,14 @@ mod tests {
             "mailkeep evidence consistency O N",
             "mailkeep evidence consistency --check P --key K",
             "mailkeep evidence send",
+            "mailkeep folder move alice/A alice/B",
+            "mailkeep folder rename alice/A alice/B",
+            "mailkeep folder merge alice/A alice/B",
+            "mailkeep folder delete alice/A --with-messages --yes",
+            "mailkeep message move alice/A 1:20 --to alice/B",
+            "mailkeep message move alice/A --search from:bob --to alice/B --dry-run",
+            "mailkeep message delete alice/A 17 --yes --json",
+            "mailkeep user grant bob --privilege delete --privilege modify",
             "mailkeep user revoke bob --privilege changePassword",
             "mailkeep store create --name x --path /mnt/x",
             "mailkeep store state 0001 writeProtected",
@@ -540,6 +682,9 @@ mod tests {
             "mailkeep evidence consistency --check P O",
             "mailkeep evidence consistency O --key K",
             "mailkeep search QUERY",
+            "mailkeep message delete alice/A --yes",
+            "mailkeep message move alice/A 1",
+            "mailkeep folder delete alice/A --yes",
         ] {
             assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -46,7 +46,7 @@ async fn in_scratch(scratch: &Path, demo: Demo, style: Style) -> Result<ExitCode
         None => (lay_out(&scratch.join("sample"))?, USER.to_owned()),
     };
     let cancel = Arc::new(Notify::new());
-    let command = Command::Archive(Archive { path, into, format: None });
+    let command = Command::Archive(Archive { path, into, format: None, deleted_too: false });
     let events = door::send(&data, command, cancel.clone()).await?;
     let view = if demo.path.is_some() { view::RUN } else { view::RUN_SUMS };
     match show(events, view, Style { json: false, ..style }, cancel).await? {

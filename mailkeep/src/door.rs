@@ -78,7 +78,10 @@ fn work(
     let conf = data.conf()?;
     let installation = data.open(lock, conf)?;
     let caller = Caller::local(rustix::process::geteuid().as_raw(), "in-process");
-    let end = command::run(command, &Context { installation: &installation, caller, cancel, events });
+    let end = command::run(
+        command,
+        &Context { installation: &installation, caller, cancel, events, noted: Default::default() },
+    );
     let end = match installation.close() {
         Ok(()) => end,
         Err(error) => Err(Failure::also(end, error.into())),

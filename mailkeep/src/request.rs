@@ -4,11 +4,12 @@ mod evidence;
 
 pub(crate) use evidence::offline;
 
-use crate::cli::{RunsVerb, Store, User, Verb};
+use crate::cli::{self, FolderVerb, MessageVerb, RunsVerb, Store, User, Verb};
 use crate::command::{
-    Archive, AuditLog, Cat, Check, Command, Failure, Folders, RunItems, RunShow, Runs, Search, Secret,
-    StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
-    UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
+    Archive, AuditLog, Cat, Check, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove, Folders,
+    MessageDelete, MessageMove, RunItems, RunShow, Runs, Search, Secret, StoreAttach, StoreCreate,
+    StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats, UserAdd, UserList, UserPassword,
+    UserRemove, UserRights, UserShow, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -21,9 +22,12 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         Verb::Archive(archive) => {
             let path = absolute(&archive.path)?;
             let format = archive.format.map(Into::into);
-            (Command::Archive(Archive { path, into: archive.into, format }), view::RUN)
+            let (into, deleted_too) = (archive.into, archive.deleted_too);
+            (Command::Archive(Archive { path, into, format, deleted_too }), view::RUN)
         }
         Verb::Folders { user } => (Command::Folders(Folders { user }), view::FOLDERS),
+        Verb::Folder(folder) => (self::folder(folder), view::CHANGED),
+        Verb::Message(message) => self::message(message),
         Verb::Search(search) => {
             let query = search.query.join(" ");
             let (user, folder, limit) = (search.user, search.folder, search.limit);
@@ -48,6 +52,34 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
             return Err(Failure::usage("this is no command for a data directory"));
         }
     })
+}
+
+fn folder(folder: FolderVerb) -> Command {
+    match folder {
+        FolderVerb::Move { from, to } => Command::FolderMove(FolderMove { from, to }),
+        FolderVerb::Merge { from, into } => Command::FolderMerge(FolderMerge { from, into }),
+        FolderVerb::Delete { folder, with_messages, yes } => {
+            Command::FolderDelete(FolderDelete { folder, with_messages, yes })
+        }
+    }
+}
+
+fn message(message: MessageVerb) -> (Command, View) {
+    let choice = |which: cli::Which| {
+        let cli::Which { folder, uids, search } = which;
+        Choice { folder, uids, search }
+    };
+    let view = |dry_run| if dry_run { view::HITS } else { view::CHANGED };
+    match message {
+        MessageVerb::Move { which, to, dry_run } => {
+            let which = choice(which);
+            (Command::MessageMove(MessageMove { which, to, dry_run }), view(dry_run))
+        }
+        MessageVerb::Delete { which, dry_run, yes } => {
+            let which = choice(which);
+            (Command::MessageDelete(MessageDelete { which, dry_run, yes }), view(dry_run))
+        }
+    }
 }
 
 fn store(store: Store) -> Result<(Command, View), Failure> {

@@ -32,7 +32,7 @@ pub use path::{FolderPath, PathError};
 pub use prepared::Prepared;
 pub use store::{
     Added, Cancel, CheckReport, Columns, Committed, FolderInfo, FolderView, InternalDate, Message,
-    MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState,
+    MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState, Whereabouts,
 };
-pub use stores::{Batch, Rows, Storage, StoreHead, Subscription};
+pub use stores::{Batch, Changed, Rows, Storage, StoreHead, Subscription};
 pub use uids::UidRanges;

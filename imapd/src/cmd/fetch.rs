@@ -65,6 +65,7 @@ pub(crate) fn begin(
         items,
         current: None,
         trouble: None,
+        expected: (!by_uid).then(|| uids.len()),
     };
     Ok(Done::Work(Box::new(work), words))
 }
@@ -86,6 +87,8 @@ struct Fetch {
     batch: std::vec::IntoIter<(Row, Option<Card>)>,
     current: Option<Current>,
     trouble: Option<Refusal>,
+    /// Asked for by sequence number: how many are still to come.
+    expected: Option<u64>,
 }
 
 /// The message whose line is being written.
@@ -142,6 +145,7 @@ impl Fetch {
     fn next_row(&mut self) -> Result<Option<(Row, Option<Card>)>, Refusal> {
         loop {
             if let Some(next) = self.batch.next() {
+                self.expected = self.expected.map(|left| left.saturating_sub(1));
                 return Ok(Some(next));
             }
             let batch: Option<Vec<_>> = if self.cards {
@@ -154,6 +158,9 @@ impl Fetch {
                 None => {
                     if let Some(error) = self.rows.trouble() {
                         self.trouble.get_or_insert_with(|| error.into());
+                    } else if self.expected.is_some_and(|left| left > 0) {
+                        // RFC 2180 §4.1.2: what is there is given; EXPUNGE may not be told now.
+                        self.trouble.get_or_insert(Refusal::EXPUNGED);
                     }
                     return Ok(None);
                 }

@@ -16,7 +16,8 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     let asked = search(c, mailbox.uids())?;
     c.end()?;
     let found = match mailbox.view() {
-        Some(view) => s.world.storage.search(view, &asked.key, call.cancel)?,
+        // Only what the snapshot has: a store that came back shows the rest with the next SELECT.
+        Some(view) => s.world.storage.search(view, &asked.key, call.cancel)?.intersect(mailbox.uids()),
         None => storage::UidRanges::new(),
     };
     let runs = Runs::new(&found, mailbox.uids(), call.uid);

@@ -16,7 +16,7 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     let out = &mut *call.out;
     out.extend_from_slice(b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded)\r\n");
     out.extend_from_slice(b"* OK [PERMANENTFLAGS ()] Nothing is kept\r\n");
-    write_exists(&mailbox, out);
+    write_exists(mailbox.uids().len(), out);
     out.extend_from_slice(b"* OK [UIDVALIDITY ");
     encode::number(u64::from(mailbox.uid_validity()), out);
     out.extend_from_slice(b"] For good\r\n* OK [UIDNEXT ");

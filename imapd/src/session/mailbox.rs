@@ -1,10 +1,54 @@
-//! The selected mailbox: the snapshot that sequence numbers count in, and how it takes in new messages.
+//! The selected mailbox: the snapshot that sequence numbers count in, and how it takes in what came and went.
 //!
-//! Invariant: sequence numbers and UIDs of a snapshot never change; a newer one only adds messages behind the last.
+//! Invariant: sequence numbers count in the snapshot, and it changes only together with what is told: EXPUNGE, highest
+//! number first, then EXISTS. Messages are only ever added behind the last one.
 
 use super::names::Target;
+use super::{CHUNK, Work, write_exists};
+use crate::proto::encode;
+use crate::reply::Refusal;
 use std::sync::Arc;
-use storage::{FolderView, Storage, UidRanges};
+use storage::{Cancel, FolderView, Storage, UidRanges};
+
+/// What happened to the selected mailbox.
+pub(crate) enum News {
+    /// Nothing that may be told now.
+    Nothing,
+    /// Messages came or went: the snapshot has taken it in, this tells it.
+    Changed(Box<dyn Work>),
+    /// The folder was removed or renamed.
+    Vanished,
+}
+
+/// Tells what went and what came, in chunks.
+struct Changes {
+    /// Runs of sequence numbers of the old snapshot, rising; told from the end. A higher number doesn't change the lower ones.
+    gone: Vec<(u64, u64)>,
+    /// How many there are now, if some came.
+    exists: Option<u64>,
+}
+
+impl Work for Changes {
+    fn step(&mut self, out: &mut Vec<u8>, _: &Cancel) -> Result<bool, Refusal> {
+        while let Some((first, last)) = self.gone.last_mut() {
+            if out.len() >= CHUNK {
+                return Ok(false);
+            }
+            out.extend_from_slice(b"* ");
+            encode::number(*last, out);
+            out.extend_from_slice(b" EXPUNGE\r\n");
+            if first == last {
+                self.gone.pop();
+            } else {
+                *last -= 1;
+            }
+        }
+        if let Some(count) = self.exists {
+            write_exists(count, out);
+        }
+        Ok(true)
+    }
+}
 
 /// What a session has selected.
 #[derive(Debug)]
@@ -57,20 +101,48 @@ impl Mailbox {
         self.view.as_ref().map_or(0, |v| v.info.bytes)
     }
 
-    /// Takes a newer snapshot; true when it has more messages.
-    pub(crate) fn refresh(&mut self, storage: &Storage) -> bool {
-        let Target::Folder(path) = &self.target else { return false };
-        let Some(old) = &self.view else { return false };
-        let Some(new) = storage.view(path) else { return false };
-        // Messages only ever come behind the last one. A snapshot that says otherwise is not taken: it would
-        // renumber under the client.
-        let longer = new.uids.len() > old.uids.len()
-            && new.info.id == old.info.id
-            && new.info.uid_validity == old.info.uid_validity
-            && new.uids.uid_at(old.uids.len()) == old.uids.last();
-        if longer {
-            self.view = Some(new);
+    /// Whether the folder is still there, under its name.
+    pub(crate) fn is_there(&self, storage: &Storage) -> bool {
+        match (&self.target, &self.view) {
+            (Target::Folder(path), Some(old)) => storage.view(path).is_some_and(|new| is_same(old, &new)),
+            _ => true,
         }
-        longer
     }
+
+    /// Takes in what came and went, and gives what tells it. While EXPUNGE may not be told (RFC 3501 §7.4.1: during FETCH,
+    /// STORE and SEARCH by sequence number), a snapshot that lost messages stays as it is.
+    pub(crate) fn refresh(&mut self, storage: &Storage, may_expunge: bool) -> News {
+        let Target::Folder(path) = &self.target else { return News::Nothing };
+        let Some(old) = &self.view else { return News::Nothing };
+        let Some(mut new) = storage.view(path).filter(|new| is_same(old, new)) else { return News::Vanished };
+        if Arc::ptr_eq(&new.uids, &old.uids) || *new.uids == *old.uids {
+            return News::Nothing;
+        }
+        let gone = old.uids.subtract(&new.uids);
+        if !gone.is_empty() && !may_expunge {
+            return News::Nothing;
+        }
+        let behind = match old.uids.last().map_or(Some(1), |last| last.0.checked_add(1)) {
+            Some(first) => new.uids.intersect(&UidRanges::from_spans([(first, u32::MAX)])),
+            None => UidRanges::new(),
+        };
+        if gone.is_empty() && behind.is_empty() {
+            return News::Nothing;
+        }
+        // What came back among the others (a store that was attached) can't be told in a session: the next SELECT shows it.
+        let kept = old.uids.intersect(&new.uids);
+        let uids = UidRanges::from_spans(kept.spans().chain(behind.spans()));
+        let number = |uid| old.uids.seq_of(storage::Uid(uid)).unwrap_or(0);
+        // A run of UIDs that are all in the old snapshot is a run of sequence numbers.
+        let gone = gone.spans().map(|(first, last)| (number(first), number(last))).collect();
+        let exists = (!behind.is_empty()).then(|| uids.len());
+        new.uids = Arc::new(uids);
+        self.view = Some(new);
+        News::Changed(Box::new(Changes { gone, exists }))
+    }
+}
+
+/// Whether it is the same folder: a name may have been given to another one.
+fn is_same(old: &FolderView, new: &FolderView) -> bool {
+    (old.info.id, old.info.uid_validity) == (new.info.id, new.info.uid_validity)
 }

@@ -9,6 +9,7 @@ pub(crate) mod names;
 mod table;
 
 pub(crate) use mailbox::Mailbox;
+use mailbox::News;
 
 use crate::Settings;
 use crate::gate::Place;
@@ -103,7 +104,8 @@ pub(crate) struct Call<'a> {
 
 struct Running {
     work: Box<dyn Work>,
-    words: &'static str,
+    /// What the command's tagged OK says then; nothing ends with news in IDLE.
+    words: Option<&'static str>,
 }
 
 /// One connection's state.
@@ -121,6 +123,8 @@ pub(crate) struct Session {
     bad: u32,
     commands: u64,
     next: Next,
+    /// The command lets EXPUNGE be told (RFC 3501 §7.4.1).
+    may_expunge: bool,
 }
 
 impl Session {
@@ -140,6 +144,7 @@ impl Session {
             bad: 0,
             commands: 0,
             next: Next::Read,
+            may_expunge: true,
         }
     }
 
@@ -179,7 +184,12 @@ impl Session {
     pub(crate) fn step(&mut self, cancel: &Cancel) -> Step {
         let mut out = Vec::new();
         if self.mode == Mode::Idle && self.running.is_none() {
-            self.tell_news(&mut out);
+            self.may_expunge = true;
+            match self.news() {
+                News::Nothing => {}
+                News::Changed(work) => self.running = Some(Running { work, words: None }),
+                News::Vanished => self.finish(Err(VANISHED), &mut out),
+            }
         }
         while self.next == Next::Read || self.next == Next::Idle || self.next == Next::More {
             if out.len() >= CHUNK {
@@ -191,7 +201,9 @@ impl Session {
                     Ok(true) => {
                         let words = running.words;
                         self.running = None;
-                        self.finish(Ok(Done::Ok(words)), &mut out);
+                        if let Some(words) = words {
+                            self.finish(Ok(Done::Ok(words)), &mut out);
+                        }
                     }
                     Err(refusal) => {
                         self.running = None;
@@ -283,8 +295,15 @@ impl Session {
             verb = c.atom()?;
         }
         let command = table::find(verb, uid).ok_or(Refusal::Bad("Unknown command"))?;
+        self.may_expunge =
+            uid || ![&b"FETCH"[..], b"STORE", b"SEARCH"].iter().any(|by| verb.eq_ignore_ascii_case(by));
         command.allowed(self)?;
         self.still_welcome()?;
+        if command.needs_mailbox()
+            && self.mailbox.as_ref().is_some_and(|mailbox| !mailbox.is_there(&self.world.storage))
+        {
+            return Err(VANISHED);
+        }
         (command.run)(self, &mut Call { tag, uid, out, cancel }, c)
     }
 
@@ -297,21 +316,24 @@ impl Session {
             return Err(Refusal::Bye("Logged out by the administrator"));
         }
         match self.mailbox.as_ref().and_then(Mailbox::archive) {
-            Some(archive) if !auth.may_read(name, archive) => {
-                Err(Refusal::Bye("The selected mailbox is not there any more"))
-            }
+            Some(archive) if !auth.may_read(name, archive) => Err(VANISHED),
             _ => Ok(()),
         }
     }
 
-    /// Says how a command ended. New messages are told first (RFC 3501 §7.3.1 allows EXISTS at any time).
+    /// Says how a command ended. What came and went is told first (RFC 3501 §7.3.1 allows EXISTS at any time).
     fn finish(&mut self, result: Result<Done, Refusal>, out: &mut Vec<u8>) {
         match result {
-            Ok(Done::Ok(words)) => {
-                self.tell_news(out);
-                self.ok(words, out);
-            }
-            Ok(Done::Work(work, words)) => self.running = Some(Running { work, words }),
+            Ok(Done::Ok(words)) => match self.news() {
+                News::Nothing => self.ok(words, out),
+                News::Changed(work) => self.running = Some(Running { work, words: Some(words) }),
+                News::Vanished => {
+                    self.ok(words, out);
+                    VANISHED.write(b"", out);
+                    self.next = Next::Close;
+                }
+            },
+            Ok(Done::Work(work, words)) => self.running = Some(Running { work, words: Some(words) }),
             Ok(Done::StartTls) => {
                 self.ok("Begin TLS now", out);
                 self.next = Next::StartTls;
@@ -347,13 +369,11 @@ impl Session {
         }
     }
 
-    /// EXISTS, if the selected mailbox has grown.
-    fn tell_news(&mut self, out: &mut Vec<u8>) {
-        let storage = &self.world.storage;
-        if let Some(mailbox) = &mut self.mailbox
-            && mailbox.refresh(storage)
-        {
-            write_exists(mailbox, out);
+    /// What came and went in the selected mailbox.
+    fn news(&mut self) -> News {
+        match &mut self.mailbox {
+            Some(mailbox) => mailbox.refresh(&self.world.storage, self.may_expunge),
+            None => News::Nothing,
         }
     }
 
@@ -394,10 +414,14 @@ impl Session {
     }
 }
 
+/// The selected mailbox was removed or renamed, or may not be read any more. RFC 2180 §3.3 lets a server end the session then;
+/// clients connect again and ask for the list, whereas not many understand a mailbox that goes under their hands.
+const VANISHED: Refusal = Refusal::Bye("The selected mailbox is not there any more");
+
 /// Untagged EXISTS and RECENT.
-pub(crate) fn write_exists(mailbox: &Mailbox, out: &mut Vec<u8>) {
+pub(crate) fn write_exists(count: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"* ");
-    encode::number(mailbox.uids().len(), out);
+    encode::number(count, out);
     out.extend_from_slice(b" EXISTS\r\n* 0 RECENT\r\n");
 }
 

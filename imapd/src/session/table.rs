@@ -84,6 +84,11 @@ pub(crate) fn find(verb: &[u8], uid: bool) -> Option<&'static Command> {
 }
 
 impl Command {
+    /// Whether it is about the selected mailbox; giving that up is possible always.
+    pub(crate) fn needs_mailbox(&self) -> bool {
+        self.when == When::Selected && !matches!(self.name, "CLOSE" | "UNSELECT")
+    }
+
     /// Whether it may run in the session's state.
     pub(crate) fn allowed(&self, session: &Session) -> Result<(), Refusal> {
         match self.when {

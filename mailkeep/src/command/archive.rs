@@ -15,6 +15,9 @@ pub(crate) struct Archive {
     pub(crate) path: PathBuf,
     pub(crate) into: String,
     pub(crate) format: Option<Format>,
+    /// Messages that were deleted from the archive are archived again.
+    #[serde(default)]
+    pub(crate) deleted_too: bool,
 }
 
 impl Act for Archive {
@@ -28,7 +31,13 @@ impl Act for Archive {
         let into = FolderPath::new(self.into.as_str()).map_err(Failure::usage)?;
         // A mistyped name would put mail where nobody sees it.
         archive_of(cx, into.archive())?;
-        let job = FileJob { path: self.path.clone(), into, format: self.format, who: cx.caller.who.clone() };
+        let job = FileJob {
+            path: self.path.clone(),
+            into,
+            format: self.format,
+            who: cx.caller.who.clone(),
+            deleted_too: self.deleted_too,
+        };
         let progress = |p: &archiver::Progress| {
             let text = format!("{} messages, {}", p.sums.seen, p.at);
             cx.progress(Progress { done: p.done_bytes, total: p.total_bytes, unit: Unit::Bytes, text });

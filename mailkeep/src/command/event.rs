@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use storage::Cancel;
 use tokio::sync::mpsc::Sender;
 
@@ -157,9 +158,19 @@ pub(crate) struct Context<'a> {
     pub(crate) cancel: Cancel,
     /// Where its events go.
     pub(crate) events: Sender<Event>,
+    /// What it did and to how many, for the audit log.
+    pub(crate) noted: Mutex<String>,
 }
 
 impl Context<'_> {
+    /// Notes for the audit log what was done so far; the last note counts.
+    pub(crate) fn note(&self, what: String) {
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+    /// The last note, taken.
+    pub(crate) fn noted(&self) -> String {
+        std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
     /// Says something; waits while the reader is slow.
     /// # Errors
     /// `Cancelled`: stop.

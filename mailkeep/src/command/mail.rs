@@ -76,7 +76,7 @@ pub(crate) struct Search {
 }
 
 #[derive(Debug, Serialize)]
-struct Hit {
+pub(super) struct Hit {
     folder: String,
     uid: u32,
     sha256: String,
@@ -118,7 +118,7 @@ impl Act for Search {
     }
 }
 
-fn hit(cx: &Context<'_>, view: &FolderView, row: &Row) -> Result<Hit, Failure> {
+pub(super) fn hit(cx: &Context<'_>, view: &FolderView, row: &Row) -> Result<Hit, Failure> {
     let message = cx.installation.storage.message(row)?;
     let fields = SearchText::header_fields(&message.header()?);
     Ok(Hit {
@@ -142,7 +142,7 @@ fn rfc3339(date: InternalDate) -> Option<String> {
     OffsetDateTime::from_unix_timestamp(date.secs).ok()?.checked_to_offset(zone)?.format(&Rfc3339).ok()
 }
 
-fn missing(folder: &str) -> Failure {
+pub(super) fn missing(folder: &str) -> Failure {
     Failure::new(
         Kind::Failed,
         format!("folder {folder:?} is not in the archive; `mailkeep folders` shows what is there"),

@@ -6,6 +6,7 @@
 
 mod archive;
 mod audit;
+mod changes;
 mod check;
 mod event;
 mod evidence;
@@ -17,6 +18,9 @@ mod users;
 
 pub(crate) use archive::Archive;
 pub(crate) use audit::AuditLog;
+pub(crate) use changes::{
+    Choice, FolderDelete, FolderMerge, FolderMove, MessageDelete, MessageMove, Report as ChangeReport,
+};
 pub(crate) use check::Check;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
@@ -42,10 +46,10 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The owner of DATA or root on this machine: administrator without a password.
+    /// The owner of DATA or root on this machine: administrator without a password, who may also change and delete mail.
     pub(crate) fn local(uid: u32, from: &'static str) -> Caller {
         let who = format!("local:{}", crate::who::name(uid));
-        Caller { who, from, privileges: vec![Privilege::Admin] }
+        Caller { who, from, privileges: vec![Privilege::Admin, Privilege::Modify, Privilege::Delete] }
     }
 }
 
@@ -87,6 +91,16 @@ pub(crate) enum Command {
     RunItems(RunItems),
     #[serde(rename = "folder.list")]
     Folders(Folders),
+    #[serde(rename = "folder.move")]
+    FolderMove(FolderMove),
+    #[serde(rename = "folder.merge")]
+    FolderMerge(FolderMerge),
+    #[serde(rename = "folder.delete")]
+    FolderDelete(FolderDelete),
+    #[serde(rename = "message.move")]
+    MessageMove(MessageMove),
+    #[serde(rename = "message.delete")]
+    MessageDelete(MessageDelete),
     #[serde(rename = "mail.search")]
     Search(Search),
     #[serde(rename = "mail.cat")]
@@ -135,6 +149,11 @@ impl Command {
             Command::RunShow(c) => c,
             Command::RunItems(c) => c,
             Command::Folders(c) => c,
+            Command::FolderMove(c) => c,
+            Command::FolderMerge(c) => c,
+            Command::FolderDelete(c) => c,
+            Command::MessageMove(c) => c,
+            Command::MessageDelete(c) => c,
             Command::Search(c) => c,
             Command::Cat(c) => c,
             Command::StoreList(c) => c,
@@ -168,6 +187,8 @@ pub(crate) fn run(command: &Command, cx: &Context<'_>) -> Result<Outcome, Failur
         Ok(Outcome { failed: true }) => "ended with failures".to_owned(),
         Err(failure) => failure.message.clone(),
     };
+    let noted = cx.noted();
+    let result = if noted.is_empty() { result } else { format!("{result}: {noted}") };
     match cx.installation.auth.audit(&cx.caller.who, cx.caller.from, &act.audit(), &result) {
         Ok(()) => end,
         Err(error) => Err(Failure::also(end, error.into())),

@@ -152,7 +152,7 @@ pub(crate) fn start(
     cancel: Cancel,
     events: mpsc::Sender<Event>,
 ) {
-    let cx = Context { installation, caller, cancel, events };
+    let cx = Context { installation, caller, cancel, events, noted: Default::default() };
     let last = match command::run(command, &cx) {
         Ok(outcome) => Event::End(outcome),
         Err(failure) => Event::Failure(failure),

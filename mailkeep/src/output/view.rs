@@ -2,6 +2,7 @@
 
 use super::clean;
 use super::table::{Column, Form, moment, size};
+use crate::command::ChangeReport;
 use archiver::{Run, Sums};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -255,6 +256,30 @@ pub(crate) const REPORT: View = View::Text(|row| {
     writeln!(text, "{} records and {} messages read: {end}", count("records"), count("messages"))
         .map_err(io::Error::other)?;
     Ok(text)
+});
+
+/// What a change of folders or messages came to.
+pub(crate) const CHANGED: View = View::Text(|row| {
+    let ChangeReport { did, folders, messages } =
+        serde::Deserialize::deserialize(row).map_err(io::Error::other)?;
+    let count = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let (messages, folders) =
+        ((messages > 0).then(|| count(messages, "message")), (folders > 0).then(|| count(folders, "folder")));
+    Ok(match (did.as_str(), messages, folders) {
+        ("renamed", _, folders) => {
+            format!("{} renamed; messages kept their UIDs.\n", folders.unwrap_or_default())
+        }
+        (_, None, None) => "Nothing was there to change.\n".to_owned(),
+        ("deleted", messages, folders) => {
+            let all: Vec<String> = messages.into_iter().chain(folders).collect();
+            format!("{} deleted.\n", all.join(" and "))
+        }
+        (_, Some(messages), None) => format!("{messages} moved.\n"),
+        (_, Some(messages), Some(folders)) => {
+            format!("{messages} moved; {folders} removed, being empty then.\n")
+        }
+        (_, None, Some(folders)) => format!("{folders} removed, being empty.\n"),
+    })
 });
 
 fn account(run: &Run, text: &mut String) -> std::fmt::Result {

@@ -6,8 +6,8 @@
 use super::leaves::{self, Tree};
 use super::pages::{self, PAGE_ROWS, Placed};
 use super::{
-    ARCHIVES, BATCHES, CARDS, Db, EXTRAS, FOLDERS, HEADS, IDENTITIES, LEAVES, MESSAGES, META, MessageEntry,
-    PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front, groups,
+    ARCHIVES, BATCHES, CARDS, Db, EXTRAS, FOLDERS, FORMER, GONE, HEADS, IDENTITIES, LEAVES, MESSAGES, META,
+    MessageEntry, PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front, groups,
 };
 use crate::card::Card;
 use crate::evidence::Hash;
@@ -50,6 +50,8 @@ pub(crate) struct Changes {
     pub(crate) archives: HashMap<String, Uid>,
     pub(crate) counters: Counters,
     pub(crate) tree: Tree,
+    /// Paths that folders don't have any more.
+    pub(crate) former: Vec<(FolderPath, FolderId)>,
 }
 
 impl Changes {
@@ -59,6 +61,9 @@ impl Changes {
         state.archives.extend(self.archives);
         state.counters = self.counters;
         state.tree = self.tree;
+        for (path, folder) in self.former {
+            state.former.entry(path).or_default().insert(folder);
+        }
     }
 }
 
@@ -119,6 +124,10 @@ struct Work<'a> {
     heads: Table<'a, u64, &'static [u8]>,
     leaves: Table<'a, u64, &'static [u8]>,
     batches: Table<'a, u64, &'static [u8]>,
+    gone: Table<'a, (u32, u32, u32), u32>,
+    former: Table<'a, (&'static str, u32), ()>,
+    /// UIDs that were taken out of folders: their ranges are made once, at the end.
+    removed: BTreeMap<FolderId, Vec<(u32, u32)>>,
     /// Placements that are not in a page yet, rising.
     pending: BTreeMap<FolderId, Vec<Placed>>,
     /// Size and sent day of messages that placements named.
@@ -139,6 +148,7 @@ impl<'a> Work<'a> {
                 archives: HashMap::new(),
                 counters: state.counters,
                 tree: state.tree.clone(),
+                former: Vec::new(),
             },
             meta: txn.open_table(META).map_err(e)?,
             messages: txn.open_table(MESSAGES).map_err(e)?,
@@ -155,6 +165,9 @@ impl<'a> Work<'a> {
             heads: txn.open_table(HEADS).map_err(e)?,
             leaves: txn.open_table(LEAVES).map_err(e)?,
             batches: txn.open_table(BATCHES).map_err(e)?,
+            gone: txn.open_table(GONE).map_err(e)?,
+            former: txn.open_table(FORMER).map_err(e)?,
+            removed: BTreeMap::new(),
             pending: BTreeMap::new(),
             sizes: HashMap::new(),
             new_cards: Vec::new(),
@@ -222,6 +235,7 @@ impl<'a> Work<'a> {
         let from = std::mem::replace(&mut view.info.path, path.clone());
         view.info.highest_mod_seq = view.info.highest_mod_seq.max(mod_seq);
         view.path_since = view.path_since.max(mod_seq);
+        self.had(from.clone(), folder)?;
         // A renamed archive goes on where it was.
         let changed = self.changes.archives.get(from.archive());
         let next = changed.or_else(|| self.state.archives.get(from.archive())).copied();
@@ -241,6 +255,14 @@ impl<'a> Work<'a> {
         view.gone = true;
         view.path_since = view.path_since.max(mod_seq);
         view.info.highest_mod_seq = view.info.highest_mod_seq.max(mod_seq);
+        let path = view.info.path.clone();
+        self.had(path, folder)
+    }
+
+    /// Remembers a path that the folder doesn't have any more: what a source brought there is not brought again.
+    fn had(&mut self, path: FolderPath, folder: FolderId) -> Result<(), Error> {
+        self.former.insert((path.as_str(), folder.0), ()).map_err(|e| self.db.err(e))?;
+        self.changes.former.push((path, folder));
         Ok(())
     }
 
@@ -249,6 +271,8 @@ impl<'a> Work<'a> {
         if no.0 != self.changes.counters.next_msg {
             return Err(self.wrong("message numbers have a gap"));
         }
+        // An empty row tells it from one that is lost.
+        self.messages.insert(no.0, &[][..]).map_err(|e| self.db.err(e))?;
         self.new_cards.push(Card::raw(0));
         self.changes.counters.next_msg = next_number(no)?;
         Ok(())
@@ -420,12 +444,11 @@ impl<'a> Work<'a> {
         self.placements.remove((folder.0, key)).map_err(|e| self.db.err(e))?;
         self.put_page(folder, &rows)?;
         let view = self.view(folder)?;
-        let gone = UidRanges::from_spans([(uid.0, uid.0)]);
-        view.uids = Arc::new(view.uids.subtract(&gone));
         let info = &mut view.info;
         info.messages = info.messages.saturating_sub(1);
         info.bytes = info.bytes.saturating_sub(placed.row.size);
         info.highest_mod_seq = info.highest_mod_seq.max(mod_seq);
+        self.removed.entry(folder).or_default().push((uid.0, uid.0));
         let counters = &mut self.changes.counters;
         counters.placements = counters.placements.saturating_sub(1);
         Ok(placed)
@@ -433,20 +456,41 @@ impl<'a> Work<'a> {
 
     fn deletion(&mut self, d: &DeletionFact) -> Result<(), Error> {
         let placed = self.take(d.folder, d.uid, d.mod_seq)?;
-        self.forget_place(placed.row.msg, d.folder, d.uid)?;
+        self.leave(placed.row.msg, d.folder, d.uid)?;
         self.extras.remove((d.folder.0, d.uid.0)).map_err(|e| self.db.err(e))?;
         Ok(())
     }
 
-    fn forget_place(&mut self, msg: MsgNo, folder: FolderId, uid: Uid) -> Result<(), Error> {
-        self.places.remove((msg.0, folder.0, uid.0)).map_err(|e| self.db.err(e))?;
+    /// A message leaves a folder; gives where it came from. That its source brought it there is remembered.
+    fn leave(&mut self, msg: MsgNo, folder: FolderId, uid: Uid) -> Result<(SourceId, String), Error> {
+        let place = self.place(msg, folder, uid)?;
+        let key = (msg.0, folder.0, uid.0);
+        self.places.remove(key).map_err(|e| self.db.err(e))?;
+        self.gone.insert(key, place.0.0).map_err(|e| self.db.err(e))?;
+        Ok(place)
+    }
+
+    /// A message is back in a folder that it had left.
+    fn back(&mut self, msg: MsgNo, folder: FolderId, source: SourceId) -> Result<(), Error> {
+        let range = (msg.0, folder.0, 0)..=(msg.0, folder.0, u32::MAX);
+        let mut found = None;
+        for entry in self.gone.range(range).map_err(|e| self.err(e))? {
+            let (key, from) = entry.map_err(|e| self.err(e))?;
+            if from.value() == source.0 {
+                found = Some(key.value());
+                break;
+            }
+        }
+        if let Some(key) = found {
+            self.gone.remove(key).map_err(|e| self.db.err(e))?;
+        }
         Ok(())
     }
 
     fn moved(&mut self, m: &MoveFact) -> Result<(), Error> {
         let mut placed = self.take(m.from, m.from_uid, m.mod_seq)?;
-        let (source, occurrence) = self.place(placed.row.msg, m.from, m.from_uid)?;
-        self.forget_place(placed.row.msg, m.from, m.from_uid)?;
+        let (source, occurrence) = self.leave(placed.row.msg, m.from, m.from_uid)?;
+        self.back(placed.row.msg, m.to, source)?;
         placed.row.uid = m.to_uid;
         placed.row.mod_seq = m.mod_seq;
         placed.archive_uid = m.archive_uid;
@@ -532,6 +576,10 @@ impl<'a> Work<'a> {
             self.flush(folder)?;
         }
         self.put_cards()?;
+        for (folder, uids) in std::mem::take(&mut self.removed) {
+            let view = self.view(folder)?;
+            view.uids = Arc::new(view.uids.subtract(&UidRanges::from_spans(uids)));
+        }
         for (id, view) in &self.changes.folders {
             let value = folders::encode(view);
             self.folders.insert(id.0, &value[..]).map_err(|e| self.db.err(e))?;

@@ -60,6 +60,10 @@ pub(crate) const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(
 pub(crate) const BATCHES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("batches");
 /// Batch → the signed head that it brought.
 pub(crate) const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("heads");
+/// Message number, folder, UID of placements that were moved away or deleted → source id: their sightings.
+pub(crate) const GONE: TableDefinition<'_, (u32, u32, u32), u32> = TableDefinition::new("gone");
+/// Path and the folder that had it: renamed or removed since.
+pub(crate) const FORMER: TableDefinition<'_, (&str, u32), ()> = TableDefinition::new("former");
 
 /// What stands for a hash in keys. A whole one would be most of the file; who finds by a front compares.
 pub(super) fn front(hash: &[u8; 32]) -> u64 {
@@ -119,6 +123,8 @@ impl Db {
         txn.open_table(LEAVES).map_err(|e| self.err(e))?;
         txn.open_table(BATCHES).map_err(|e| self.err(e))?;
         txn.open_table(HEADS).map_err(|e| self.err(e))?;
+        txn.open_table(GONE).map_err(|e| self.err(e))?;
+        txn.open_table(FORMER).map_err(|e| self.err(e))?;
         self.commit(txn)
     }
 

@@ -3,14 +3,14 @@
 use super::groups::{self, Group};
 use super::pages::{self, Placed};
 use super::{
-    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, IDENTITIES, MESSAGES, META, MessageEntry, PARTS, PLACEMENTS,
-    PLACES, SOURCE_IDS, SOURCES, folders, front,
+    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, FORMER, GONE, IDENTITIES, MESSAGES, META, MessageEntry, PARTS,
+    PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front,
 };
 use crate::pack::varint::Reader;
 use crate::pack::{Addr, ChunkAddr, PackId};
 use crate::store::facts::{Ends, Side};
 use crate::store::state::{Counters, State};
-use crate::{ContentHash, Error, FolderId, MsgNo, Sighting, SourceId, Uid};
+use crate::{ContentHash, Error, FolderId, FolderPath, MsgNo, Sighting, SourceId, Uid, Whereabouts};
 use redb::ReadableTable;
 use std::collections::HashMap;
 
@@ -89,7 +89,24 @@ impl Db {
             let (name, next) = entry.map_err(|e| self.err(e))?;
             state.archives.insert(name.value().to_owned(), Uid(next.value()));
         }
+        if let Some(table) = self.later(txn.open_table(FORMER))? {
+            for entry in table.iter().map_err(|e| self.err(e))? {
+                let key = entry.map_err(|e| self.err(e))?.0;
+                let (path, folder) = key.value();
+                let path = FolderPath::new(path).map_err(|_| self.derived("a former path is damaged"))?;
+                state.former.entry(path).or_default().insert(FolderId(folder));
+            }
+        }
         Ok(state)
+    }
+
+    /// A table that came later than its layout: databases that nothing was written to since don't have it.
+    fn later<T>(&self, table: Result<T, redb::TableError>) -> Result<Option<T>, Error> {
+        match table {
+            Ok(table) => Ok(Some(table)),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(e) => Err(self.err(e)),
+        }
     }
 
     /// The number of the message with this identity.
@@ -132,8 +149,19 @@ impl Db {
         let table = txn.open_table(MESSAGES).map_err(|e| self.err(e))?;
         let row = table.get(no.0).map_err(|e| self.err(e))?;
         let row = row.ok_or_else(|| Error::Missing { what: format!("message number {}", no.0) })?;
+        if row.value().is_empty() {
+            return Err(Error::Missing { what: format!("message number {}, which was erased,", no.0) });
+        }
         MessageEntry::decode(row.value())
             .ok_or_else(|| self.derived(format!("the row of message {} is damaged", no.0)))
+    }
+
+    /// Whether the message of this number was erased by a compaction.
+    pub(crate) fn is_erased(&self, no: MsgNo) -> Result<bool, Error> {
+        let txn = self.read()?;
+        let table = txn.open_table(MESSAGES).map_err(|e| self.err(e))?;
+        let row = table.get(no.0).map_err(|e| self.err(e))?;
+        Ok(row.is_some_and(|row| row.value().is_empty()))
     }
 
     /// The group of cards that holds message `no`, with its first number.
@@ -202,24 +230,49 @@ impl Db {
         decoded.ok_or_else(|| self.derived("a placement's line ends are missing or damaged"))
     }
 
-    /// Where a message was seen: its placements in `folder`, rising by UID.
+    /// Where a message was seen: its placements in `folder`, those that left it too, each kind rising by UID.
     pub(crate) fn sightings(&self, folder: FolderId, msg: MsgNo) -> Result<Vec<Sighting>, Error> {
         let txn = self.read()?;
         let places = txn.open_table(PLACES).map_err(|e| self.err(e))?;
         let sources = txn.open_table(SOURCES).map_err(|e| self.err(e))?;
         let mut names = HashMap::new();
-        let mut found = Vec::new();
-        let range = (msg.0, folder.0, 0)..=(msg.0, folder.0, u32::MAX);
-        for entry in places.range(range).map_err(|e| self.err(e))? {
-            let (key, value) = entry.map_err(|e| self.err(e))?;
-            let damaged = || self.derived("a placement's source is damaged");
-            let (id, occurrence) = place(value.value()).ok_or_else(damaged)?;
+        let damaged = || self.derived("a placement's source is damaged");
+        let mut name_of = |id: SourceId| -> Result<String, Error> {
             if let std::collections::hash_map::Entry::Vacant(slot) = names.entry(id) {
                 let name = sources.get(id.0).map_err(|e| self.err(e))?.ok_or_else(damaged)?;
                 slot.insert(name.value().to_owned());
             }
-            let source = names.get(&id).cloned().unwrap_or_default();
-            found.push(Sighting { uid: Uid(key.value().2), source, occurrence });
+            Ok(names.get(&id).cloned().unwrap_or_default())
+        };
+        // All placements of the message: what left this folder may be in another.
+        let (mut found, mut elsewhere) = (Vec::new(), HashMap::<SourceId, u32>::new());
+        let range = (msg.0, 0, 0)..=(msg.0, u32::MAX, u32::MAX);
+        for entry in places.range(range).map_err(|e| self.err(e))? {
+            let (key, value) = entry.map_err(|e| self.err(e))?;
+            let (id, occurrence) = place(value.value()).ok_or_else(damaged)?;
+            let (_, at, uid) = key.value();
+            if at == folder.0 {
+                let (source, there) = (name_of(id)?, Whereabouts::Here);
+                found.push(Sighting { folder, uid: Uid(uid), source, occurrence, there });
+            } else {
+                *elsewhere.entry(id).or_default() += 1;
+            }
+        }
+        let Some(gone) = self.later(txn.open_table(GONE))? else { return Ok(found) };
+        let range = (msg.0, folder.0, 0)..=(msg.0, folder.0, u32::MAX);
+        for entry in gone.range(range).map_err(|e| self.err(e))? {
+            let (key, value) = entry.map_err(|e| self.err(e))?;
+            let id = SourceId(value.value());
+            // One that is elsewhere stands for one that left.
+            let there = match elsewhere.get_mut(&id).filter(|left| **left > 0) {
+                Some(left) => {
+                    *left -= 1;
+                    Whereabouts::Elsewhere
+                }
+                None => Whereabouts::Deleted,
+            };
+            let (uid, source) = (Uid(key.value().2), name_of(id)?);
+            found.push(Sighting { folder, uid, source, occurrence: String::new(), there });
         }
         Ok(found)
     }

@@ -183,6 +183,9 @@ impl Work<'_> {
                     }
                     Fact::Move(m) => {
                         self.gone.remove(&(m.from, m.from_uid));
+                        if self.store.db.placed(m.to, m.to_uid)?.is_none() {
+                            self.gone.insert((m.to, m.to_uid));
+                        }
                         let fields = self.validity(m.to).map(|validity| m.leaf_fields(validity));
                         self.evidence(m.to, m.to_uid, &m.evidence, MoveFact::LEAF, fields);
                     }
@@ -273,6 +276,9 @@ impl Work<'_> {
     /// Reads a message whole, and compares its card with a fresh one.
     fn message(&mut self, no: MsgNo, groups: &mut rows::Groups) -> Result<(), Error> {
         let store = self.store;
+        if store.db.is_erased(no)? {
+            return Ok(());
+        }
         let places = store.db.places_of(no)?;
         let mut names: Vec<String> = places.iter().take(3).map(|&(f, u)| self.place(f, u)).collect();
         if places.len() > names.len() {

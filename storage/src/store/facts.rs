@@ -661,7 +661,7 @@ impl Fact {
             }
             ERASED => Fact::Erased { no: MsgNo(number32(from)?) },
             TOMBSTONE => Fact::Tombstone(TombstoneFact {
-                kind: from.u8()?,
+                kind: from.u8().filter(|kind| [PLACEMENT, MOVE, DELETION].contains(kind))?,
                 folder: FolderId(number32(from)?),
                 uid: uid(from)?,
                 archive_uid: uid(from)?,

@@ -26,7 +26,7 @@ pub use message::{Message, MessageReader};
 pub(crate) use types::Part;
 pub use types::{
     Added, CheckReport, Committed, FolderInfo, FolderView, InternalDate, NewPlacement, Row, Sighting,
-    SourceFlags, StoreInfo, StoreState,
+    SourceFlags, StoreInfo, StoreState, Whereabouts,
 };
 
 use crate::card::Card;

@@ -4,8 +4,8 @@
 
 use crate::db::Tree;
 use crate::pack::Addr;
-use crate::{FolderId, FolderInfo, ModSeq, Uid, UidRanges};
-use std::collections::HashMap;
+use crate::{FolderId, FolderInfo, FolderPath, ModSeq, Uid, UidRanges};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Numbers that only rise, and sums.
@@ -47,8 +47,13 @@ pub(crate) struct State {
     /// The next archive-wide UID of each archive.
     pub(crate) archives: HashMap<String, Uid>,
     pub(crate) counters: Counters,
+<<<<<<< HEAD
     /// The Merkle log.
     pub(crate) tree: Tree,
+=======
+    /// Paths that folders had before they were renamed or removed: what a source brought there is not brought again.
+    pub(crate) former: HashMap<FolderPath, BTreeSet<FolderId>>,
+>>>>>>> changes
 }
 
 impl State {
@@ -67,6 +72,10 @@ impl State {
             placements: 0,
             message_bytes: 0,
         };
+<<<<<<< HEAD
         State { folders: HashMap::new(), archives: HashMap::new(), counters, tree: Tree::default() }
+=======
+        State { folders: HashMap::new(), archives: HashMap::new(), counters, former: HashMap::new() }
+>>>>>>> changes
     }
 }

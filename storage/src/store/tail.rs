@@ -196,6 +196,7 @@ fn catch_up(store: &Weak<Store>) -> Result<(), Error> {
                     tracing::error!(message = no, %error, "a damaged message cannot be searched");
                     SearchText::default()
                 }
+                Err(_) if store.db.is_erased(MsgNo(no))? => SearchText::default(),
                 Err(other) => return Err(other),
             };
             bytes += text.body.iter().map(String::len).sum::<usize>();

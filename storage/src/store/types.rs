@@ -127,12 +127,27 @@ pub struct Committed {
 /// A placement found by identity: what decides "already there".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
-    /// Its UID.
+    /// The folder that it came into.
+    pub folder: FolderId,
+    /// Its UID there.
     pub uid: Uid,
     /// The source folder it came from.
     pub source: String,
-    /// Where in the source folder it was last seen.
+    /// Where in the source folder it was last seen; nothing once it left the folder.
     pub occurrence: String,
+    /// Where it is now.
+    pub there: Whereabouts,
+}
+
+/// Where a message is that a source brought into a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whereabouts {
+    /// In the folder.
+    Here,
+    /// In another folder: it was moved.
+    Elsewhere,
+    /// In none any more.
+    Deleted,
 }
 
 /// What may be done with a store.

@@ -9,7 +9,8 @@ use crate::store::facts::{Fact, FolderFact};
 use crate::store::{Added, Cancel, Committed, NewPlacement};
 use crate::{Error, FolderId, FolderPath, ModSeq, Prepared, StoreNo, Uid, UidValidity};
 use parking_lot::MutexGuard;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,10 @@ pub struct Batch<'a> {
     archives: HashMap<String, u64>,
     placements: u64,
     bytes: u64,
+    /// Placements that the batch moves or deletes: none of them twice.
+    pub(super) taken: HashMap<FolderId, HashSet<Uid>>,
+    /// Folders of which another store takes numbers: the current one is told, so that none is given twice.
+    pub(super) floors: BTreeSet<FolderId>,
 }
 
 /// A folder that the batch writes to, as the batch leaves it.
@@ -43,8 +48,8 @@ pub(super) struct Target {
     pub(super) uid_validity: UidValidity,
     /// One above the highest UID can be one above what a UID holds.
     pub(super) uid_next: u64,
-    /// The current store knows it.
-    in_current: bool,
+    /// The stores that know it, this batch counted.
+    known_to: HashSet<StoreNo>,
 }
 
 impl<'a> Batch<'a> {
@@ -78,6 +83,8 @@ impl<'a> Batch<'a> {
             archives: HashMap::new(),
             placements: 0,
             bytes: 0,
+            taken: HashMap::new(),
+            floors: BTreeSet::new(),
         })
     }
 
@@ -113,17 +120,41 @@ impl<'a> Batch<'a> {
         self.next_folder = next("folders of an installation", id.0)?;
         self.uid_validity = next("UIDVALIDITY", self.uid_validity)?;
         let uid_validity = UidValidity(self.uid_validity);
-        self.folders.insert(id, Target { path: path.clone(), uid_validity, uid_next: 1, in_current: false });
+        self.folders
+            .insert(id, Target { path: path.clone(), uid_validity, uid_next: 1, known_to: HashSet::new() });
         self.in_current(id)?;
         Ok(id)
     }
 
     /// Makes sure that the current store knows the folder, with the floors of its numbers.
     pub(super) fn in_current(&mut self, folder: FolderId) -> Result<(), Error> {
-        let Target { path, uid_validity, uid_next, in_current } = self.target(folder)?.clone();
-        if in_current {
-            return Ok(());
+        self.in_store(self.current, folder).map(|_| ())
+    }
+
+    /// Makes sure that a store knows the folder, with the floors of its numbers; gives the folder's number there.
+    /// # Errors
+    /// `Unavailable`, `Protected`; `Refused` for a store of another installation that the folder did not come with.
+    pub(super) fn in_store(&mut self, no: StoreNo, folder: FolderId) -> Result<FolderId, Error> {
+        let entry = self.shared.slot(no)?.entry();
+        let known = self.target(folder)?.known_to.contains(&no);
+        match entry.theirs(folder) {
+            Some(theirs) if known => return Ok(theirs),
+            Some(theirs) if self.draft(no)?.store().state.read().folders.contains_key(&theirs) => {
+                self.target(folder)?.known_to.insert(no);
+                return Ok(theirs);
+            }
+            _ if entry.foreign.is_some() => {
+                let what = format!(
+                    "store {} came from another installation and doesn't know {}: what it holds moves only between \
+                     folders that came with it",
+                    entry.number,
+                    self.target(folder)?.path
+                );
+                return Err(Error::Refused { what });
+            }
+            _ => {}
         }
+        let Target { path, uid_validity, uid_next, .. } = self.target(folder)?.clone();
         let archive_uid_floor = uid(self.archive_next(path.archive()))?;
         let fact = FolderFact {
             id: folder,
@@ -133,9 +164,9 @@ impl<'a> Batch<'a> {
             mod_seq_floor: self.mod_seq,
             archive_uid_floor,
         };
-        self.current()?.name(Fact::Folder(fact));
-        self.target(folder)?.in_current = true;
-        Ok(())
+        self.draft(no)?.name(Fact::Folder(fact));
+        self.target(folder)?.known_to.insert(no);
+        Ok(folder)
     }
 
     pub(super) fn archive_next(&mut self, archive: &str) -> u64 {
@@ -158,11 +189,10 @@ impl<'a> Batch<'a> {
                     path: info.path.clone(),
                     uid_validity: info.uid_validity,
                     uid_next: u64::from(info.uid_next.0),
-                    in_current: false,
+                    known_to: HashSet::new(),
                 }
             };
-            let in_current = self.current()?.store().state.read().folders.contains_key(&folder);
-            self.folders.insert(folder, Target { in_current, ..target });
+            self.folders.insert(folder, target);
         }
         self.folders.get_mut(&folder).ok_or_else(|| Error::Missing { what: "a folder".into() })
     }
@@ -196,6 +226,10 @@ impl<'a> Batch<'a> {
     ) -> Result<Added, Error> {
         bounded("bytes of a source's name", placement.source.len())?;
         bounded("bytes of an occurrence", placement.occurrence.len())?;
+        if !self.taken.is_empty() {
+            // Placements are applied before moves, whatever order they came in: their UIDs would not rise.
+            return Err(Error::Refused { what: "a batch that moves messages can't add any".into() });
+        }
         let (uid, archive_uid) = self.next_uids(folder)?;
         self.in_current(folder)?;
         let uid_validity = self.target(folder)?.uid_validity;
@@ -208,37 +242,57 @@ impl<'a> Batch<'a> {
         Ok(Added { uid, known })
     }
 
-    /// What the store that holds a placement gets, and the folder's number there.
+    /// The store that holds a placement, and the folder's number there.
     /// # Errors
-    /// `Missing`; `Unavailable`, `Protected` when the store can't be written.
-    pub(super) fn holder(&mut self, folder: FolderId, uid: Uid) -> Result<(&mut Draft, FolderId), Error> {
+    /// `Missing`, also when the batch took it away.
+    pub(super) fn holder(&self, folder: FolderId, uid: Uid) -> Result<(StoreNo, FolderId), Error> {
         let missing = || Error::Missing { what: format!("UID {uid} of this folder") };
-        let (store, theirs) = {
-            let view = self.shared.view.read();
-            let parts = &view.get(folder).ok_or_else(missing)?.parts;
-            let part = parts.iter().find(|part| part.uids.contains(uid)).ok_or_else(missing)?;
-            (part.store, part.folder)
-        };
-        let draft = match self.drafts.entry(store) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => {
-                let open = self.shared.slot(store)?.writable()?;
+        if self.taken.get(&folder).is_some_and(|taken| taken.contains(&uid)) {
+            return Err(missing());
+        }
+        let view = self.shared.view.read();
+        let parts = &view.get(folder).ok_or_else(missing)?.parts;
+        let part = parts.iter().find(|part| part.uids.contains(uid)).ok_or_else(missing)?;
+        Ok((part.store, part.folder))
+    }
+
+    /// What a store gets of the batch.
+    /// # Errors
+    /// `Unavailable`, `Protected` when it can't be written; `Latched`.
+    pub(super) fn draft(&mut self, no: StoreNo) -> Result<&mut Draft, Error> {
+        match self.drafts.entry(no) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => {
+                let open = self.shared.slot(no)?.writable()?;
                 open.writer.lock().check()?;
-                new.insert(Draft::new(&open))
+                Ok(new.insert(Draft::new(&open)))
             }
-        };
-        Ok((draft, theirs))
+        }
+    }
+
+    /// The store that takes new mail.
+    pub(super) fn current_no(&self) -> StoreNo {
+        self.current
+    }
+
+    /// The folder has another path from now on.
+    pub(super) fn set_path(&mut self, folder: FolderId, path: FolderPath) -> Result<(), Error> {
+        let old = std::mem::replace(&mut self.target(folder)?.path, path.clone());
+        self.paths.remove(&old);
+        self.paths.insert(path, folder);
+        Ok(())
     }
 
     /// Records where a placement that was already there is found now.
     /// # Errors
-    /// As [`Batch::add`]; `Missing` when there is no such placement. One in a store that can't be written keeps what it
-    /// has.
+    /// As [`Batch::add`]. A placement in a store that can't be written keeps what it has, and so does one that was moved
+    /// or deleted meanwhile.
     pub fn seen_at(&mut self, folder: FolderId, uid: Uid, occurrence: &str) -> Result<(), Error> {
         bounded("bytes of an occurrence", occurrence.len())?;
         let occurrence = occurrence.to_owned();
-        match self.holder(folder, uid) {
-            Ok((draft, folder)) => draft.change(Fact::Occurrence { folder, uid, occurrence }),
+        let Ok((store, theirs)) = self.holder(folder, uid) else { return Ok(()) };
+        match self.draft(store) {
+            Ok(draft) => draft.change(Fact::Occurrence { folder: theirs, uid, occurrence }),
             Err(Error::Protected { .. } | Error::Unavailable { .. }) => {}
             Err(other) => return Err(other),
         }
@@ -267,6 +321,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// `Latched`, `Io`: the store takes no more writes until it is reopened.
     pub fn commit(mut self) -> Result<Committed, Error> {
+        self.raise_floors()?;
         let (placements, mod_seq) = (self.placements, self.mod_seq);
         let mut committed = Committed { placements, mod_seq: ModSeq(mod_seq.0 - 1) };
         let mut order = vec![self.current];

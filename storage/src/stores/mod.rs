@@ -5,6 +5,7 @@
 
 mod admin;
 mod batch;
+mod changes;
 mod evidence;
 mod notify;
 mod open;
@@ -17,6 +18,7 @@ mod tests;
 mod view;
 
 pub use batch::Batch;
+pub use changes::Changed;
 pub use evidence::StoreHead;
 pub use notify::Subscription;
 pub(crate) use registry::replace;
@@ -38,7 +40,7 @@ use parking_lot::{Mutex, RwLock};
 use registry::Registry;
 use shadow::Shadow;
 use slot::{Opened, Slot};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -315,17 +317,47 @@ impl Storage {
         let part = view.parts.iter().find(|part| part.uids.contains(uid)).ok_or_else(missing)?;
         self.shared.store(part.store)?.cat(part.folder, uid, out)
     }
-    /// The placements in `folder` of the message with this identity, committed ones, rising by UID.
+    /// Whether a folder has this path, or had it before it was renamed or removed: only then there are sightings.
+    #[must_use]
+    pub fn was_there(&self, path: &FolderPath) -> bool {
+        self.shared.view.read().by_path(path).is_some()
+            || self.shared.open_stores().iter().any(|store| store.state.read().former.contains_key(path))
+    }
+    /// The sightings of the message with this identity in the folder of this path, and in those that had it before:
+    /// committed ones; what is in its folder first, what was deleted last, each kind rising by UID.
     /// # Errors
-    /// Those of the database; `Unavailable` when a store that holds messages of the folder can't be asked: what is there
+    /// Those of the database; `Unavailable` when a store that knows the folder can't be asked: what is there
     /// already can't be told then.
-    pub fn sightings(&self, folder: FolderId, hash: &ContentHash) -> Result<Vec<Sighting>, Error> {
-        let Ok(view) = self.view_of(folder) else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        for part in view.parts.iter() {
-            all.extend(self.shared.store(part.store)?.sightings(part.folder, hash)?);
+    pub fn sightings(&self, path: &FolderPath, hash: &ContentHash) -> Result<Vec<Sighting>, Error> {
+        let slots = self.shared.all_slots();
+        let mut ids: BTreeSet<FolderId> =
+            self.shared.view.read().by_path(path).map(|view| view.info.id).into_iter().collect();
+        for slot in &slots {
+            if let Opened::Open(store) = &*slot.opened.read() {
+                let state = store.state.read();
+                let former = state.former.get(path).into_iter().flatten();
+                ids.extend(former.filter_map(|theirs| slot.entry().ours(*theirs)));
+            }
         }
-        all.sort_by_key(|sighting| sighting.uid);
+        let mut all = Vec::new();
+        for slot in &slots {
+            let entry = slot.entry();
+            for id in &ids {
+                let Some(theirs) = entry.theirs(*id) else { continue };
+                let store = match &*slot.opened.read() {
+                    Opened::Open(store) => Arc::clone(store),
+                    Opened::Absent { why, shadow } if shadow.folders.contains_key(&theirs) => {
+                        return Err(slot.unavailable(why));
+                    }
+                    Opened::Absent { .. } | Opened::Off => continue,
+                };
+                if store.state.read().folders.contains_key(&theirs) {
+                    let found = store.sightings(theirs, hash)?;
+                    all.extend(found.into_iter().map(|sighting| Sighting { folder: *id, ..sighting }));
+                }
+            }
+        }
+        all.sort_by_key(|sighting| (sighting.there, sighting.uid));
         Ok(all)
     }
     /// Begins the one batch that can be open; waits for another's end, and for the index when its tail is full.

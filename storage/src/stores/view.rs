@@ -157,7 +157,8 @@ impl View {
                 gone = folder.gone;
             }
         }
-        let info = info.filter(|_| !gone)?;
+        // Removed, but a store that was off then holds messages of it: they are not hidden.
+        let info = info.filter(|_| !gone || !parts.is_empty())?;
         let uids = match parts.as_slice() {
             [only] => Arc::clone(&only.uids),
             several => Arc::new(UidRanges::from_spans(several.iter().flat_map(|part| part.uids.spans()))),

@@ -122,10 +122,19 @@ fn known_content_gets_a_placement_only() {
     assert_eq!(cat(&storage, "alice/Inbox", Uid(1)).unwrap(), raw);
     assert_eq!(cat(&storage, "alice/Inbox", Uid(2)).unwrap(), lf);
     let hash = the_store(&storage).message(MsgNo(0)).unwrap().hash();
-    let seen = |uid, at: &str| Sighting { uid: Uid(uid), source: "mbox".into(), occurrence: at.into() };
-    assert_eq!(storage.sightings(inbox, &hash).unwrap(), vec![seen(1, "0"), seen(2, "12")]);
-    assert_eq!(storage.sightings(bob, &hash).unwrap(), vec![seen(1, "7")]);
-    assert_eq!(storage.sightings(bob, &ContentHash([0; 32])).unwrap(), vec![]);
+    let seen = |folder, uid, at: &str| Sighting {
+        folder,
+        uid: Uid(uid),
+        source: "mbox".into(),
+        occurrence: at.into(),
+        there: crate::Whereabouts::Here,
+    };
+    assert_eq!(
+        storage.sightings(&path("alice/Inbox"), &hash).unwrap(),
+        vec![seen(inbox, 1, "0"), seen(inbox, 2, "12")]
+    );
+    assert_eq!(storage.sightings(&path("bob/x"), &hash).unwrap(), vec![seen(bob, 1, "7")]);
+    assert_eq!(storage.sightings(&path("bob/x"), &ContentHash([0; 32])).unwrap(), vec![]);
     sound(&storage);
 }
 
@@ -282,7 +291,7 @@ fn names_have_a_bound_and_one_past_it_costs_the_message_only() {
     assert_eq!(add(1, &most, &most).unwrap().uid, Uid(1));
     batch.commit().unwrap();
     let hash = the_store(&storage).message(MsgNo(0)).unwrap().hash();
-    assert_eq!(storage.sightings(folder, &hash).unwrap()[0].source, most);
+    assert_eq!(storage.sightings(&path("a"), &hash).unwrap()[0].source, most);
     sound(&storage);
 }
 

@@ -1,6 +1,7 @@
 //! The store as a whole: what goes in comes out, on disks that work, fail, crash and rot.
 
 mod basics;
+mod changes;
 mod crash;
 mod dump;
 mod evidence;

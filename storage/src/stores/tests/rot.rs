@@ -207,7 +207,9 @@ fn moves_deletions_and_renames_are_applied() {
     assert!(matches!(cat(&storage, "alice/Inbox", Uid(2)), Err(Error::Missing { .. })));
     let moved = the_store(&storage).db.placed(old, Uid(2)).unwrap().unwrap();
     assert_eq!(
-        storage.sightings(old, &the_store(&storage).message(moved.row.msg).unwrap().hash()).unwrap()[0]
+        storage
+            .sightings(&path("alice/Older"), &the_store(&storage).message(moved.row.msg).unwrap().hash())
+            .unwrap()[0]
             .occurrence,
         "1"
     );

@@ -13,6 +13,7 @@ pub(crate) mod draft;
 pub(crate) mod facts;
 pub(crate) mod message;
 pub(crate) mod open;
+pub(crate) mod rebuild;
 pub(crate) mod rows;
 pub(crate) mod state;
 pub(crate) mod tail;

@@ -7,6 +7,7 @@ mod admin;
 mod batch;
 mod notify;
 mod open;
+mod rebuild;
 mod registry;
 mod rows;
 mod shadow;
@@ -17,6 +18,7 @@ mod view;
 
 pub use batch::Batch;
 pub use notify::Subscription;
+pub use rebuild::{RebuildReport, StoreRebuilt, rebuild};
 pub(crate) use registry::replace;
 pub use rows::Rows;
 

@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 mod dump;
 mod many;
+mod rebuild;
 mod rot;
 
 use super::*;

@@ -32,15 +32,23 @@ pub enum Error {
         hash: crate::ContentHash,
     },
     /// The derived database contradicts the packs or itself.
-    #[error("{path}: {what}; the packs hold the truth: rebuild the store")]
+    #[error("{path}: {what}; the packs hold the truth: `mailkeep store rebuild` makes it again")]
     Derived {
         /// The derived file.
         path: PathBuf,
         /// The contradiction.
         what: String,
     },
+    /// A derived database of an older version of this program.
+    #[error("{path}: it has the old layout {found}; `mailkeep store rebuild` makes it again from the packs")]
+    OldLayout {
+        /// The database file.
+        path: PathBuf,
+        /// The layout's version.
+        found: u64,
+    },
     /// The database library failed.
-    #[error("{path}: database: {source}")]
+    #[error("{path}: database: {source}; if the disk is well, `mailkeep store rebuild` makes it again")]
     Database {
         /// The database file.
         path: PathBuf,

@@ -34,5 +34,7 @@ pub use store::{
     Added, Cancel, CheckReport, Columns, Committed, FolderInfo, FolderView, InternalDate, Message,
     MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState, Whereabouts,
 };
-pub use stores::{Batch, Changed, Rows, Storage, StoreHead, Subscription};
+pub use stores::{
+    Batch, Changed, RebuildReport, Rows, Storage, StoreHead, StoreRebuilt, Subscription, rebuild,
+};
 pub use uids::UidRanges;

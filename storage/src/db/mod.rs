@@ -74,7 +74,8 @@ pub(super) fn front(hash: &[u8; 32]) -> u64 {
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Db {
-    /// None once it was closed. Locked alone only while the file is made compact.
+    /// None once it was closed; exchanged when it was made again. Locked alone only for that, and while the file is made
+    /// compact.
     db: RwLock<Option<redb::Database>>,
     path: PathBuf,
     /// Commits since the file was compact.
@@ -85,14 +86,18 @@ impl Db {
     /// Opens the database in `file` with a page cache of `cache_bytes`; an empty file becomes an empty database.
     pub(crate) fn open(path: &Path, file: &Arc<dyn DiskFile>, cache_bytes: usize) -> Result<Db, Error> {
         let open = || {
-            redb::Builder::new()
+            let db = redb::Builder::new()
                 .set_cache_size(cache_bytes)
                 .create_with_backend(DatabaseFile(Arc::clone(file)))
-                .map_err(|e| Error::Database { path: path.to_owned(), source: Box::new(e.into()) })
+                .map_err(|e| Error::Database { path: path.to_owned(), source: Box::new(e.into()) })?;
+            let db = Db { db: RwLock::new(Some(db)), path: path.to_owned(), commits: AtomicU64::new(0) };
+            db.make_tables()?;
+            Ok(db)
         };
-        let db = Db { db: RwLock::new(Some(open()?)), path: path.to_owned(), commits: AtomicU64::new(0) };
-        db.make_tables()?;
-        Ok(db)
+        // The library trusts its files: damage may end in a panic.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|_| {
+            Err(Error::Derived { path: path.to_owned(), what: "it is damaged, so that opening it panics".into() })
+        })
     }
 
     fn make_tables(&self) -> Result<(), Error> {
@@ -135,7 +140,7 @@ impl Db {
             return Err(Error::Version { path: self.path.clone(), found, known: DATABASE_VERSION as u32 });
         }
         if found < DATABASE_VERSION {
-            return Err(self.derived(format!("it has the old layout {found}")));
+            return Err(Error::OldLayout { path: self.path.clone(), found });
         }
         Ok(())
     }
@@ -171,6 +176,11 @@ impl Db {
         let mut txn = open.begin_write().map_err(|e| self.err(e))?;
         txn.set_quick_repair(true);
         Ok(txn)
+    }
+
+    /// Takes another database's place; who reads this one reads on from where it began.
+    pub(crate) fn replace(&self, other: Db) {
+        *self.db.write() = other.db.into_inner();
     }
 
     /// Makes a transaction durable.

@@ -17,7 +17,7 @@ pub(crate) mod varint;
 mod writer;
 
 pub(crate) use chunks::{ChunkSink, Class, Handle, Kin};
-pub(crate) use commit::{Commit, LogHead};
+pub(crate) use commit::{Commit, LogHead, Tally};
 pub(crate) use header::StoreIdentity;
 pub(crate) use packs::Packs;
 pub(crate) use record::RecordKind;

@@ -11,7 +11,7 @@ use super::header::{MAX_HEADER_BYTES, Opened, PackHeader, StoreIdentity};
 use super::record::{HEADER_BYTES, Misfit, RecordHeader, RecordKind, VERSION};
 use super::scan::{Batches, Salvage};
 use super::writer::PackWriter;
-use super::{ItemAddr, PackId};
+use super::{Addr, ItemAddr, PackId};
 use crate::{Error, MasterKey, StoreId};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -196,6 +196,43 @@ impl Packs {
         Ok(Packs { disk, dir: dir.into(), identity, packs, unopened, cache })
     }
 
+    /// Takes in packs whose header is damaged, from their first record on: the other headers give the key. Those without
+    /// a record stay out. All of them stay named in [`Packs::unopened`].
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn adopt(self) -> Result<Packs, Error> {
+        for unopened in &self.unopened {
+            let (id, path) = (unopened.pack, self.path(unopened.pack));
+            let file = self.disk.open(&path, false).map_err(Error::io(&path))?;
+            let from = |start: u64| -> Result<Arc<Pack>, Error> {
+                let identity = &self.identity;
+                let key = identity.pack_key(id).map_err(Error::io(&path))?;
+                let header = PackHeader::new(identity, id, 0, Vec::new());
+                let (path, file) = (path.clone(), Arc::clone(&file));
+                // A tag of zeros: none is known.
+                Ok(Arc::new(Pack {
+                    id,
+                    store: identity.id,
+                    path,
+                    file,
+                    key,
+                    header,
+                    start,
+                    tag: [0; TAG_BYTES],
+                }))
+            };
+            if let Some(first) = Salvage::new(from(0)?, 0)?.next().transpose()? {
+                self.packs.write().insert(id, from(first.addr.offset)?);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether a pack's header is damaged and its records were taken in all the same.
+    pub(crate) fn is_adopted(&self, pack: PackId) -> bool {
+        self.unopened.iter().any(|unopened| unopened.pack == pack) && self.packs.read().contains_key(&pack)
+    }
+
     /// Begins a new pack, under the lowest number above all that are there; durable with its first sync.
     /// # Errors
     /// `Io`.
@@ -347,6 +384,18 @@ impl Packs {
     /// `Missing`, `Io`.
     pub(crate) fn batches(&self, pack: PackId, from: u64) -> Result<Batches, Error> {
         Batches::new(self.pack(pack)?, from)
+    }
+
+    /// The content of a record of this kind.
+    /// # Errors
+    /// `Corrupt`, `Missing`, `Io`.
+    pub(crate) fn record(&self, addr: Addr, kind: RecordKind) -> Result<Bytes, Error> {
+        let pack = self.pack(addr.pack)?;
+        let record = pack.record(addr.offset)?;
+        if record.header.kind != kind {
+            return Err(pack.corrupt(addr.offset, "a record of another kind lies there"));
+        }
+        Ok(record.plain)
     }
 
     pub(super) fn pack(&self, id: PackId) -> Result<Arc<Pack>, Error> {

@@ -38,6 +38,8 @@ pub(crate) struct Salvaged {
     pub(crate) kind: RecordKind,
     /// Its content.
     pub(crate) plain: Bytes,
+    /// Its tag.
+    pub(crate) tag: [u8; TAG_BYTES],
     /// Where the next one begins, unless there is damage.
     pub(crate) next: u64,
 }
@@ -64,7 +66,7 @@ impl Salvage {
                     let addr = Addr { pack: self.pack.id, offset: self.at };
                     let (kind, plain, next) = (record.header.kind, record.plain, record.next);
                     self.at = next;
-                    return Ok(Some(Salvaged { addr, kind, plain, next }));
+                    return Ok(Some(Salvaged { addr, kind, plain, tag: record.tag, next }));
                 }
                 Err(Error::Corrupt { .. } | Error::Version { .. }) => {}
                 Err(other) => return Err(other),
@@ -142,7 +144,8 @@ pub(crate) struct Batches {
 impl Batches {
     pub(super) fn new(pack: Arc<Pack>, from: u64) -> Result<Batches, Error> {
         let len = pack.len()?;
-        let previous = (from == pack.start).then_some(pack.tag);
+        // Behind a damaged header the tag isn't known.
+        let previous = (from == pack.start && pack.tag != [0; TAG_BYTES]).then_some(pack.tag);
         Ok(Batches { pack, at: from, len, previous, end: None, failed: false })
     }
 

@@ -34,6 +34,12 @@ impl ColumnCache {
         ColumnCache { folders: LruCache::unbounded(), bytes: 0, max_bytes }
     }
 
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.folders.clear();
+        self.bytes = 0;
+    }
+
     fn keep(&mut self, folder: FolderId, columns: &Arc<Columns>) {
         self.bytes += columns.bytes();
         if let Some(old) = self.folders.put(folder, Arc::clone(columns)) {

@@ -14,6 +14,7 @@ pub(crate) mod facts;
 pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod open;
+pub(crate) mod rebuild;
 pub(crate) mod rows;
 pub(crate) mod state;
 pub(crate) mod tail;

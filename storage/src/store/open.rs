@@ -7,16 +7,14 @@
 
 use super::Store;
 use super::columns::ColumnCache;
-use super::facts::{Fact, MessageFact, decode_all};
-use super::message;
+use super::facts::{Fact, decode_all};
+use super::rebuild::card;
 use super::state::State;
 use super::tail::Tail;
 use super::write::Writer;
-use crate::card::Card;
-use crate::db::{self, BatchEnd, Db, MessageEntry};
+use crate::db::{self, BatchEnd, Db};
 use crate::pack::disk::{Disk, DiskFile, Overlay};
 use crate::pack::{Addr, Commit, CompleteBatch, End, PackId, Packs, RecordKind, StoreIdentity};
-use crate::prepared::Parsed;
 use crate::{Error, Limits, MasterKey, ModSeq, MsgNo, StoreId, StoreState};
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::{FlockOperation, flock};
@@ -154,7 +152,7 @@ fn overlaid(disk: &Arc<dyn Disk>, path: &Path, cache_bytes: usize) -> Result<(Db
 }
 
 /// Makes a directory and the one above it.
-fn make_dirs(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(), Error> {
+pub(crate) fn make_dirs(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(), Error> {
     for path in dir.parent().into_iter().chain([dir]) {
         match disk.create_dir(path) {
             Ok(()) => {
@@ -201,11 +199,8 @@ pub(crate) struct Opening<'a> {
 /// `WrongKey`, `Version`, `Corrupt`, `Derived`, `Io`.
 pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
     let Opening { disk, dir, index, key, limits, lock, protected } = with;
-    let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, limits.block_cache_bytes)?;
-    let created = match packs.list().first() {
-        Some(first) => u64::try_from(packs.header(*first)?.created).unwrap_or(1),
-        None => 1,
-    };
+    let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, limits.block_cache_bytes)?.adopt()?;
+    let created = created(&packs)?;
     let recover = |db: &Db| {
         let mut state = db.load(created)?;
         let writer = Recovery { packs: &packs, db, limits, sync: protected.is_none() }.run(&mut state)?;
@@ -255,6 +250,24 @@ pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
     Ok(store)
 }
 
+/// When the store was made, seconds since 1970: UIDVALIDITY counts from there.
+/// # Errors
+/// `Missing`.
+pub(crate) fn created(packs: &Packs) -> Result<u64, Error> {
+    match packs.list().into_iter().find(|pack| !packs.is_adopted(*pack)) {
+        Some(first) => Ok(u64::try_from(packs.header(first)?.created).unwrap_or(1)),
+        None => Ok(1),
+    }
+}
+
+/// Brings a database up to the last complete batch of the packs.
+/// # Errors
+/// `Corrupt`, `Derived`, `Io`.
+pub(crate) fn catch_up(packs: &Packs, db: &Db, limits: &Limits, state: &mut State) -> Result<(), Error> {
+    // Its writer has synced what it committed.
+    Recovery { sync: false, packs, db, limits }.run(state).map(drop)
+}
+
 struct Recovery<'a> {
     /// What is taken in must be made durable first; nothing can be in a read-only place.
     sync: bool,
@@ -298,6 +311,8 @@ impl Recovery<'_> {
                 }
             };
         }
+        // Behind a header that can't be read nothing is written.
+        let resume = resume.filter(|(pack, _)| !self.packs.is_adopted(*pack));
         Ok(Writer { resume, ..Writer::default() })
     }
 
@@ -356,22 +371,10 @@ impl Recovery<'_> {
             log: batch.commit.log,
             lost: false,
         };
-        let changes = db::apply(self.db, txn, state, &end, &facts, &mut |m| self.card(m))?;
+        let changes =
+            db::apply(self.db, txn, state, &end, &facts, &mut |m| card(self.packs, self.limits, m))?;
         changes.publish(state);
         Ok(facts.len())
-    }
-
-    /// A message's card, made from what was stored.
-    fn card(&self, m: &MessageFact) -> Result<Card, Error> {
-        let entry = MessageEntry::new(m, None);
-        match message::content(self.packs, &entry, self.limits.spool_above_bytes) {
-            Ok(content) => Ok(Parsed::new(&content, self.limits).card),
-            Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. } | Error::Missing { .. })) => {
-                tracing::error!(message = m.no.0, %error, "a message cannot be read back");
-                Ok(Card::raw(m.size))
-            }
-            Err(other) => Err(other),
-        }
     }
 
     /// Makes sure that what ends a pack is a torn tail: behind damage, the commit records of later batches would stand.
@@ -383,7 +386,7 @@ impl Recovery<'_> {
                 continue;
             }
             if Commit::decode(&record.plain).is_some_and(|commit| commit.batch > torn) {
-                let what = "complete batches follow it: restore the pack, or run `mailkeep check`";
+                let what = "complete batches follow it: restore the pack, or run `mailkeep store rebuild`";
                 return Err(Error::Corrupt { path: self.packs.path(pack), offset: at, what });
             }
         }

@@ -47,13 +47,10 @@ pub(crate) struct State {
     /// The next archive-wide UID of each archive.
     pub(crate) archives: HashMap<String, Uid>,
     pub(crate) counters: Counters,
-<<<<<<< HEAD
     /// The Merkle log.
     pub(crate) tree: Tree,
-=======
     /// Paths that folders had before they were renamed or removed: what a source brought there is not brought again.
     pub(crate) former: HashMap<FolderPath, BTreeSet<FolderId>>,
->>>>>>> changes
 }
 
 impl State {
@@ -72,10 +69,12 @@ impl State {
             placements: 0,
             message_bytes: 0,
         };
-<<<<<<< HEAD
-        State { folders: HashMap::new(), archives: HashMap::new(), counters, tree: Tree::default() }
-=======
-        State { folders: HashMap::new(), archives: HashMap::new(), counters, former: HashMap::new() }
->>>>>>> changes
+        State {
+            folders: HashMap::new(),
+            archives: HashMap::new(),
+            counters,
+            tree: Tree::default(),
+            former: HashMap::new(),
+        }
     }
 }

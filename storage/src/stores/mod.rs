@@ -9,6 +9,7 @@ mod changes;
 mod evidence;
 mod notify;
 mod open;
+mod rebuild;
 mod registry;
 mod rows;
 mod shadow;
@@ -21,6 +22,7 @@ pub use batch::Batch;
 pub use changes::Changed;
 pub use evidence::StoreHead;
 pub use notify::Subscription;
+pub use rebuild::{RebuildReport, StoreRebuilt, rebuild};
 pub(crate) use registry::replace;
 pub use rows::Rows;
 

@@ -122,7 +122,7 @@ pub(super) fn open_on(
 }
 
 /// The registry of stores that lie below DATA/stores when the file is gone; the newest current one stays current.
-fn found(disk: &Arc<dyn Disk>, data: &Path) -> Result<Registry, Error> {
+pub(super) fn found(disk: &Arc<dyn Disk>, data: &Path) -> Result<Registry, Error> {
     let dir = stores_dir(data);
     let mut registry = Registry::new()?;
     for number in disk.list(&dir).map_err(Error::io(&dir))? {
@@ -168,7 +168,6 @@ impl Shared {
         if self.indexes.is_some() {
             std::fs::create_dir_all(&index).map_err(Error::io(&index))?;
         }
-        let lock = if self.indexes.is_none() { Some(store_open::lock(&dir)?) } else { None };
         let key = self.key.read().clone();
         let (disk, limits) = (&self.disk, &self.limits);
         let derived = match (entry.state, entry.store_id()) {
@@ -181,7 +180,18 @@ impl Shared {
             (None, None) => index.clone(),
         };
         let protected = derived.as_deref().map(|dir| (dir, spare_index.as_path()));
-        store_open::open(Opening { disk, dir: &dir, index: &index, key: &key, limits, lock, protected })
+        let open = || {
+            let lock = if self.indexes.is_none() { Some(store_open::lock(&dir)?) } else { None };
+            store_open::open(Opening { disk, dir: &dir, index: &index, key: &key, limits, lock, protected })
+        };
+        match open() {
+            // Another layout is made again by itself, as long as the packs are whole.
+            Err(Error::OldLayout { found, .. }) => {
+                self.renew(entry, found)?;
+                open()
+            }
+            other => other,
+        }
     }
 
     /// Takes from a store that was found what its packs say of it.

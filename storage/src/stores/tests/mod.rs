@@ -7,6 +7,7 @@ mod dump;
 mod evidence;
 mod many;
 mod parts;
+mod rebuild;
 mod rot;
 
 use super::*;

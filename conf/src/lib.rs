@@ -6,11 +6,13 @@
 mod check;
 mod error;
 mod imap;
+mod keys;
 mod storage;
 mod template;
 
 pub use error::Error;
 pub use imap::Imap;
+pub use keys::{KeySource, Keys};
 pub use storage::{Limits, Search, Storage};
 pub use template::TEMPLATE;
 
@@ -28,6 +30,8 @@ pub struct Conf {
     pub imap: Imap,
     /// Certificate and key.
     pub tls: Tls,
+    /// Where the master key comes from.
+    pub keys: Keys,
     /// Where and how mail is kept.
     pub storage: Storage,
     /// Search and its index.

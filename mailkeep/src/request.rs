@@ -1,10 +1,16 @@
 //! From what was said on the command line to the command that is meant, and how its result is shown.
 
-use crate::cli::{RunsVerb, Store, User, Verb};
+use crate::cli::{BackupVerb, KeyVerb, RunsVerb, Store, User, Verb};
 use crate::command::{
+<<<<<<< HEAD
     Archive, AuditLog, Cat, Check, Command, Failure, Folders, RunItems, RunShow, Runs, Search, Secret,
     StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
     UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
+=======
+    Archive, AuditLog, Backup, Cat, Check, Command, Failure, Folders, KeyRotate, KeyShow, RunItems, RunShow,
+    Runs, Search, Secret, StoreList, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow,
+    Which,
+>>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -39,7 +45,23 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
             }
         },
         Verb::Audit { last } => (Command::AuditLog(AuditLog { last }), view::AUDIT),
-        Verb::Init | Verb::Serve(_) | Verb::Demo(_) | Verb::Completions { .. } | Verb::Man { .. } => {
+        Verb::Backup(BackupVerb { what: None, dir: Some(dir), with_key, verify_all }) => {
+            let dir = absolute(&dir)?;
+            (Command::Backup(Backup { dir, with_key, verify_all }), view::BACKUP)
+        }
+        Verb::Key(KeyVerb::Show) => (Command::KeyShow(KeyShow {}), view::KEY),
+        Verb::Key(KeyVerb::Rotate { output }) => {
+            let output = output.as_deref().map(absolute).transpose()?;
+            (Command::KeyRotate(KeyRotate { output }), view::ROTATED)
+        }
+        Verb::Backup(_)
+        | Verb::Key(_)
+        | Verb::Restore(_)
+        | Verb::Init(_)
+        | Verb::Serve(_)
+        | Verb::Demo(_)
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => {
             return Err(Failure::usage("this is no command for a data directory"));
         }
     })

@@ -32,5 +32,5 @@ pub use store::{
     Added, Cancel, CheckReport, Columns, Committed, FolderInfo, FolderView, InternalDate, Message,
     MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState,
 };
-pub use stores::{Batch, Rows, Storage, Subscription};
+pub use stores::{Batch, PackSnapshot, Rekeyed, Rows, Snapshot, Storage, StoreSnapshot, Subscription, Tried};
 pub use uids::UidRanges;

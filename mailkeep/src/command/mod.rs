@@ -6,8 +6,10 @@
 
 mod archive;
 mod audit;
+mod backup;
 mod check;
 mod event;
+mod keys;
 mod mail;
 mod query;
 mod runs;
@@ -16,8 +18,10 @@ mod users;
 
 pub(crate) use archive::Archive;
 pub(crate) use audit::AuditLog;
+pub(crate) use backup::{Backup, Report as BackupReport};
 pub(crate) use check::Check;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
+pub(crate) use keys::{KeyExport, KeyRotate, KeyShow, Report as KeyReport};
 pub(crate) use mail::{Cat, Folders, Search};
 pub(crate) use runs::{RunItems, RunShow, Runs, Which};
 pub(crate) use stores::{
@@ -107,6 +111,14 @@ pub(crate) enum Command {
     StoreRetry(StoreRetry),
     #[serde(rename = "store.check")]
     Check(Check),
+    #[serde(rename = "backup.make")]
+    Backup(Backup),
+    #[serde(rename = "key.show")]
+    KeyShow(KeyShow),
+    #[serde(rename = "key.export")]
+    KeyExport(KeyExport),
+    #[serde(rename = "key.rotate")]
+    KeyRotate(KeyRotate),
     #[serde(rename = "audit.list")]
     AuditLog(AuditLog),
 }
@@ -136,6 +148,10 @@ impl Command {
             Command::StoreRename(c) => c,
             Command::StoreRetry(c) => c,
             Command::Check(c) => c,
+            Command::Backup(c) => c,
+            Command::KeyShow(c) => c,
+            Command::KeyExport(c) => c,
+            Command::KeyRotate(c) => c,
             Command::AuditLog(c) => c,
         }
     }

@@ -11,7 +11,7 @@ use super::draft::Ready;
 use super::facts::{Fact, MessageFact, encode_all};
 use crate::db::{self, BatchEnd};
 use crate::pack::{Addr, PackId, PackWriter, RecordKind};
-use crate::{Error, FolderId, ModSeq, MsgNo};
+use crate::{Error, FolderId, MasterKey, ModSeq, MsgNo};
 
 /// What the one writer holds between batches.
 #[derive(Debug, Default)]
@@ -55,6 +55,7 @@ impl Writer {
 }
 
 impl Store {
+<<<<<<< HEAD
     /// Begins a new pack whose header has these settings, durable on return: the newest header is what the store says of
     /// itself.
     /// # Errors
@@ -70,6 +71,20 @@ impl Store {
         });
         match begun {
             Ok(pack) => {
+=======
+    /// Makes `master` open the store, by a new pack that later batches go to. A store that it opens already stays as it is.
+    /// # Errors
+    /// `Latched`, `Io`, `Key`.
+    pub(crate) fn rekey(&self, master: &MasterKey) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        writer.check()?;
+        if self.packs.opens_with(master) {
+            return Ok(());
+        }
+        match self.packs.rekey(master) {
+            Ok(pack) => {
+                writer.resume = None;
+>>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
                 writer.pack = Some(pack);
                 Ok(())
             }

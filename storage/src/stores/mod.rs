@@ -8,9 +8,11 @@ mod batch;
 mod notify;
 mod open;
 mod registry;
+mod rekey;
 mod rows;
 mod shadow;
 mod slot;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -18,7 +20,9 @@ mod view;
 pub use batch::Batch;
 pub use notify::Subscription;
 pub(crate) use registry::replace;
+pub use rekey::{Rekeyed, Tried};
 pub use rows::Rows;
+pub use snapshot::{PackSnapshot, Snapshot, StoreSnapshot};
 
 use crate::card::Card;
 use crate::pack::disk::Disk;

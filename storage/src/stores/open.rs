@@ -119,7 +119,7 @@ pub(super) fn open_on(
 }
 
 /// The registry of stores that lie below DATA/stores when the file is gone; the newest current one stays current.
-fn found(disk: &Arc<dyn Disk>, data: &Path) -> Result<Registry, Error> {
+pub(super) fn found(disk: &Arc<dyn Disk>, data: &Path) -> Result<Registry, Error> {
     let dir = stores_dir(data);
     let mut registry = Registry::new()?;
     for number in disk.list(&dir).map_err(Error::io(&dir))? {
@@ -168,6 +168,7 @@ impl Shared {
         let lock = if self.indexes.is_none() { Some(store_open::lock(&dir)?) } else { None };
         let key = self.key.read().clone();
         let (disk, limits) = (&self.disk, &self.limits);
+<<<<<<< HEAD
         let derived = match (entry.state, entry.store_id()) {
             (StoreState::WriteProtected, Some(id)) => Some(super::derived_dir(&self.data, id)),
             _ => None,
@@ -179,6 +180,10 @@ impl Shared {
         };
         let protected = derived.as_deref().map(|dir| (dir, spare_index.as_path()));
         store_open::open(Opening { disk, dir: &dir, index: &index, key: &key, limits, lock, protected })
+=======
+        let wrapped = entry.wrapped();
+        store_open::open(Opening { disk, dir: &dir, index: &index, key: &key, wrapped, limits, lock })
+>>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
     }
 
     /// Takes from a store that was found what its packs say of it.

@@ -15,12 +15,8 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 36] {
-<<<<<<< HEAD
-        let Conf { imap, storage, search, limits, auth, control, .. } = self;
-=======
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 37] {
         let Conf { imap, keys, storage, search, limits, auth, control, .. } = self;
->>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
             ("imap.max_line_bytes", wide(imap.max_line_bytes), 8 * KIB, 16 * MIB),
@@ -37,11 +33,8 @@ impl Conf {
             ("imap.max_connections_per_address", wide(imap.max_connections_per_address), 1, 1_000_000),
             ("imap.max_before_login_per_address", wide(imap.max_before_login_per_address), 1, 1_000_000),
             ("storage.max_store_messages", storage.max_store_messages, 100, 100_000_000),
-<<<<<<< HEAD
             ("storage.new_store_months", u64::from(storage.new_store_months), 0, 1_200),
-=======
             ("keys.command_timeout_secs", keys.command_timeout_secs, 1, 3_600),
->>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
             ("storage.max_pack_bytes", storage.max_pack_bytes, MIB, TIB),
             ("storage.block_cache_bytes", wide(storage.block_cache_bytes), MIB, TIB),
             ("storage.column_cache_bytes", wide(storage.column_cache_bytes), MIB, TIB),

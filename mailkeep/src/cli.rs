@@ -605,11 +605,9 @@ mod tests {
             "mailkeep search --user alice -- -draft",
             "mailkeep user grant bob --read alice",
             "mailkeep user revoke bob --privilege changePassword",
-<<<<<<< HEAD
             "mailkeep store create --name x --path /mnt/x",
             "mailkeep store state 0001 writeProtected",
             "mailkeep store retry-open",
-=======
             "mailkeep --data D backup B --with-key --verify-all",
             "mailkeep backup show B",
             "mailkeep backup verify B --json",
@@ -620,7 +618,6 @@ mod tests {
             "mailkeep key rotate -o F",
             "mailkeep --data D init --key-command pass show -x mailkeep",
             "mailkeep --data D init --from-sheet -",
->>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

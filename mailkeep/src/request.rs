@@ -2,15 +2,9 @@
 
 use crate::cli::{BackupVerb, KeyVerb, RunsVerb, Store, User, Verb};
 use crate::command::{
-<<<<<<< HEAD
-    Archive, AuditLog, Cat, Check, Command, Failure, Folders, RunItems, RunShow, Runs, Search, Secret,
-    StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
-    UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
-=======
     Archive, AuditLog, Backup, Cat, Check, Command, Failure, Folders, KeyRotate, KeyShow, RunItems, RunShow,
-    Runs, Search, Secret, StoreList, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow,
-    Which,
->>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
+    Runs, Search, Secret, StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry,
+    StoreState, StoreStats, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;

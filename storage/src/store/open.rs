@@ -14,12 +14,8 @@ use super::tail::Tail;
 use super::write::Writer;
 use crate::card::Card;
 use crate::db::{self, BatchEnd, Db, MessageEntry};
-<<<<<<< HEAD
-use crate::pack::disk::{Disk, DiskFile, Overlay};
-=======
 use crate::pack::crypt::WRAPPED_BYTES;
-use crate::pack::disk::{Disk, DiskFile};
->>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
+use crate::pack::disk::{Disk, DiskFile, Overlay};
 use crate::pack::{Addr, Commit, CompleteBatch, End, PackId, Packs, RecordKind, StoreIdentity};
 use crate::prepared::Parsed;
 use crate::{Error, Limits, MasterKey, ModSeq, MsgNo, StoreId, StoreState};
@@ -207,15 +203,9 @@ pub(crate) struct Opening<'a> {
 /// # Errors
 /// `WrongKey`, `Version`, `Corrupt`, `Derived`, `Io`.
 pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
-<<<<<<< HEAD
-    let Opening { disk, dir, index, key, limits, lock, protected } = with;
-    let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, limits.block_cache_bytes)?;
-=======
-    let Opening { disk, dir, index, key, wrapped, limits, lock } = with;
+    let Opening { disk, dir, index, key, wrapped, limits, lock, protected } = with;
     let packs = dir.join("packs");
     let packs = Packs::open_with(Arc::clone(disk), &packs, key, wrapped.as_ref(), limits.block_cache_bytes)?;
-    let (db, database) = open_database(disk, dir, limits.database_cache_bytes)?;
->>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
     let created = match packs.list().first() {
         Some(first) => u64::try_from(packs.header(*first)?.created).unwrap_or(1),
         None => 1,

@@ -41,6 +41,21 @@ impl Writer {
         self.latched.get_or_insert_with(|| "the store was closed".to_owned());
     }
 
+    /// Later batches go into this new pack; without it nothing is written any more.
+    fn go_on_in(&mut self, begun: Result<PackWriter, Error>) -> Result<(), Error> {
+        (self.resume, self.pack) = (None, None);
+        match begun {
+            Ok(pack) => {
+                self.pack = Some(pack);
+                Ok(())
+            }
+            Err(error) => {
+                self.latched = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
     /// The pack that the batch goes into: a new one when there is none or it is full.
     fn pack(&mut self, store: &Store) -> Result<&mut PackWriter, Error> {
         if let Some((pack, tag)) = self.resume.take() {
@@ -55,7 +70,6 @@ impl Writer {
 }
 
 impl Store {
-<<<<<<< HEAD
     /// Begins a new pack whose header has these settings, durable on return: the newest header is what the store says of
     /// itself.
     /// # Errors
@@ -64,14 +78,12 @@ impl Store {
         let mut writer = self.writer.lock();
         writer.check()?;
         self.packs.set_settings(settings.encode());
-        (writer.resume, writer.pack) = (None, None);
-        let begun = self.packs.new_pack().and_then(|mut pack| {
+        writer.go_on_in(self.packs.new_pack().and_then(|mut pack| {
             pack.sync()?;
             Ok(pack)
-        });
-        match begun {
-            Ok(pack) => {
-=======
+        }))
+    }
+
     /// Makes `master` open the store, by a new pack that later batches go to. A store that it opens already stays as it is.
     /// # Errors
     /// `Latched`, `Io`, `Key`.
@@ -81,18 +93,7 @@ impl Store {
         if self.packs.opens_with(master) {
             return Ok(());
         }
-        match self.packs.rekey(master) {
-            Ok(pack) => {
-                writer.resume = None;
->>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
-                writer.pack = Some(pack);
-                Ok(())
-            }
-            Err(error) => {
-                writer.latched = Some(error.to_string());
-                Err(error)
-            }
-        }
+        writer.go_on_in(self.packs.rekey(master))
     }
 
     /// Makes a batch durable, then visible; gives the folders that it changed.

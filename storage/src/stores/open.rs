@@ -168,7 +168,6 @@ impl Shared {
         let lock = if self.indexes.is_none() { Some(store_open::lock(&dir)?) } else { None };
         let key = self.key.read().clone();
         let (disk, limits) = (&self.disk, &self.limits);
-<<<<<<< HEAD
         let derived = match (entry.state, entry.store_id()) {
             (StoreState::WriteProtected, Some(id)) => Some(super::derived_dir(&self.data, id)),
             _ => None,
@@ -179,11 +178,9 @@ impl Shared {
             (None, None) => index.clone(),
         };
         let protected = derived.as_deref().map(|dir| (dir, spare_index.as_path()));
-        store_open::open(Opening { disk, dir: &dir, index: &index, key: &key, limits, lock, protected })
-=======
-        let wrapped = entry.wrapped();
-        store_open::open(Opening { disk, dir: &dir, index: &index, key: &key, wrapped, limits, lock })
->>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
+        let (key, wrapped) = (&key, entry.wrapped());
+        let (dir, index) = (&*dir, &*index);
+        store_open::open(Opening { disk, dir, index, key, wrapped, limits, lock, protected })
     }
 
     /// Takes from a store that was found what its packs say of it.

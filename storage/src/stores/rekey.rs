@@ -50,7 +50,7 @@ impl Storage {
         let mut done = Rekeyed::default();
         let mut registry = shared.registry.lock();
         let mut next = registry.clone();
-        for slot in shared.all_slots() {
+        for slot in shared.all_slots().into_iter().filter(|slot| !slot.is_detached()) {
             shared.rekey_store(&slot, &mut next, new, before.as_ref(), &mut done)?;
         }
         if *registry != next {

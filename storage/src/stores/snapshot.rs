@@ -91,7 +91,7 @@ impl Storage {
         let _turn = shared.wait_for_turn(cancel)?;
         let registry = shared.registry.lock().clone();
         let (mut stores, mut absent) = (Vec::new(), Vec::new());
-        for slot in shared.all_slots() {
+        for slot in shared.all_slots().into_iter().filter(|slot| !slot.is_detached()) {
             let entry = slot.entry();
             match &*slot.opened.read() {
                 Opened::Open(store) => stores.push(snapshot(store, &entry.number, &entry.name)?),

@@ -3,11 +3,8 @@
 mod basics;
 mod crash;
 mod dump;
-<<<<<<< HEAD
 mod many;
-=======
 mod rekey;
->>>>>>> 646d640 (Rotate the master key, take it from several places, print it on paper; back up and restore)
 mod rot;
 mod snapshot;
 

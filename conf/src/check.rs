@@ -15,8 +15,8 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 39] {
-        let Conf { imap, storage, search, limits, evidence, auth, control, .. } = self;
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 40] {
+        let Conf { imap, keys, storage, search, limits, evidence, auth, control, .. } = self;
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
             ("imap.max_line_bytes", wide(imap.max_line_bytes), 8 * KIB, 16 * MIB),
@@ -34,6 +34,7 @@ impl Conf {
             ("imap.max_before_login_per_address", wide(imap.max_before_login_per_address), 1, 1_000_000),
             ("storage.max_store_messages", storage.max_store_messages, 100, 100_000_000),
             ("storage.new_store_months", u64::from(storage.new_store_months), 0, 1_200),
+            ("keys.command_timeout_secs", keys.command_timeout_secs, 1, 3_600),
             ("storage.max_pack_bytes", storage.max_pack_bytes, MIB, TIB),
             ("storage.share_from_bytes", storage.share_from_bytes, 256, GIB),
             ("storage.block_cache_bytes", wide(storage.block_cache_bytes), MIB, TIB),

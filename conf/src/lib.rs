@@ -7,12 +7,14 @@ mod check;
 mod error;
 mod evidence;
 mod imap;
+mod keys;
 mod storage;
 mod template;
 
 pub use error::Error;
 pub use evidence::Evidence;
 pub use imap::Imap;
+pub use keys::{KeySource, Keys};
 pub use storage::{Limits, Search, Storage};
 pub use template::TEMPLATE;
 
@@ -30,6 +32,8 @@ pub struct Conf {
     pub imap: Imap,
     /// Certificate and key.
     pub tls: Tls,
+    /// Where the master key comes from.
+    pub keys: Keys,
     /// Where and how mail is kept.
     pub storage: Storage,
     /// Search and its index.

@@ -36,6 +36,16 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #certificate = "tls/cert.pem"
 #key = "tls/key.pem"
 
+[keys]
+# Where the master key comes from: "environment" (MAILKEEP_MASTER_KEY), "credential" (systemd's mailkeep-master-key),
+# "command", "file", or "auto": the first of these that is there. docs/keys.md says what speaks for each.
+#from = "auto"
+# The key file; a relative path starts at the data directory.
+#file = "keys/master.key"
+# A program with its arguments (no shell) that prints what the key file would hold: ["pass", "show", "mailkeep"]
+#command = []
+#command_timeout_secs = 30
+
 [storage]
 # A store with so many messages is full: new mail goes into a new one.
 #max_store_messages = 500000

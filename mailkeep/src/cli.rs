@@ -4,6 +4,8 @@ mod evidence;
 
 pub(crate) use evidence::Evidence;
 
+use crate::backup::Restore;
+use crate::keys::Given;
 use crate::password::Source;
 use archiver::Format;
 use auth::Privilege;
@@ -63,9 +65,14 @@ Example:
   mailkeep --data /srv/mail init
 
 The directory must be empty or not be there yet. The administrator's password
-is shown once. Keep a copy of DIR/keys/master.key elsewhere: without it nobody
-can read the archive, and nobody can restore it.")]
-    Init,
+is shown once. Without the master key (DIR/keys/master.key, unless another
+source is named) nobody can read the archive, and nobody can restore it: keep a
+copy elsewhere, on paper say (mailkeep key export).
+
+Other sources of the key, which must hold one then (mailkeep key new):
+  mailkeep --data /srv/mail init --key-from environment
+  mailkeep --data /srv/mail init --key-command pass show mailkeep")]
+    Init(crate::init::Key),
     /// Serve the archive by IMAP until SIGTERM or Ctrl-C
     #[command(after_help = "\
 Examples:
@@ -157,6 +164,34 @@ Examples:
         #[command(subcommand)]
         which: Option<RunsVerb>,
     },
+    /// The master key: which one it is, on paper, a new one
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Copy all that can't be made again into a directory; what is there from the backup before is only added to
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = "\
+Examples:
+  mailkeep --data /srv/mail backup /mnt/backup/mail
+  mailkeep backup show /mnt/backup/mail
+  mailkeep backup verify /mnt/backup/mail
+
+Works while mail is archived and read. Without --with-key the master key is not
+in it: keep that elsewhere, or whoever finds the backup reads the mail. What is
+copied is checked; --verify-all also reads again what was copied before."
+    )]
+    Backup(BackupVerb),
+    /// Make a new data directory from a backup
+    #[command(after_help = "\
+Examples:
+  mailkeep --data /srv/new restore /mnt/backup/mail --key /media/usb/master.key
+  mailkeep --data /srv/new restore /mnt/backup/mail --key sheet.txt
+
+The directory must be empty or not be there yet. Mail clients may have seen
+mail that the backup misses: so that none meets a UID twice, new mail gets UIDs
+that are a million higher (--exact leaves that out).")]
+    Restore(Restore),
     /// Who did what
     Audit {
         /// Only the newest N entries
@@ -590,6 +625,76 @@ impl From<StoreStateName> for storage::StoreState {
     }
 }
 
+/// `key …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyVerb {
+    /// The key's id, and where it comes from
+    Show,
+    /// Print a recovery sheet: the key on paper, with a check for every line
+    #[command(after_help = "\
+Examples:
+  mailkeep key export
+  mailkeep key export -o sheet.txt
+
+Whoever has the sheet and a copy of the archive reads all mail.")]
+    Export(Given),
+    /// Put the key of a recovery sheet, or of a copy of the key file, into an installation that lost its own
+    Import {
+        /// The sheet's text or the key file; `-` for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Make a new master key; every store's key is wrapped anew, mail stays as it is
+    #[command(after_help = "\
+Examples:
+  mailkeep key rotate
+  mailkeep key rotate -o new.key       where the key comes from elsewhere
+
+The old key still opens the packs that were begun under it, and backups: it is
+kept as keys/master.key.ID. Where it was stolen, `store compact` writes the
+packs anew, which it then does not open.")]
+    Rotate {
+        /// The new key's file, where the key doesn't come from a file; take it to its source from there
+        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+    },
+    /// Print a new key, for a vault or a credential, without touching anything
+    New(Given),
+}
+
+/// `backup …`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupVerb {
+    #[command(subcommand)]
+    pub(crate) what: Option<BackupWhat>,
+    /// A new or empty directory, or one with a backup of this archive
+    #[arg(required = true, value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Copy the keys too: whoever has the backup reads the mail then
+    #[arg(long)]
+    pub(crate) with_key: bool,
+    /// Read the whole backup again at the end
+    #[arg(long)]
+    pub(crate) verify_all: bool,
+}
+
+/// `backup show …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupWhat {
+    /// What a backup holds, and when it was made
+    Show {
+        /// The directory of the backup
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+    /// Read a whole backup and compare it with its list
+    Verify {
+        /// The directory of the backup
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+}
+
 /// `runs …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsVerb {
@@ -659,6 +764,16 @@ mod tests {
             "mailkeep store create --name x --path /mnt/x",
             "mailkeep store state 0001 writeProtected",
             "mailkeep store retry-open",
+            "mailkeep --data D backup B --with-key --verify-all",
+            "mailkeep backup show B",
+            "mailkeep backup verify B --json",
+            "mailkeep --data D restore B --key K --exact",
+            "mailkeep key show --json",
+            "mailkeep key export -o F",
+            "mailkeep key new --stdout",
+            "mailkeep key rotate -o F",
+            "mailkeep --data D init --key-command pass show -x mailkeep",
+            "mailkeep --data D init --from-sheet -",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -685,6 +800,13 @@ mod tests {
             "mailkeep message delete alice/A --yes",
             "mailkeep message move alice/A 1",
             "mailkeep folder delete alice/A --yes",
+            "mailkeep backup",
+            "mailkeep backup B --exact",
+            "mailkeep key",
+            "mailkeep key export -o F --stdout",
+            "mailkeep init --key-from nowhere",
+            "mailkeep init --key-from file --from-sheet F",
+            "mailkeep restore",
         ] {
             assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
         }

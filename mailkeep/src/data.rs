@@ -2,11 +2,13 @@
 //!
 //! Invariant: whoever holds an [`Installation`] holds the lock on DATA; the lock goes with the process, however it ends.
 
+use crate::keys::{Source, rotate};
 use crate::settings;
 use anyhow::{Context, Result, bail};
 use archiver::Archiver;
 use auth::Auth;
 use conf::Conf;
+use parking_lot::Mutex;
 use redb::Database;
 use rustix::process::geteuid;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -15,8 +17,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use storage::Storage;
 use storage::evidence::EvidenceKey;
-use storage::{MasterKey, Storage};
 
 /// Memory for pages of master.redb, which has no large table that is read whole.
 const MASTER_CACHE_BYTES: usize = 8 << 20;
@@ -43,10 +45,6 @@ impl Data {
     /// The configuration file.
     pub(crate) fn conf_file(&self) -> PathBuf {
         self.conf.clone().unwrap_or_else(|| self.root.join("mailkeep.toml"))
-    }
-    /// The master key.
-    pub(crate) fn key_file(&self) -> PathBuf {
-        self.root.join("keys/master.key")
     }
     /// The key that signs heads of the evidence.
     pub(crate) fn evidence_key_file(&self) -> PathBuf {
@@ -83,19 +81,15 @@ impl Data {
             }
             Err(error) => return Err(error).with_context(|| root.to_string()),
         };
-        match std::fs::metadata(self.key_file()) {
+        match std::fs::metadata(self.root.join("stores")) {
             Ok(_) => Ok(there.uid()),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 bail!("{root} belongs to {}: run this as that user or as root", crate::who::name(there.uid()))
             }
-            // Anything else that only an installation has: a new key would open none of its mail.
-            Err(_) if self.master_file().exists() || self.root.join("stores").exists() => bail!(
-                "the master key {} is missing, and without it the archive can't be read: put your copy of it there, \
-                 with mode 0600; nothing was touched",
-                self.key_file().display()
-            ),
+            // The rest of an installation, or of an interrupted init: what it lacks is told when it is opened.
+            Err(_) if self.master_file().exists() || self.root.join("keys").exists() => Ok(there.uid()),
             Err(_) => bail!(
-                "{root} is no data directory of mailkeep (it has no keys/master.key); \
+                "{root} is no data directory of mailkeep (it has neither stores nor keys); \
                  make one in an empty directory: mailkeep --data DIR init"
             ),
         }
@@ -129,8 +123,10 @@ impl Data {
                 self.root.display()
             );
         }
-        for dir in [self.root.clone(), self.root.join("keys")] {
-            Data::only_the_owner_writes(&dir)?;
+        Data::only_the_owner_writes(&self.root)?;
+        let keys = self.root.join("keys");
+        if keys.exists() {
+            Data::only_the_owner_writes(&keys)?;
         }
         let master = self.master_file();
         if !master.exists() {
@@ -140,16 +136,22 @@ impl Data {
                 self.root.display()
             );
         }
-        let key = MasterKey::load(&self.key_file())?;
+        let source = Source::find(self, &conf.keys)?;
+        let key = rotate::with_older(&source, source.load()?)?;
         // First what the key opens: with a wrong one nothing is touched.
-        let storage = Storage::open(&self.root, &key, settings::limits(&conf))?;
+        let storage = Storage::open(&self.root, &key, settings::limits(&conf))
+            .with_context(|| format!("with the master key of {} (id {})", source.words(), key.id()))?;
         storage.sign_with(EvidenceKey::load_or_make(&self.evidence_key_file(), &self.evidence_pub_file())?);
         let db = Arc::new(open_database(&master).with_context(|| {
             format!("{}: the database of users and runs can't be opened", master.display())
         })?);
         let auth = Auth::open_with(db.clone(), conf.auth.parallel_hashes)?;
-        let archiver = Archiver::open(storage.clone(), db)?;
-        Ok(Installation { data: self.clone(), conf, auth, storage, archiver, _lock: lock })
+        let archiver = Archiver::open(storage.clone(), db.clone())?;
+        let key = Mutex::new(KeyInUse { id: key.id(), source });
+        let data = self.clone();
+        let installation = Installation { data, conf, auth, storage, archiver, master: db, key, _lock: lock };
+        installation.finish_rotation();
+        Ok(installation)
     }
 
     /// Refuses a directory in which others could exchange the key or the mail.
@@ -194,10 +196,37 @@ pub(crate) struct Installation {
     pub(crate) storage: Storage,
     /// Runs.
     pub(crate) archiver: Archiver,
+    /// The database of users and runs, for copying.
+    pub(crate) master: Arc<Database>,
+    /// The master key that is in use.
+    pub(crate) key: Mutex<KeyInUse>,
     _lock: File,
 }
 
+/// Which master key is in use; not the key itself.
+#[derive(Debug)]
+pub(crate) struct KeyInUse {
+    /// Its id.
+    pub(crate) id: String,
+    /// Where it comes from.
+    pub(crate) source: Source,
+}
+
 impl Installation {
+    /// Completes a change of the master key that was cut, or that waited for a store.
+    fn finish_rotation(&self) {
+        let source = self.key.lock().source.clone();
+        let Some(path) = source.file().filter(|path| rotate::is_under_way(path)) else { return };
+        match rotate::finish(&self.storage, path) {
+            Ok((stores, _)) => {
+                for (store, why) in stores.missing {
+                    tracing::warn!(store, why, "only the master key before the present one opens this store");
+                }
+            }
+            // All that is open stays open; the next opening tries again.
+            Err(error) => tracing::error!("the change of the master key is not complete: {error:#}"),
+        }
+    }
     /// Commits the index and ends storage's threads; the last thing to do.
     pub(crate) fn close(&self) -> Result<()> {
         Ok(self.storage.close()?)

@@ -40,7 +40,8 @@ pub(crate) async fn run(demo: Demo, style: Style) -> Result<ExitCode> {
 async fn in_scratch(scratch: &Path, demo: Demo, style: Style) -> Result<ExitCode> {
     let data = Data::new(scratch.join("data"), None);
     let password = password::random()?;
-    init::make(&data, USER, &password, false)?;
+    let key = init::Key { key_from: Some(init::KeyFrom::File), ..init::Key::default() };
+    init::make(&data, &key, USER, &password, false)?;
     let (path, into) = match &demo.path {
         Some(path) => (std::path::absolute(path)?, format!("{USER}/{}", folder_name(path))),
         None => (lay_out(&scratch.join("sample"))?, USER.to_owned()),

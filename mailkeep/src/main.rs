@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 all was done, 1 something failed, 2 the command line makes no sense.
 
+mod backup;
 mod cli;
 mod command;
 mod control;
@@ -10,6 +11,8 @@ mod demo;
 mod door;
 mod evidence;
 mod init;
+mod keys;
+mod local;
 mod output;
 mod pages;
 mod password;
@@ -23,7 +26,7 @@ mod who;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use cli::{Cli, Verb};
+use cli::{BackupVerb, BackupWhat, Cli, KeyVerb, Verb};
 use data::Data;
 use output::{Ended, Style};
 use std::process::ExitCode;
@@ -61,6 +64,20 @@ fn run(cli: Cli) -> Result<ExitCode> {
     };
     // What else mailkeep makes holds mail: nobody else's business.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let verb = match verb {
+        Verb::Key(KeyVerb::New(to)) => {
+            keys::new(&to)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Verb::Backup(BackupVerb { what: Some(what), .. }) => {
+            start_log(log.as_deref(), "warn")?;
+            return match what {
+                BackupWhat::Show { dir } => local::show(dir, style),
+                BackupWhat::Verify { dir } => runtime()?.block_on(local::verify(dir, style)),
+            };
+        }
+        other => other,
+    };
     if let Verb::Demo(demo) = verb {
         start_log(log.as_deref(), "warn")?;
         return runtime()?.block_on(demo::run(demo, style));
@@ -72,9 +89,23 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let root = std::path::absolute(&root).with_context(|| root.display().to_string())?;
     let data = Data::new(root, config);
     match verb {
-        Verb::Init => {
+        Verb::Init(key) => {
             start_log(log.as_deref(), "warn")?;
-            init::run(&data, json)?;
+            init::run(&data, &key, json)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Restore(wanted) => {
+            start_log(log.as_deref(), "warn")?;
+            runtime()?.block_on(local::restore(data, wanted, style))
+        }
+        Verb::Key(KeyVerb::Export(to)) => {
+            start_log(log.as_deref(), "warn")?;
+            runtime()?.block_on(keys::export(&data, &to, json))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Key(KeyVerb::Import { file }) => {
+            start_log(log.as_deref(), "warn")?;
+            keys::import(&data, &file)?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Serve(listen) => {

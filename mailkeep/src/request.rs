@@ -4,12 +4,12 @@ mod evidence;
 
 pub(crate) use evidence::offline;
 
-use crate::cli::{self, FolderVerb, MessageVerb, RunsVerb, Store, User, Verb};
+use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, RunsVerb, Store, User, Verb};
 use crate::command::{
-    Archive, AuditLog, Cat, Check, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove, Folders,
-    MessageDelete, MessageMove, RunItems, RunShow, Runs, Search, Secret, StoreAttach, StoreCreate,
-    StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats, UserAdd, UserList, UserPassword,
-    UserRemove, UserRights, UserShow, Which,
+    Archive, AuditLog, Backup, Cat, Check, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove,
+    Folders, KeyRotate, KeyShow, MessageDelete, MessageMove, RunItems, RunShow, Runs, Search, Secret,
+    StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
+    UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -48,7 +48,23 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
             }
         },
         Verb::Audit { last } => (Command::AuditLog(AuditLog { last }), view::AUDIT),
-        Verb::Init | Verb::Serve(_) | Verb::Demo(_) | Verb::Completions { .. } | Verb::Man { .. } => {
+        Verb::Backup(BackupVerb { what: None, dir: Some(dir), with_key, verify_all }) => {
+            let dir = absolute(&dir)?;
+            (Command::Backup(Backup { dir, with_key, verify_all }), view::BACKUP)
+        }
+        Verb::Key(KeyVerb::Show) => (Command::KeyShow(KeyShow {}), view::KEY),
+        Verb::Key(KeyVerb::Rotate { output }) => {
+            let output = output.as_deref().map(absolute).transpose()?;
+            (Command::KeyRotate(KeyRotate { output }), view::ROTATED)
+        }
+        Verb::Backup(_)
+        | Verb::Key(_)
+        | Verb::Restore(_)
+        | Verb::Init(_)
+        | Verb::Serve(_)
+        | Verb::Demo(_)
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => {
             return Err(Failure::usage("this is no command for a data directory"));
         }
     })

@@ -1,7 +1,10 @@
-//! The master key, which wraps every store's key: made once, kept in a file that only its owner reads.
+//! The master key, which wraps every store's key: made once, kept in a file that only its owner reads, or elsewhere as the
+//! same text; and on paper.
 //!
 //! Invariant: a key file is never replaced and never read when others could have read it. The keys that come from
 //! the master key are `pack::crypt`'s.
+
+pub mod sheet;
 
 use crate::Error;
 use std::fs::{File, OpenOptions};
@@ -15,9 +18,15 @@ const PREFIX: &str = "mailkeep-master-key-1:";
 /// A key file's exact length.
 const FILE_BYTES: usize = PREFIX.len() + 64 + 1;
 
-/// The installation's master key, 256 bits; wiped from memory on drop, never shown.
+/// The installation's master key, 256 bits; wiped from memory on drop, never shown. It may bring along the key before it,
+/// which still opens stores while a rotation is under way.
 #[derive(Clone, zeroize::ZeroizeOnDrop)]
-pub struct MasterKey([u8; 32]);
+pub struct MasterKey {
+    bytes: [u8; 32],
+    /// Wiped by its own drop.
+    #[zeroize(skip)]
+    older: Option<Box<MasterKey>>,
+}
 
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,7 +41,7 @@ impl MasterKey {
     pub fn generate() -> Result<MasterKey, Error> {
         let bytes = crate::pack::crypt::random()
             .map_err(|e| Error::Key { path: "(new)".into(), what: format!("no randomness: {e}") })?;
-        Ok(MasterKey(bytes))
+        Ok(MasterKey { bytes, older: None })
     }
 
     /// Writes the key to a new file, mode 0600, synced with its directory; refuses to replace one.
@@ -46,14 +55,7 @@ impl MasterKey {
             }
             other => other.map_err(Error::io(path))?,
         };
-        let mut text = Zeroizing::new([0u8; FILE_BYTES]);
-        let (prefix, rest) = text.split_at_mut(PREFIX.len());
-        prefix.copy_from_slice(PREFIX.as_bytes());
-        if let Some((end, digits)) = rest.split_last_mut() {
-            *end = b'\n';
-            hex::encode_to_slice(self.0, digits).map_err(|e| refused(path, &e.to_string()))?;
-        }
-        file.write_all(&text[..]).and_then(|()| file.sync_all()).map_err(Error::io(path))?;
+        file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all()).map_err(Error::io(path))?;
         let dir = match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
@@ -77,18 +79,64 @@ impl MasterKey {
         }
         let mut text = Zeroizing::new(Vec::with_capacity(FILE_BYTES + 1));
         file.take(FILE_BYTES as u64 + 1).read_to_end(&mut text).map_err(Error::io(path))?;
-        let digits = text
-            .strip_prefix(PREFIX.as_bytes())
-            .and_then(|rest| rest.strip_suffix(b"\n"))
-            .ok_or_else(|| refused(path, "is not a master key file"))?;
-        let mut key = MasterKey([0; 32]);
-        hex::decode_to_slice(digits, &mut key.0).map_err(|_| refused(path, "is not a master key file"))?;
-        Ok(key)
+        MasterKey::parse(&text)
+            .filter(|_| text.len() == FILE_BYTES)
+            .ok_or_else(|| refused(path, "is not a master key file"))
+    }
+
+    /// The key of a key file's text, whose line end may be missing; `None` when it is no such text.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<MasterKey> {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let digits = text.strip_prefix(PREFIX.as_bytes())?;
+        let mut key = MasterKey { bytes: [0; 32], older: None };
+        hex::decode_to_slice(digits, &mut key.bytes).ok()?;
+        Some(key)
+    }
+
+    /// The text of its key file.
+    #[must_use]
+    pub fn text(&self) -> Zeroizing<String> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // Reserved whole, so that growing leaves no copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES));
+        text.push_str(PREFIX);
+        for byte in &self.bytes {
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        text.push('\n');
+        text
+    }
+
+    /// Names the key without telling anything of it: 32 hexadecimal digits, which stand in every pack's header too.
+    #[must_use]
+    pub fn id(&self) -> String {
+        // Deriving fails only for outputs longer than the hash allows.
+        crate::pack::crypt::key_id(self).map(hex::encode).unwrap_or_default()
+    }
+
+    /// The key with the one before it, which opens what this one doesn't yet.
+    #[must_use]
+    pub fn with_older(self, older: MasterKey) -> MasterKey {
+        MasterKey { older: Some(Box::new(older)), ..self.alone() }
+    }
+
+    /// The key without the one before it.
+    #[must_use]
+    pub fn alone(&self) -> MasterKey {
+        MasterKey { bytes: self.bytes, older: None }
+    }
+
+    /// The key before it, if it came along.
+    #[must_use]
+    pub fn older(&self) -> Option<&MasterKey> {
+        self.older.as_deref()
     }
 
     /// The key itself, for deriving.
     pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 }
 
@@ -109,11 +157,28 @@ mod tests {
         let key = MasterKey::generate().unwrap();
         key.save(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        assert_eq!(MasterKey::load(&path).unwrap().0, key.0);
+        assert_eq!(MasterKey::load(&path).unwrap().bytes, key.bytes);
         let before = fs::read(&path).unwrap();
         assert!(matches!(MasterKey::generate().unwrap().save(&path), Err(Error::Key { .. })));
         assert_eq!(fs::read(&path).unwrap(), before, "the key that was there stays");
-        assert!(!format!("{key:?}").contains(&hex::encode(key.0)[..6]));
+        assert!(!format!("{key:?}").contains(&hex::encode(key.bytes)[..6]));
+    }
+
+    #[test]
+    fn the_text_of_a_key_file_is_a_key_with_and_without_its_line_end() {
+        let key = MasterKey::generate().unwrap();
+        let text = key.text();
+        let text = text.as_bytes();
+        assert_eq!(MasterKey::parse(text).unwrap().bytes, key.bytes);
+        assert_eq!(MasterKey::parse(&text[..FILE_BYTES - 1]).unwrap().bytes, key.bytes);
+        assert_eq!(key.id().len(), 32);
+        assert_ne!(key.id(), MasterKey::generate().unwrap().id());
+        for bad in [&text[1..], &text[..FILE_BYTES - 2], &[text, b"\n"].concat(), &[b" ", text].concat()] {
+            assert!(MasterKey::parse(bad).is_none());
+        }
+        let both = key.alone().with_older(MasterKey::generate().unwrap());
+        assert!(both.older().is_some() && both.alone().older().is_none());
+        assert_eq!(both.id(), key.id());
     }
 
     #[test]

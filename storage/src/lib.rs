@@ -35,6 +35,7 @@ pub use store::{
     MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState, Whereabouts,
 };
 pub use stores::{
-    Batch, Changed, RebuildReport, Rows, Storage, StoreHead, StoreRebuilt, Subscription, rebuild,
+    Batch, Changed, PackSnapshot, RebuildReport, Rekeyed, Rows, Snapshot, Storage, StoreHead, StoreRebuilt,
+    StoreSnapshot, Subscription, Tried, rebuild,
 };
 pub use uids::UidRanges;

@@ -6,10 +6,12 @@
 
 mod archive;
 mod audit;
+mod backup;
 mod changes;
 mod check;
 mod event;
 mod evidence;
+mod keys;
 mod mail;
 mod query;
 mod runs;
@@ -18,12 +20,14 @@ mod users;
 
 pub(crate) use archive::Archive;
 pub(crate) use audit::AuditLog;
+pub(crate) use backup::{Backup, Report as BackupReport};
 pub(crate) use changes::{
     Choice, FolderDelete, FolderMerge, FolderMove, MessageDelete, MessageMove, Report as ChangeReport,
 };
 pub(crate) use check::Check;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
+pub(crate) use keys::{KeyExport, KeyRotate, KeyShow, Report as KeyReport};
 pub(crate) use mail::{Cat, Folders, Search};
 pub(crate) use runs::{RunItems, RunShow, Runs, Which};
 pub(crate) use stores::{
@@ -131,6 +135,14 @@ pub(crate) enum Command {
     EvidenceConsistency(EvidenceConsistency),
     #[serde(rename = "evidence.send")]
     EvidenceSend(EvidenceSend),
+    #[serde(rename = "backup.make")]
+    Backup(Backup),
+    #[serde(rename = "key.show")]
+    KeyShow(KeyShow),
+    #[serde(rename = "key.export")]
+    KeyExport(KeyExport),
+    #[serde(rename = "key.rotate")]
+    KeyRotate(KeyRotate),
     #[serde(rename = "audit.list")]
     AuditLog(AuditLog),
 }
@@ -169,6 +181,10 @@ impl Command {
             Command::EvidenceProve(c) => c,
             Command::EvidenceConsistency(c) => c,
             Command::EvidenceSend(c) => c,
+            Command::Backup(c) => c,
+            Command::KeyShow(c) => c,
+            Command::KeyExport(c) => c,
+            Command::KeyRotate(c) => c,
             Command::AuditLog(c) => c,
         }
     }

@@ -8,6 +8,7 @@ mod table;
 pub(crate) mod view;
 
 pub(crate) use clean::{chain, clean, line};
+pub(crate) use table::moment;
 pub(crate) use view::View;
 
 use crate::command::{Event, Kind};

@@ -2,7 +2,7 @@
 
 use super::clean;
 use super::table::{Column, Form, moment, size};
-use crate::command::ChangeReport;
+use crate::command::{BackupReport, ChangeReport, KeyReport};
 use archiver::{Run, Sums};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -281,6 +281,87 @@ pub(crate) const CHANGED: View = View::Text(|row| {
         (_, None, Some(folders)) => format!("{folders} removed, being empty.\n"),
     })
 });
+
+/// A backup's account.
+pub(crate) const BACKUP: View = View::Text(backup);
+
+/// A backup in words.
+pub(crate) fn backup(row: &Value) -> io::Result<String> {
+    let report: BackupReport = serde::Deserialize::deserialize(row).map_err(io::Error::other)?;
+    let mut text = String::new();
+    backup_words(&report, &mut text).map_err(io::Error::other)?;
+    Ok(text)
+}
+
+fn backup_words(report: &BackupReport, text: &mut String) -> std::fmt::Result {
+    let BackupReport { dir, number, made, with_key, key_id, files, bytes, written, .. } = report;
+    writeln!(text, "Backup {number} in {}, made {}", clean(dir), moment(*made))?;
+    let new = if *written > 0 { format!(", {} of it written now", size(*written)) } else { String::new() };
+    writeln!(text, "  {files} files, {}{new}", size(*bytes))?;
+    for store in &report.stores {
+        let name =
+            if store.name == store.store { String::new() } else { format!(" ({})", clean(&store.name)) };
+        let (number, messages) = (clean(&store.store), store.messages);
+        writeln!(text, "  store {number}{name}: {messages} messages, copied {}", moment(store.copied))?;
+        if let Some(why) = &store.trouble {
+            writeln!(text, "    could not be read this time: {}", clean(why))?;
+        }
+    }
+    match with_key {
+        true => writeln!(text, "  with the keys: whoever has this directory reads the mail")?,
+        false => writeln!(text, "  without the keys: the master key with id {} opens it", clean(key_id))?,
+    }
+    for file in &report.mended {
+        writeln!(text, "MENDED   {} was damaged and has been copied again", clean(file))?;
+    }
+    for what in &report.damage {
+        writeln!(text, "DAMAGED  {}", clean(what))?;
+    }
+    Ok(())
+}
+
+/// Which key is in use.
+pub(crate) const KEY: View = View::Table(
+    &[Column("KEY ID", "/keyId", Form::Text), Column("COMES FROM", "/place", Form::Text)],
+    "There is no key.",
+);
+
+/// What a new key came to.
+pub(crate) const ROTATED: View = View::Text(|row| {
+    let report: KeyReport = serde::Deserialize::deserialize(row).map_err(io::Error::other)?;
+    let mut text = String::new();
+    rotated(&report, &mut text).map_err(io::Error::other)?;
+    Ok(text)
+});
+
+fn rotated(report: &KeyReport, text: &mut String) -> std::fmt::Result {
+    let KeyReport { key_id, before, stores, listed, missing, kept, to_place } = report;
+    writeln!(text, "The new master key has the id {}; it opens {} stores.", clean(key_id), stores + listed)?;
+    for store in missing {
+        let (number, why) = (clean(&store.store), clean(&store.why));
+        writeln!(text, "NOT YET  store {number} could not be read: {why}")?;
+    }
+    if let Some(path) = to_place {
+        writeln!(text, "It is in {}: take it to its source before mailkeep starts again.", clean(path))?;
+    }
+    match kept {
+        Some(path) if missing.is_empty() => writeln!(
+            text,
+            "The key before ({}) is kept in {} for backups\nmade until now; remove it when none of them is left.",
+            clean(before),
+            clean(path)
+        )?,
+        Some(path) => {
+            writeln!(
+                text,
+                "The key before stays in {} until they are back and mailkeep starts.",
+                clean(path)
+            )?;
+        }
+        None => {}
+    }
+    writeln!(text, "Make a new recovery sheet now: mailkeep key export")
+}
 
 fn account(run: &Run, text: &mut String) -> std::fmt::Result {
     let state = match run.state {

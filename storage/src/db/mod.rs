@@ -96,7 +96,10 @@ impl Db {
         };
         // The library trusts its files: damage may end in a panic.
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|_| {
-            Err(Error::Derived { path: path.to_owned(), what: "it is damaged, so that opening it panics".into() })
+            Err(Error::Derived {
+                path: path.to_owned(),
+                what: "it is damaged, so that opening it panics".into(),
+            })
         })
     }
 

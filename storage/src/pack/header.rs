@@ -1,7 +1,8 @@
 //! A pack's header: whose it is, the store key wrapped, the store's settings; sealed by a tag over all of it.
 //!
-//! Invariant: with the master key, any one pack is enough to know its store. The settings are text that the store
-//! layer writes and reads; here they are only kept.
+//! Invariant: with the master key that it was begun under, any one pack is enough to know its store; with the store key,
+//! any header of the store opens, whatever master key it names. The settings are text that the store layer writes and
+//! reads; here they are only kept.
 
 use super::crypt::{self, KeyId, NONCE_BYTES, SealKey, StoreKey, TAG_BYTES, Unauthentic, WRAPPED_BYTES};
 use super::{PackId, varint::Reader};
@@ -39,10 +40,39 @@ impl StoreIdentity {
             let id = StoreId(crypt::random()?);
             let key = StoreKey::generate()?;
             let wrapped = key.wrap(master, &id)?;
-            let key_id = crypt::key_id(master).map_err(|Unauthentic| io::Error::other("no key id"))?;
-            Ok(StoreIdentity { id, settings, key, key_id, wrapped })
+            Ok(StoreIdentity { id, settings, key, key_id: master_id(master)?, wrapped })
         };
         made().map_err(|e: io::Error| Error::Key { path: "(new store)".into(), what: e.to_string() })
+    }
+
+    /// The same store with its key wrapped by `master`: what packs carry from now on.
+    /// # Errors
+    /// `Key`.
+    pub(crate) fn rewrapped(&self, master: &MasterKey) -> Result<StoreIdentity, Error> {
+        let wrap = || Ok((master_id(master)?, self.key.wrap(master, &self.id)?));
+        let (key_id, wrapped) =
+            wrap().map_err(|e: io::Error| Error::Key { path: "(wrapping)".into(), what: e.to_string() })?;
+        Ok(StoreIdentity { key_id, wrapped, ..self.clone() })
+    }
+
+    /// The same store with other settings.
+    pub(crate) fn with_settings(self, settings: String) -> StoreIdentity {
+        StoreIdentity { settings, ..self }
+    }
+
+    /// Names the master key that wraps the store key here.
+    pub(crate) fn key_id(&self) -> &KeyId {
+        &self.key_id
+    }
+
+    /// The store key, wrapped.
+    pub(crate) fn wrapped(&self) -> &[u8; WRAPPED_BYTES] {
+        &self.wrapped
+    }
+
+    /// The store key, for headers of other packs.
+    pub(super) fn key(&self) -> &StoreKey {
+        &self.key
     }
 
     /// The key of one of its packs.
@@ -68,13 +98,24 @@ pub(crate) struct PackHeader {
     wrapped: [u8; WRAPPED_BYTES],
 }
 
-/// A header read, with what is known only then.
+fn master_id(master: &MasterKey) -> io::Result<KeyId> {
+    crypt::key_id(master).map_err(|Unauthentic| io::Error::other("no key id"))
+}
+
+/// A header understood, its seal not yet checked: nothing in it is to be believed.
+#[derive(Debug)]
+pub(crate) struct Unproven {
+    header: PackHeader,
+    nonce: [u8; NONCE_BYTES],
+    signed: Vec<u8>,
+    tag: [u8; TAG_BYTES],
+}
+
+/// A header that its store's key opened.
 #[derive(Debug)]
 pub(crate) struct Opened {
     /// The header.
     pub(crate) header: PackHeader,
-    /// The store.
-    pub(crate) identity: StoreIdentity,
     /// The pack's key.
     pub(crate) key: SealKey,
     /// The header's length: where the first record lies.
@@ -120,10 +161,10 @@ impl PackHeader {
         Ok((out, tag))
     }
 
-    /// Understands and authenticates the header that `bytes` (the pack's first `MAX_HEADER_BYTES`, or all) begin with.
+    /// Understands the header that `bytes` (the pack's first `MAX_HEADER_BYTES`, or all) begin with.
     /// # Errors
-    /// `WrongKey`, `Version`, `Corrupt`.
-    pub(crate) fn open(bytes: &[u8], path: &Path, master: &MasterKey) -> Result<Opened, Error> {
+    /// `Version`, `Corrupt`.
+    pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Unproven, Error> {
         let corrupt = |what| Error::Corrupt { path: path.into(), offset: 0, what };
         let short = || corrupt("the pack's header ends early");
         let mut from = Reader::new(bytes);
@@ -142,19 +183,8 @@ impl PackHeader {
         let signed = len.checked_sub(TAG_BYTES).and_then(|at| whole.get(..at)).ok_or_else(short)?;
         let (header, nonce) =
             PackHeader::parse(signed).ok_or_else(|| corrupt("the pack's header contradicts itself"))?;
-        let wrong_key = |Unauthentic| Error::WrongKey { path: path.into() };
-        let key_id = crypt::key_id(master).map_err(wrong_key)?;
-        if header.key_id != key_id {
-            return Err(Error::WrongKey { path: path.into() });
-        }
-        let unsealed = |Unauthentic| corrupt("the pack's header has a wrong seal");
-        let store_key = StoreKey::unwrap(&header.wrapped, master, &header.store).map_err(unsealed)?;
-        let key = store_key.pack_key(&header.store, header.pack).map_err(unsealed)?;
         let tag: [u8; TAG_BYTES] = whole[signed.len()..].try_into().map_err(|_| short())?;
-        key.open(nonce, signed, &mut tag.to_vec()).map_err(unsealed)?;
-        let PackHeader { store: id, ref settings, wrapped, .. } = header;
-        let identity = StoreIdentity { id, settings: settings.clone(), key: store_key, key_id, wrapped };
-        Ok(Opened { header, identity, key, len: len as u64, tag })
+        Ok(Unproven { header, nonce, signed: signed.to_vec(), tag })
     }
 
     fn parse(signed: &[u8]) -> Option<(PackHeader, [u8; NONCE_BYTES])> {
@@ -178,9 +208,75 @@ impl PackHeader {
     }
 }
 
+impl Unproven {
+    /// What the header claims to be.
+    pub(crate) fn claims(&self) -> &PackHeader {
+        &self.header
+    }
+
+    /// Whether the store key in it is wrapped by `master`, as far as the header says.
+    pub(crate) fn names(&self, master: &MasterKey) -> bool {
+        crypt::key_id(master).is_ok_and(|id| id == self.header.key_id)
+    }
+
+    /// The store, by the store key that the header carries wrapped under `master`.
+    /// # Errors
+    /// `WrongKey` when it names another master key; `Corrupt`.
+    pub(crate) fn unlock(&self, path: &Path, master: &MasterKey) -> Result<StoreIdentity, Error> {
+        if !self.names(master) {
+            return Err(Error::WrongKey { path: path.into() });
+        }
+        self.unlock_with(path, master, &self.header.key_id, &self.header.wrapped)
+    }
+
+    /// The store, by its key wrapped elsewhere: what a store that can't be written has instead of a newer header.
+    /// # Errors
+    /// `Corrupt` when that is not this store's key.
+    pub(crate) fn unlock_with(
+        &self,
+        path: &Path,
+        master: &MasterKey,
+        key_id: &KeyId,
+        wrapped: &[u8; WRAPPED_BYTES],
+    ) -> Result<StoreIdentity, Error> {
+        let PackHeader { store: id, ref settings, .. } = self.header;
+        let key = StoreKey::unwrap(wrapped, master, &id).map_err(|Unauthentic| unsealed(path))?;
+        let identity =
+            StoreIdentity { id, settings: settings.clone(), key, key_id: *key_id, wrapped: *wrapped };
+        self.prove(path, &identity.key)?;
+        Ok(identity)
+    }
+
+    /// Checks the header's seal.
+    /// # Errors
+    /// `Corrupt`.
+    pub(crate) fn open(self, path: &Path, store_key: &StoreKey) -> Result<Opened, Error> {
+        let key = self.prove(path, store_key)?;
+        let len = (self.signed.len() + TAG_BYTES) as u64;
+        Ok(Opened { header: self.header, key, len, tag: self.tag })
+    }
+
+    fn prove(&self, path: &Path, store_key: &StoreKey) -> Result<SealKey, Error> {
+        let PackHeader { store, pack, .. } = &self.header;
+        let key = store_key.pack_key(store, *pack).map_err(|Unauthentic| unsealed(path))?;
+        key.open(self.nonce, &self.signed, &mut self.tag.to_vec()).map_err(|Unauthentic| unsealed(path))?;
+        Ok(key)
+    }
+}
+
+fn unsealed(path: &Path) -> Error {
+    Error::Corrupt { path: path.into(), offset: 0, what: "the pack's header has a wrong seal" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn open(bytes: &[u8], path: &Path, master: &MasterKey) -> Result<Opened, Error> {
+        let unproven = PackHeader::read(bytes, path)?;
+        let identity = unproven.unlock(path, master)?;
+        unproven.open(path, identity.key())
+    }
 
     fn sample(master: &MasterKey, settings: &str, replaces: u32) -> (Vec<u8>, PackHeader) {
         let identity = StoreIdentity::create(master, settings.into()).unwrap();
@@ -194,18 +290,44 @@ mod tests {
         let master = MasterKey::generate().unwrap();
         let (bytes, header) = sample(&master, "state = \"current\"", 3);
         let path = Path::new("00000077.pack");
-        let opened = PackHeader::open(&[&bytes[..], b"records"].concat(), path, &master).unwrap();
+        let opened = open(&[&bytes[..], b"records"].concat(), path, &master).unwrap();
         assert_eq!(opened.header, header);
         assert_eq!(opened.len, bytes.len() as u64);
         assert_eq!(opened.tag, bytes[bytes.len() - TAG_BYTES..]);
         let other = MasterKey::generate().unwrap();
-        assert!(matches!(PackHeader::open(&bytes, path, &other), Err(Error::WrongKey { .. })));
+        assert!(matches!(open(&bytes, path, &other), Err(Error::WrongKey { .. })));
         for at in 0..bytes.len() {
             let mut bent = bytes.clone();
             bent[at] ^= 0x40;
-            assert!(PackHeader::open(&bent, path, &master).is_err(), "byte {at}");
-            assert!(PackHeader::open(&bytes[..at], path, &master).is_err(), "cut at {at}");
+            assert!(open(&bent, path, &master).is_err(), "byte {at}");
+            assert!(open(&bytes[..at], path, &master).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn the_store_key_opens_headers_of_every_master_key() {
+        let (old, new) = (MasterKey::generate().unwrap(), MasterKey::generate().unwrap());
+        let path = Path::new("00000005.pack");
+        let identity = StoreIdentity::create(&old, "name = \"0001\"".into()).unwrap();
+        let rewrapped = identity.rewrapped(&new).unwrap();
+        assert_ne!(identity.key_id(), rewrapped.key_id());
+        let bytes = |identity: &StoreIdentity| {
+            let header = PackHeader::new(identity, PackId(5), 0, Vec::new());
+            header.encode(&identity.pack_key(PackId(5)).unwrap()).unwrap().0
+        };
+        let (before, after) = (bytes(&identity), bytes(&rewrapped));
+        assert!(matches!(open(&before, path, &new), Err(Error::WrongKey { .. })));
+        assert!(matches!(open(&after, path, &old), Err(Error::WrongKey { .. })));
+        open(&after, path, &new).unwrap();
+        let unproven = PackHeader::read(&before, path).unwrap();
+        assert!(unproven.unlock_with(path, &old, rewrapped.key_id(), rewrapped.wrapped()).is_err());
+        let found = unproven.unlock_with(path, &new, rewrapped.key_id(), rewrapped.wrapped()).unwrap();
+        assert_eq!(found.key_id(), rewrapped.key_id());
+        unproven.open(path, found.key()).unwrap();
+        let stranger = StoreIdentity::create(&new, String::new()).unwrap();
+        let unproven = PackHeader::read(&before, path).unwrap();
+        assert!(unproven.unlock_with(path, &new, stranger.key_id(), stranger.wrapped()).is_err());
+        assert!(unproven.open(path, stranger.key()).is_err());
     }
 
     #[test]
@@ -213,7 +335,7 @@ mod tests {
         let master = MasterKey::generate().unwrap();
         let (mut bytes, _) = sample(&master, "", 0);
         bytes[8] = 2;
-        let error = PackHeader::open(&bytes, Path::new("p"), &master).unwrap_err();
+        let error = open(&bytes, Path::new("p"), &master).unwrap_err();
         assert!(matches!(error, Error::Version { found: 2, known: VERSION, .. }));
     }
 
@@ -223,7 +345,7 @@ mod tests {
         let empty = sample(&master, "", 0).0.len();
         let (bytes, header) = sample(&master, &"s".repeat(MAX_HEADER_BYTES - empty), 0);
         assert_eq!(bytes.len(), MAX_HEADER_BYTES);
-        assert_eq!(PackHeader::open(&bytes, Path::new("p"), &master).unwrap().header, header);
+        assert_eq!(open(&bytes, Path::new("p"), &master).unwrap().header, header);
         let identity = StoreIdentity::create(&master, "s".repeat(MAX_HEADER_BYTES - empty + 1)).unwrap();
         let header = PackHeader::new(&identity, PackId(1), 0, Vec::new());
         assert!(header.encode(&identity.pack_key(PackId(1)).unwrap()).is_err());

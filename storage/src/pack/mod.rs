@@ -9,6 +9,7 @@ mod chunks;
 mod commit;
 pub(crate) mod crypt;
 pub(crate) mod disk;
+mod frozen;
 mod header;
 mod packs;
 mod record;
@@ -18,6 +19,7 @@ mod writer;
 
 pub(crate) use chunks::{ChunkSink, Class, Handle, Kin};
 pub(crate) use commit::{Commit, LogHead, Tally};
+pub(crate) use frozen::Frozen;
 pub(crate) use header::StoreIdentity;
 pub(crate) use packs::Packs;
 pub(crate) use record::RecordKind;

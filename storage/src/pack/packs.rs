@@ -1,23 +1,27 @@
 //! A store's packs, open for reading: records, items and chunks by address, through a bounded cache.
 //!
-//! Invariant: every byte that is given was authenticated for its address. Packs that can't be opened (a header that a
-//! crash tore, or damage) are named in [`Packs::unopened`], and their numbers are never used again.
+//! Invariant: every byte that is given was authenticated for its address. A store opens when any of its headers carries
+//! the store key under the master key; that key opens all the others. Packs that can't be opened (a header that a crash
+//! tore, or damage) are named in [`Packs::unopened`], and their numbers are never used again.
 
 use super::block::{self, Block, Item};
 use super::cache::{Cache, Entry};
-use super::crypt::{SealKey, TAG_BYTES};
+use super::crypt::{self, SealKey, TAG_BYTES, WRAPPED_BYTES};
 use super::disk::{Disk, DiskFile};
-use super::header::{MAX_HEADER_BYTES, Opened, PackHeader, StoreIdentity};
+use super::frozen::Frozen;
+use super::header::{MAX_HEADER_BYTES, Opened, PackHeader, StoreIdentity, Unproven};
 use super::record::{HEADER_BYTES, Misfit, RecordHeader, RecordKind, VERSION};
 use super::scan::{Batches, Salvage};
 use super::writer::PackWriter;
 use super::{Addr, ItemAddr, PackId};
 use crate::{Error, MasterKey, StoreId};
 use bytes::Bytes;
+use memchr::memmem;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Read with a record's header: most records lie in it whole.
 const READ_AHEAD_BYTES: usize = 72 << 10;
@@ -127,6 +131,17 @@ pub(crate) struct Unopened {
     pub(crate) pack: PackId,
     /// Why not.
     pub(crate) error: Error,
+    /// It holds no record: a crash tore its header before there was any.
+    pub(crate) empty: bool,
+}
+
+/// Whether a file that is no pack is too short for more than a header, and has no record in it.
+fn holds_no_record(file: &dyn DiskFile) -> bool {
+    let mut head = vec![0; MAX_HEADER_BYTES + 1];
+    match file.read_at(0, &mut head) {
+        Ok(got) => got <= MAX_HEADER_BYTES && memmem::find(&head[..got], &super::record::MAGIC).is_none(),
+        Err(_) => false,
+    }
 }
 
 /// A store's packs.
@@ -136,6 +151,8 @@ pub(crate) struct Packs {
     pub(super) dir: PathBuf,
     /// As new packs will tell it.
     identity: RwLock<Arc<StoreIdentity>>,
+    /// Whether a header on disk names the master key that new packs are begun under.
+    current_key: AtomicBool,
     packs: RwLock<BTreeMap<PackId, Arc<Pack>>>,
     unopened: Vec<Unopened>,
     pub(super) cache: Cache,
@@ -150,50 +167,106 @@ impl Packs {
         cache_bytes: usize,
     ) -> Packs {
         let (packs, cache) = (RwLock::default(), Cache::new(cache_bytes));
-        let identity = RwLock::new(Arc::new(identity));
-        Packs { disk, dir: dir.into(), identity, packs, unopened: Vec::new(), cache }
+        let (identity, current_key) = (RwLock::new(Arc::new(identity)), AtomicBool::new(false));
+        Packs { disk, dir: dir.into(), identity, current_key, packs, unopened: Vec::new(), cache }
     }
 
-    /// Opens all packs in `dir`.
-    /// # Errors
-    /// `WrongKey` and `Version` at once; another header's damage only if no pack opens at all; `Missing` if there is
-    /// none; `Io`.
+    /// As [`Packs::open_with`], without a key from elsewhere.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
         master: &MasterKey,
         cache_bytes: usize,
     ) -> Result<Packs, Error> {
-        let mut packs: BTreeMap<PackId, Arc<Pack>> = BTreeMap::new();
+        Packs::open_with(disk, dir, master, None, cache_bytes)
+    }
+
+    /// Opens all packs in `dir`, by the newest header that `master` opens, or else by the key before it; new packs are begun
+    /// under `master`. `wrapped` is the store key under `master` outside the packs, if there is one: a store that can't be
+    /// written gets no new header when the master key changes.
+    /// # Errors
+    /// `Version` at once; `WrongKey` when no header opens and one names another master key; another header's damage only
+    /// if no pack opens at all; `Missing` if there is none; `Io`.
+    pub(crate) fn open_with(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        master: &MasterKey,
+        wrapped: Option<&[u8; WRAPPED_BYTES]>,
+        cache_bytes: usize,
+    ) -> Result<Packs, Error> {
+        let mut found = Vec::new();
         let mut unopened = Vec::new();
-        let mut newest = None;
         for name in disk.list(dir).map_err(Error::io(dir))? {
             let Some(id) = PackId::from_file_name(&name) else { continue };
             let path = dir.join(&name);
             let file = disk.open(&path, false).map_err(Error::io(&path))?;
-            match open_pack(id, &path, file, master) {
-                Ok((pack, identity)) => {
-                    if packs.values().next().is_some_and(|first| first.store != pack.store) {
-                        unopened
-                            .push(Unopened { pack: id, error: pack.corrupt(0, "a pack of another store") });
-                    } else {
-                        newest = Some(identity);
-                        packs.insert(id, Arc::new(pack));
-                    }
+            match Found::new(id, path, Arc::clone(&file)) {
+                Ok(pack) => found.push(pack),
+                Err(error @ (Error::Io { .. } | Error::Version { .. })) => return Err(error),
+                Err(error) => {
+                    unopened.push(Unopened { pack: id, error, empty: holds_no_record(&*file) });
                 }
-                Err(error @ (Error::Io { .. } | Error::Version { .. } | Error::WrongKey { .. })) => {
-                    return Err(error);
-                }
-                Err(error) => unopened.push(Unopened { pack: id, error }),
             }
         }
-        let Some(identity) = newest else {
-            let none = || Error::Missing { what: format!("a pack in {}", dir.display()) };
-            return Err(unopened.into_iter().next().map_or_else(none, |u| u.error));
+        let unlocked = match unlock(&found, master, wrapped) {
+            Ok(Some(unlocked)) => unlocked,
+            Ok(None) => {
+                let none = || Error::Missing { what: format!("a pack in {}", dir.display()) };
+                return Err(unopened.into_iter().next().map_or_else(none, |u| u.error));
+            }
+            Err(error) => return Err(error),
         };
+        let mut packs = BTreeMap::new();
+        let mut current_key = false;
+        for pack in found {
+            let (id, named, file) = (pack.id, pack.header.names(master), Arc::clone(&pack.file));
+            match pack.open(&unlocked) {
+                Ok(pack) => {
+                    current_key |= named;
+                    packs.insert(id, Arc::new(pack));
+                }
+                Err(error) => {
+                    unopened.push(Unopened { pack: id, error, empty: holds_no_record(&*file) });
+                }
+            }
+        }
+        unopened.sort_by_key(|unopened| unopened.pack);
+        let newest = packs.values().next_back().map(|pack: &Arc<Pack>| pack.header.settings.clone());
+        let mut identity = unlocked.with_settings(newest.unwrap_or_default());
+        if !current_key {
+            identity = identity.rewrapped(master)?;
+        }
         let (packs, cache) = (RwLock::new(packs), Cache::new(cache_bytes));
-        let identity = RwLock::new(Arc::new(identity));
-        Ok(Packs { disk, dir: dir.into(), identity, packs, unopened, cache })
+        let (identity, current_key) = (RwLock::new(Arc::new(identity)), AtomicBool::new(current_key));
+        Ok(Packs { disk, dir: dir.into(), identity, current_key, packs, unopened, cache })
+    }
+
+    /// Whether a header on disk carries the store key under `master`. Otherwise the key before it opened the store, or a
+    /// copy of the store's key elsewhere, and a new pack is needed.
+    pub(crate) fn opens_with(&self, master: &MasterKey) -> bool {
+        let current = crypt::key_id(master).is_ok_and(|id| id == *self.identity.read().key_id());
+        current && self.current_key.load(Ordering::Acquire)
+    }
+
+    /// Begins a pack whose header carries the store key wrapped under `master`; on return that key opens the store, and all
+    /// further packs are begun under it. The headers that are there stay: the key before opens them as long as they do.
+    /// # Errors
+    /// `Key`, `Io`.
+    pub(crate) fn rekey(&self, master: &MasterKey) -> Result<PackWriter, Error> {
+        let rewrapped = self.identity().rewrapped(master)?;
+        *self.identity.write() = Arc::new(rewrapped);
+        self.current_key.store(false, Ordering::Release);
+        let mut pack = self.new_pack()?;
+        pack.sync()?;
+        self.current_key.store(true, Ordering::Release);
+        Ok(pack)
+    }
+
+    /// The store key wrapped under `master`, for a store that can't be written.
+    /// # Errors
+    /// `Key`.
+    pub(crate) fn wrapped_by(&self, master: &MasterKey) -> Result<[u8; WRAPPED_BYTES], Error> {
+        Ok(*self.identity().rewrapped(master)?.wrapped())
     }
 
     /// Takes in packs whose header is damaged, from their first record on: the other headers give the key. Those without
@@ -302,8 +375,7 @@ impl Packs {
     /// What new packs will say of the store.
     pub(crate) fn set_settings(&self, settings: String) {
         let mut identity = self.identity.write();
-        let mut changed = (**identity).clone();
-        changed.settings = settings;
+        let changed = (**identity).clone().with_settings(settings);
         *identity = Arc::new(changed);
     }
 
@@ -372,6 +444,13 @@ impl Packs {
         }
     }
 
+    /// A pack as it stands up to `len`, whatever becomes of it here.
+    /// # Errors
+    /// `Missing`.
+    pub(crate) fn freeze(&self, pack: PackId, len: u64) -> Result<Frozen, Error> {
+        Ok(Frozen::new(self.pack(pack)?, self.identity(), len))
+    }
+
     /// The records of a pack from `from` on, damaged bytes passed over.
     /// # Errors
     /// `Missing`, `Io`.
@@ -404,21 +483,80 @@ impl Packs {
     }
 }
 
-fn open_pack(
+/// A pack's file with its header, nothing of it proven.
+#[derive(Debug)]
+struct Found {
     id: PackId,
-    path: &Path,
+    path: PathBuf,
     file: Arc<dyn DiskFile>,
-    master: &MasterKey,
-) -> Result<(Pack, StoreIdentity), Error> {
-    let mut head = vec![0; MAX_HEADER_BYTES];
-    let got = file.read_at(0, &mut head).map_err(Error::io(path))?;
-    let Opened { header, identity, key, len: start, tag } = PackHeader::open(&head[..got], path, master)?;
-    if header.pack != id {
-        return Err(Error::Corrupt {
-            path: path.into(),
-            offset: 0,
-            what: "the file has another pack's name",
-        });
+    header: Unproven,
+}
+
+impl Found {
+    fn new(id: PackId, path: PathBuf, file: Arc<dyn DiskFile>) -> Result<Found, Error> {
+        let mut head = vec![0; MAX_HEADER_BYTES];
+        let got = file.read_at(0, &mut head).map_err(Error::io(&path))?;
+        let header = PackHeader::read(&head[..got], &path)?;
+        let found = Found { id, path, file, header };
+        if found.header.claims().pack != id {
+            return Err(found.corrupt("the file has another pack's name"));
+        }
+        Ok(found)
     }
-    Ok((Pack { id, store: header.store, path: path.into(), file, key, header, start, tag }, identity))
+
+    fn corrupt(&self, what: &'static str) -> Error {
+        Error::Corrupt { path: self.path.clone(), offset: 0, what }
+    }
+
+    fn open(self, of: &StoreIdentity) -> Result<Pack, Error> {
+        if self.header.claims().store != of.id {
+            return Err(self.corrupt("a pack of another store"));
+        }
+        let Found { id, path, file, header } = self;
+        let Opened { header, key, len: start, tag } = header.open(&path, of.key())?;
+        Ok(Pack { id, store: of.id, path, file, key, header, start, tag })
+    }
+}
+
+/// The store that the packs belong to: that of the lowest pack of which any header opens, the newest such header, under the
+/// master key or else under the one before it.
+fn unlock(
+    found: &[Found],
+    master: &MasterKey,
+    wrapped: Option<&[u8; WRAPPED_BYTES]>,
+) -> Result<Option<StoreIdentity>, Error> {
+    let keys = || std::iter::once(master).chain(master.older());
+    let mut tried = Vec::new();
+    let mut damaged = None;
+    for store in found.iter().map(|pack| pack.header.claims().store) {
+        if tried.contains(&store) {
+            continue;
+        }
+        tried.push(store);
+        let packs = || found.iter().rev().filter(|pack| pack.header.claims().store == store);
+        for key in keys() {
+            for pack in packs().filter(|pack| pack.header.names(key)) {
+                match pack.header.unlock(&pack.path, key) {
+                    Ok(identity) => return Ok(Some(identity)),
+                    Err(error) => damaged = Some(error),
+                }
+            }
+        }
+        for (wrapped, key) in wrapped.iter().flat_map(|w| keys().map(move |key| (*w, key))) {
+            let id = crypt::key_id(key);
+            let id = id.map_err(|_| Error::Key { path: "(key)".into(), what: "has no id".into() })?;
+            for pack in packs() {
+                match pack.header.unlock_with(&pack.path, key, &id, wrapped) {
+                    Ok(identity) => return Ok(Some(identity)),
+                    Err(error) => damaged = Some(error),
+                }
+            }
+        }
+    }
+    let foreign = found.iter().rev().find(|pack| !keys().any(|key| pack.header.names(key)));
+    match (foreign, damaged) {
+        (Some(pack), _) => Err(Error::WrongKey { path: pack.path.clone() }),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(None),
+    }
 }

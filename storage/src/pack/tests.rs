@@ -263,7 +263,7 @@ fn records_in_another_place_are_errors() {
 
     // A pack under another pack's name, and a record in another pack at the same offset.
     f.disk.put(&pack_path(2), &whole);
-    assert!(matches!(fresh().unopened(), [Unopened { pack: PackId(2), error: Error::Corrupt { .. } }]));
+    assert!(matches!(fresh().unopened(), [Unopened { pack: PackId(2), error: Error::Corrupt { .. }, .. }]));
     let other = fresh();
     let mut writer = other.new_pack().unwrap();
     assert_eq!(writer.id(), PackId(3), "a number that a file has is not given again");
@@ -501,7 +501,7 @@ fn another_key_another_store_no_pack() {
     drop((packs.new_pack().unwrap(), packs.new_pack().unwrap()));
     f.disk.put(&pack_path(2), &stranger.bytes(&pack_path(2)));
     let packs = reopen(&f.disk, &f.master).unwrap();
-    assert!(matches!(packs.unopened(), [Unopened { pack: PackId(2), error: Error::Corrupt { .. } }]));
+    assert!(matches!(packs.unopened(), [Unopened { pack: PackId(2), error: Error::Corrupt { .. }, .. }]));
 }
 
 #[test]
@@ -624,3 +624,5 @@ proptest! {
         }
     }
 }
+
+mod rekey;

@@ -97,7 +97,9 @@ impl Work<'_> {
     fn records(&mut self) -> Result<(), Error> {
         let store = self.store;
         let Some(mark) = self.counters.watermark else { return Ok(()) };
-        for unopened in store.packs.unopened().iter().filter(|unopened| unopened.pack <= mark.pack) {
+        for unopened in
+            store.packs.unopened().iter().filter(|unopened| unopened.pack <= mark.pack && !unopened.empty)
+        {
             self.tell(unopened.error.to_string());
         }
         let mut batches = Vec::new();

@@ -13,6 +13,7 @@ use super::state::State;
 use super::tail::Tail;
 use super::write::Writer;
 use crate::db::{self, BatchEnd, Db};
+use crate::pack::crypt::WRAPPED_BYTES;
 use crate::pack::disk::{Disk, DiskFile, Overlay};
 use crate::pack::{Addr, Commit, CompleteBatch, End, PackId, Packs, RecordKind, StoreIdentity};
 use crate::{Error, Limits, MasterKey, ModSeq, MsgNo, StoreId, StoreState};
@@ -187,6 +188,8 @@ pub(crate) struct Opening<'a> {
     /// The index's directory, always in the real file system.
     pub(crate) index: &'a Path,
     pub(crate) key: &'a MasterKey,
+    /// The store's key wrapped by the master key outside its packs, if there is one.
+    pub(crate) wrapped: Option<[u8; WRAPPED_BYTES]>,
     pub(crate) limits: &'a Limits,
     pub(crate) lock: Option<File>,
     /// Nothing may be written in `dir`: a database and an index that must be made anew go into these directories.
@@ -198,8 +201,10 @@ pub(crate) struct Opening<'a> {
 /// # Errors
 /// `WrongKey`, `Version`, `Corrupt`, `Derived`, `Io`.
 pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
-    let Opening { disk, dir, index, key, limits, lock, protected } = with;
-    let packs = Packs::open(Arc::clone(disk), &dir.join("packs"), key, limits.block_cache_bytes)?.adopt()?;
+    let Opening { disk, dir, index, key, wrapped, limits, lock, protected } = with;
+    let packs = dir.join("packs");
+    let packs = Packs::open_with(Arc::clone(disk), &packs, key, wrapped.as_ref(), limits.block_cache_bytes)?
+        .adopt()?;
     let created = created(&packs)?;
     let recover = |db: &Db| {
         let mut state = db.load(created)?;

@@ -11,7 +11,7 @@ use super::draft::Ready;
 use super::facts::{Fact, MessageFact, encode_all};
 use crate::db::{self, BatchEnd};
 use crate::pack::{Addr, PackId, PackWriter, RecordKind};
-use crate::{Error, FolderId, ModSeq, MsgNo};
+use crate::{Error, FolderId, MasterKey, ModSeq, MsgNo};
 
 /// What the one writer holds between batches.
 #[derive(Debug, Default)]
@@ -41,6 +41,21 @@ impl Writer {
         self.latched.get_or_insert_with(|| "the store was closed".to_owned());
     }
 
+    /// Later batches go into this new pack; without it nothing is written any more.
+    fn go_on_in(&mut self, begun: Result<PackWriter, Error>) -> Result<(), Error> {
+        (self.resume, self.pack) = (None, None);
+        match begun {
+            Ok(pack) => {
+                self.pack = Some(pack);
+                Ok(())
+            }
+            Err(error) => {
+                self.latched = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
     /// The pack that the batch goes into: a new one when there is none or it is full.
     fn pack(&mut self, store: &Store) -> Result<&mut PackWriter, Error> {
         if let Some((pack, tag)) = self.resume.take() {
@@ -63,21 +78,22 @@ impl Store {
         let mut writer = self.writer.lock();
         writer.check()?;
         self.packs.set_settings(settings.encode());
-        (writer.resume, writer.pack) = (None, None);
-        let begun = self.packs.new_pack().and_then(|mut pack| {
+        writer.go_on_in(self.packs.new_pack().and_then(|mut pack| {
             pack.sync()?;
             Ok(pack)
-        });
-        match begun {
-            Ok(pack) => {
-                writer.pack = Some(pack);
-                Ok(())
-            }
-            Err(error) => {
-                writer.latched = Some(error.to_string());
-                Err(error)
-            }
+        }))
+    }
+
+    /// Makes `master` open the store, by a new pack that later batches go to. A store that it opens already stays as it is.
+    /// # Errors
+    /// `Latched`, `Io`, `Key`.
+    pub(crate) fn rekey(&self, master: &MasterKey) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        writer.check()?;
+        if self.packs.opens_with(master) {
+            return Ok(());
         }
+        writer.go_on_in(self.packs.rekey(master))
     }
 
     /// Makes a batch durable, then visible; gives the folders that it changed.

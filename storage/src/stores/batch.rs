@@ -118,7 +118,9 @@ impl<'a> Batch<'a> {
     fn make_folder(&mut self, path: &FolderPath) -> Result<FolderId, Error> {
         let id = FolderId(self.next_folder);
         self.next_folder = next("folders of an installation", id.0)?;
-        self.uid_validity = next("UIDVALIDITY", self.uid_validity)?;
+        // By the clock where that is ahead: what a restored installation makes has no UIDVALIDITY that the lost tail gave.
+        let now = u32::try_from(time::OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
+        self.uid_validity = next("UIDVALIDITY", self.uid_validity.max(now.saturating_sub(1)))?;
         let uid_validity = UidValidity(self.uid_validity);
         self.folders
             .insert(id, Target { path: path.clone(), uid_validity, uid_next: 1, known_to: HashSet::new() });

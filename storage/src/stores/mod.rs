@@ -11,9 +11,11 @@ mod notify;
 mod open;
 mod rebuild;
 mod registry;
+mod rekey;
 mod rows;
 mod shadow;
 mod slot;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -24,7 +26,9 @@ pub use evidence::StoreHead;
 pub use notify::Subscription;
 pub use rebuild::{RebuildReport, StoreRebuilt, rebuild};
 pub(crate) use registry::replace;
+pub use rekey::{Rekeyed, Tried};
 pub use rows::Rows;
+pub use snapshot::{PackSnapshot, Snapshot, StoreSnapshot};
 
 use crate::card::Card;
 use crate::evidence::EvidenceKey;

@@ -180,9 +180,11 @@ impl Shared {
             (None, None) => index.clone(),
         };
         let protected = derived.as_deref().map(|dir| (dir, spare_index.as_path()));
+        let (key, wrapped) = (&key, entry.wrapped());
+        let (dir, index) = (&*dir, &*index);
         let open = || {
-            let lock = if self.indexes.is_none() { Some(store_open::lock(&dir)?) } else { None };
-            store_open::open(Opening { disk, dir: &dir, index: &index, key: &key, limits, lock, protected })
+            let lock = if self.indexes.is_none() { Some(store_open::lock(dir)?) } else { None };
+            store_open::open(Opening { disk, dir, index, key, wrapped, limits, lock, protected })
         };
         match open() {
             // Another layout is made again by itself, as long as the packs are whole.

@@ -4,6 +4,7 @@
 //! DATA/stores are taken as they are found; those that lie elsewhere must be attached again.
 //! Left to others: what is in a store (its packs say that themselves).
 
+use crate::pack::crypt::WRAPPED_BYTES;
 use crate::pack::disk::Disk;
 use crate::store::StoreState;
 use crate::{Error, FolderId, StoreId};
@@ -95,6 +96,13 @@ impl Entry {
         }
     }
 
+    /// The store's key, wrapped, if it stands here.
+    pub(crate) fn wrapped(&self) -> Option<[u8; WRAPPED_BYTES]> {
+        let mut wrapped = [0; WRAPPED_BYTES];
+        hex::decode_to_slice(&self.key, &mut wrapped).ok()?;
+        Some(wrapped)
+    }
+
     /// Its identity, once it is known.
     pub(crate) fn store_id(&self) -> Option<StoreId> {
         let mut id = [0; 16];
@@ -152,11 +160,18 @@ impl Registry {
     pub(crate) fn save(&self, disk: &Arc<dyn Disk>, data: &Path) -> Result<(), Error> {
         let dir = stores_dir(data);
         let path = dir.join(FILE);
+        replace(disk, &path, self.text()?.as_bytes())
+    }
+
+    /// The file's text.
+    /// # Errors
+    /// `Registry`.
+    pub(crate) fn text(&self) -> Result<String, Error> {
         let text =
-            toml::to_string(self).map_err(|e| Error::Registry { path: path.clone(), what: e.to_string() })?;
+            toml::to_string(self).map_err(|e| Error::Registry { path: FILE.into(), what: e.to_string() })?;
         let head =
             "# Which stores there are; mailkeep writes this file. Stop it before you change anything here.\n";
-        replace(disk, &path, format!("{head}{text}").as_bytes())
+        Ok(format!("{head}{text}"))
     }
 
     /// The first number above all that are in use, `0001` and on.

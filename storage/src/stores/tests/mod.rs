@@ -8,7 +8,9 @@ mod evidence;
 mod many;
 mod parts;
 mod rebuild;
+mod rekey;
 mod rot;
+mod snapshot;
 
 use super::*;
 use crate::MsgNo;

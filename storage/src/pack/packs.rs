@@ -278,9 +278,9 @@ impl Packs {
             let (id, path) = (unopened.pack, self.path(unopened.pack));
             let file = self.disk.open(&path, false).map_err(Error::io(&path))?;
             let from = |start: u64| -> Result<Arc<Pack>, Error> {
-                let identity = &self.identity;
+                let identity = self.identity();
                 let key = identity.pack_key(id).map_err(Error::io(&path))?;
-                let header = PackHeader::new(identity, id, 0, Vec::new());
+                let header = PackHeader::new(&identity, id, 0, Vec::new());
                 let (path, file) = (path.clone(), Arc::clone(&file));
                 // A tag of zeros: none is known.
                 Ok(Arc::new(Pack {

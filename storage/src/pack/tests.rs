@@ -146,7 +146,7 @@ fn chunks_of_one_kin_lie_together_in_their_order() {
         sink.add(Class::Body, body);
     }
     let addrs = sink.finish(&mut writer).unwrap();
-    writer.commit(1, 1, 1).unwrap();
+    writer.commit(1, 1, 1, None).unwrap();
     let items: Vec<_> = addrs
         .iter()
         .map(|addr| match addr {
@@ -170,7 +170,7 @@ fn a_block_that_was_opened_in_part_gives_all_its_items_in_any_order() {
         sink.add(Class::Body, body);
     }
     let addrs = sink.finish(&mut writer).unwrap();
-    writer.commit(1, 1, 1).unwrap();
+    writer.commit(1, 1, 1, None).unwrap();
     for first in [0, 7, 19] {
         for then in [0, 6, 8, 19] {
             let packs = reopen(&f.disk, &f.master).unwrap();

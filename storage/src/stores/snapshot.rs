@@ -121,7 +121,7 @@ impl Storage {
             }
             other => other?,
         };
-        batch.raise_floors(UIDS_LEFT_OUT, MOD_SEQS_LEFT_OUT)?;
+        batch.leave_out(UIDS_LEFT_OUT, MOD_SEQS_LEFT_OUT)?;
         let folders = self.folders().len();
         batch.commit()?;
         Ok(folders as u64)
@@ -173,7 +173,7 @@ fn here(mut registry: Registry) -> Result<String, Error> {
 
 impl super::Batch<'_> {
     /// Raises the floors of every folder's numbers.
-    fn raise_floors(&mut self, uids: u64, mod_seqs: u64) -> Result<(), Error> {
+    fn leave_out(&mut self, uids: u64, mod_seqs: u64) -> Result<(), Error> {
         use super::batch::uid;
         use crate::store::facts::{Fact, FloorsFact};
         self.mod_seq = ModSeq(self.mod_seq.0.saturating_add(mod_seqs));

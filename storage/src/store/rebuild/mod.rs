@@ -298,7 +298,15 @@ impl Work<'_, '_> {
         let seen = facts.iter().filter_map(mod_seq_of).max().unwrap_or(self.state.counters.mod_seq);
         let end = Addr { pack: batch.pack, offset: batch.end };
         let mod_seq = batch.commit.as_ref().map_or(seen, |commit| commit.mod_seq);
-        BatchEnd { batch: number, mod_seq: ModSeq(mod_seq), end, tag: batch.tag }
+        BatchEnd {
+            batch: number,
+            mod_seq: ModSeq(mod_seq),
+            end,
+            tag: batch.tag,
+            facts: batch.facts.first().map(|&offset| Addr { pack: batch.pack, offset }),
+            log: batch.commit.as_ref().and_then(|commit| commit.log),
+            lost: !self.lost.is_empty(),
+        }
     }
 
     fn apply(&mut self, end: &BatchEnd, facts: &[Fact]) -> Result<(), Error> {
@@ -389,12 +397,16 @@ impl Work<'_, '_> {
         facts.push(Fact::FolderGone { folder: id, mod_seq });
         let batch = c.batch + 1;
         let mut pack = self.with.packs.new_pack()?;
+        let mut first = None;
         for record in encode_all(&facts) {
-            pack.append(RecordKind::Facts, record)?;
+            let addr = pack.append(RecordKind::Facts, record)?;
+            first.get_or_insert(addr);
         }
         let time = time::OffsetDateTime::now_utc().unix_timestamp();
-        let offset = pack.commit(batch, mod_seq.0, time)?;
-        let end = BatchEnd { batch, mod_seq, end: Addr { pack: pack.id(), offset }, tag: pack.last_tag() };
+        let log = Some(self.state.tree.head());
+        let offset = pack.commit(batch, mod_seq.0, time, log)?;
+        let end = Addr { pack: pack.id(), offset };
+        let end = BatchEnd { batch, mod_seq, end, tag: pack.last_tag(), facts: first, log, lost: false };
         self.apply(&end, &facts)?;
         self.commit()
     }

@@ -51,7 +51,8 @@ fn move_to(storage: &Storage, from: &str, uid: u32, to: &str) -> u32 {
     let (to_uid, archive_uid) = batch.next_uids(to).unwrap();
     let validity = batch.target(to).unwrap().uid_validity;
     let (mod_seq, from) = (batch.mod_seq, storage.view(&path(from)).unwrap().info.id);
-    let (draft, theirs) = batch.holder(from, Uid(uid)).unwrap();
+    let (no, theirs) = batch.holder(from, Uid(uid)).unwrap();
+    let draft = batch.draft(no).unwrap();
     let blank = crate::store::facts::Evidence { leaf: 0, salt: None, hash: [0; 32] };
     let mut fact =
         MoveFact { from: theirs, from_uid: Uid(uid), to, to_uid, archive_uid, mod_seq, evidence: blank };
@@ -66,7 +67,8 @@ fn delete(storage: &Storage, folder: &str, uid: u32) {
     let mut batch = storage.batch(&Cancel::default()).unwrap();
     let info = storage.view(&path(folder)).unwrap().info;
     let mod_seq = batch.mod_seq;
-    let (draft, theirs) = batch.holder(info.id, Uid(uid)).unwrap();
+    let (no, theirs) = batch.holder(info.id, Uid(uid)).unwrap();
+    let draft = batch.draft(no).unwrap();
     let blank = crate::store::facts::Evidence { leaf: 0, salt: None, hash: [0; 32] };
     let mut fact = DeletionFact { folder: theirs, uid: Uid(uid), mod_seq, evidence: blank };
     fact.evidence = draft.leaf(DeletionFact::LEAF, &fact.leaf_fields(info.uid_validity)).unwrap();
@@ -224,7 +226,8 @@ fn a_leaf_without_its_salt_is_told_so() {
     let mut batch = storage.batch(&Cancel::default()).unwrap();
     let id = batch.folder(&path("alice")).unwrap();
     let mod_seq = batch.mod_seq;
-    let (draft, folder) = batch.holder(id, Uid(1)).unwrap();
+    let (no, folder) = batch.holder(id, Uid(1)).unwrap();
+    let draft = batch.draft(no).unwrap();
     let mut evidence = draft.leaf(4, b"fields").unwrap();
     evidence.salt = None;
     let (uid, archive_uid) = (Uid(4), Uid(4));

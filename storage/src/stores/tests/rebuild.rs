@@ -69,7 +69,7 @@ fn history() -> House {
     for record in encode_all(&facts) {
         writer.append(RecordKind::Facts, record).unwrap();
     }
-    writer.commit(counters.batch + 1, mod_seq.0, 0).unwrap();
+    writer.commit(counters.batch + 1, mod_seq.0, 0, None).unwrap();
     drop((store, storage));
     let storage = house.open();
     archive(&storage, "alice/Inbox", &mail(20, 700), "20").unwrap();
@@ -185,7 +185,10 @@ fn folders_and_sources_whose_names_are_lost_get_others() {
     let folder = storage.view(&path("lost-and-found/folder 1")).unwrap().info.id;
     let no = the_store(&storage).db.placed(folder, Uid(5)).unwrap().unwrap().row.msg;
     let hash = the_store(&storage).message(no).unwrap().hash();
-    assert_eq!(storage.sightings(folder, &hash).unwrap()[0].source, "(lost source 1)");
+    assert_eq!(
+        storage.sightings(&path("lost-and-found/folder 1"), &hash).unwrap()[0].source,
+        "(lost source 1)"
+    );
     archive(&storage, "alice/Inbox", &mail(0, 700), "0").unwrap();
     storage.wait_for_index(&Cancel::default()).unwrap();
 }

@@ -99,7 +99,7 @@ The last form needs no archive.")]
         #[arg(long, value_name = "FILE", conflicts_with_all = ["old", "output"], value_hint = ValueHint::FilePath)]
         check: Option<PathBuf>,
         /// The archive's public key, for --check
-        #[arg(long, value_name = "PUB", requires = "check")]
+        #[arg(long, value_name = "PUB", conflicts_with = "old")]
         key: Option<String>,
     },
     /// Send heads to all that the configuration names, now

@@ -137,9 +137,9 @@ mod tests {
         let failing = run(&program("echo broken >&2; exit 3"), "", soon(), &Cancel::default());
         let error = format!("{:#}", failing.unwrap_err());
         assert!(error.contains("broken") && error.contains('3'), "{error}");
-        let loud = format!("head -c {} /dev/zero | tr '\\0' x >&2; exit 1", MAX_COMPLAINT_BYTES + 100);
+        let loud = format!("head -c {} /dev/zero | tr '\\0' z >&2; exit 1", MAX_COMPLAINT_BYTES + 100);
         let error = run(&program(&loud), "", soon(), &Cancel::default()).unwrap_err().to_string();
-        assert!(error.matches('x').count() as u64 == MAX_COMPLAINT_BYTES, "{}", error.len());
+        assert!(error.matches('z').count() as u64 == MAX_COMPLAINT_BYTES, "{}", error.len());
         let nothing = run(&["/no/such/program".to_owned()], "", soon(), &Cancel::default());
         assert!(format!("{:#}", nothing.unwrap_err()).contains("/no/such/program"));
         let late = run(&program("exec tail -f /dev/null"), "", Instant::now(), &Cancel::default());

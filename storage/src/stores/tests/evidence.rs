@@ -5,7 +5,7 @@ use super::*;
 use crate::db;
 use crate::evidence::{Consistency, EvidenceKey, Frontier, Head, Proof, Refusal, Trust, What};
 use crate::pack::{Addr, Commit, RecordKind};
-use crate::store::facts::{DeletionFact, Fact, HeadFact, MoveFact, TombstoneFact, decode_all};
+use crate::store::facts::{Fact, HeadFact, TombstoneFact, decode_all};
 use crate::store::log::Log;
 use redb::ReadableTable;
 use std::io::Cursor;
@@ -43,36 +43,18 @@ fn verify(proof: &Proof, raw: &[u8], key: &EvidenceKey) -> crate::evidence::Prov
     back.verify(&mut Cursor::new(raw), 1 << 20, &trust).unwrap()
 }
 
-/// Moves a message between folders of the one store, as its facts say it.
 fn move_to(storage: &Storage, from: &str, uid: u32, to: &str) -> u32 {
     let mut batch = storage.batch(&Cancel::default()).unwrap();
+    let from = storage.view(&path(from)).unwrap().info.id;
     let to = batch.folder(&path(to)).unwrap();
-    batch.in_current(to).unwrap();
-    let (to_uid, archive_uid) = batch.next_uids(to).unwrap();
-    let validity = batch.target(to).unwrap().uid_validity;
-    let (mod_seq, from) = (batch.mod_seq, storage.view(&path(from)).unwrap().info.id);
-    let (no, theirs) = batch.holder(from, Uid(uid)).unwrap();
-    let draft = batch.draft(no).unwrap();
-    let blank = crate::store::facts::Evidence { leaf: 0, salt: None, hash: [0; 32] };
-    let mut fact =
-        MoveFact { from: theirs, from_uid: Uid(uid), to, to_uid, archive_uid, mod_seq, evidence: blank };
-    fact.evidence = draft.leaf(MoveFact::LEAF, &fact.leaf_fields(validity)).unwrap();
-    draft.change(Fact::Move(fact));
-    batch.took(to, archive_uid).unwrap();
+    let uid = batch.move_message(from, Uid(uid), to).unwrap();
     batch.commit().unwrap();
-    to_uid.0
+    uid.0
 }
 
 fn delete(storage: &Storage, folder: &str, uid: u32) {
     let mut batch = storage.batch(&Cancel::default()).unwrap();
-    let info = storage.view(&path(folder)).unwrap().info;
-    let mod_seq = batch.mod_seq;
-    let (no, theirs) = batch.holder(info.id, Uid(uid)).unwrap();
-    let draft = batch.draft(no).unwrap();
-    let blank = crate::store::facts::Evidence { leaf: 0, salt: None, hash: [0; 32] };
-    let mut fact = DeletionFact { folder: theirs, uid: Uid(uid), mod_seq, evidence: blank };
-    fact.evidence = draft.leaf(DeletionFact::LEAF, &fact.leaf_fields(info.uid_validity)).unwrap();
-    draft.change(Fact::Deletion(fact));
+    batch.delete_message(storage.view(&path(folder)).unwrap().info.id, Uid(uid)).unwrap();
     batch.commit().unwrap();
 }
 
@@ -226,8 +208,8 @@ fn a_leaf_without_its_salt_is_told_so() {
     let mut batch = storage.batch(&Cancel::default()).unwrap();
     let id = batch.folder(&path("alice")).unwrap();
     let mod_seq = batch.mod_seq;
-    let (no, folder) = batch.holder(id, Uid(1)).unwrap();
-    let draft = batch.draft(no).unwrap();
+    let (store, folder) = batch.holder(id, Uid(1)).unwrap();
+    let draft = batch.draft(store).unwrap();
     let mut evidence = draft.leaf(4, b"fields").unwrap();
     evidence.salt = None;
     let (uid, archive_uid) = (Uid(4), Uid(4));

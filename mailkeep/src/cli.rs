@@ -587,6 +587,24 @@ Examples:
         /// What may be done
         state: StoreStateName,
     },
+    /// Erase what was deleted: write packs, database and index anew without it
+    #[command(after_help = "\
+Examples:
+  mailkeep store compact --dry-run
+  mailkeep store compact 0001
+
+Deleted messages, their parts, sources and the names of removed folders are in
+no file of the store then. Folders, UIDs, flags and dates stay as they are, and
+users go on reading; archiving waits until it is done. Everything is read back
+and compared before the old files go. It takes as much room as the store
+meanwhile. Backups and other copies keep what they have.")]
+    Compact {
+        /// Its number or name; all stores that can be written without
+        store: Option<String>,
+        /// Only show what would be erased
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Give a store another name; its number and its directory stay
     Rename {
         /// Its number or name
@@ -753,6 +771,8 @@ mod tests {
             "mailkeep evidence consistency --check P --key K",
             "mailkeep evidence send",
             "mailkeep folder move alice/A alice/B",
+            "mailkeep store compact",
+            "mailkeep store compact 0001 --dry-run --json",
             "mailkeep folder rename alice/A alice/B",
             "mailkeep folder merge alice/A alice/B",
             "mailkeep folder delete alice/A --with-messages --yes",

@@ -107,6 +107,10 @@ fn store(store: Store) -> Result<(Command, View), Failure> {
             (Command::StoreCreate(StoreCreate { name, path }), view::STORES)
         }
         Store::Attach { dir } => (Command::StoreAttach(StoreAttach { dir: absolute(&dir)? }), view::STORES),
+        Store::Compact { store, dry_run } => {
+            let view = if dry_run { view::COMPACTABLE } else { view::COMPACTED };
+            (Command::StoreCompact(StoreCompact { store, dry_run }), view)
+        }
         Store::Detach { store } => (Command::StoreDetach(StoreDetach { store }), view::DETACHED),
         Store::State { store, state } => {
             (Command::StoreState(StoreState { store, state: state.into() }), view::STORES)

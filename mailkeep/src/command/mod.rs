@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod changes;
 mod check;
+mod compact;
 mod event;
 mod evidence;
 mod keys;
@@ -25,6 +26,7 @@ pub(crate) use changes::{
     Choice, FolderDelete, FolderMerge, FolderMove, MessageDelete, MessageMove, Report as ChangeReport,
 };
 pub(crate) use check::Check;
+pub(crate) use compact::StoreCompact;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
 pub(crate) use keys::{KeyExport, KeyRotate, KeyShow, Report as KeyReport};
@@ -109,6 +111,8 @@ pub(crate) enum Command {
     Search(Search),
     #[serde(rename = "mail.cat")]
     Cat(Cat),
+    #[serde(rename = "store.compact")]
+    StoreCompact(StoreCompact),
     #[serde(rename = "store.list")]
     StoreList(StoreList),
     #[serde(rename = "store.stats")]
@@ -168,6 +172,7 @@ impl Command {
             Command::MessageDelete(c) => c,
             Command::Search(c) => c,
             Command::Cat(c) => c,
+            Command::StoreCompact(c) => c,
             Command::StoreList(c) => c,
             Command::StoreStats(c) => c,
             Command::StoreCreate(c) => c,

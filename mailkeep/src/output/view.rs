@@ -128,6 +128,27 @@ pub(crate) const STORE_STATS: View = View::Text(|row| {
     Ok(out)
 });
 
+pub(crate) const COMPACTED: View = View::Table(
+    &[
+        Column("STORE", "/store", Form::Text),
+        Column("ERASED", "/messages", Form::Count),
+        Column("MAIL", "/messageBytes", Form::Size),
+        Column("BEFORE", "/before", Form::Size),
+        Column("AFTER", "/after", Form::Size),
+    ],
+    "No store can be written.",
+);
+
+pub(crate) const COMPACTABLE: View = View::Table(
+    &[
+        Column("STORE", "/store", Form::Text),
+        Column("TO ERASE", "/messages", Form::Count),
+        Column("MAIL", "/messageBytes", Form::Size),
+        Column("SIZE NOW", "/before", Form::Size),
+    ],
+    "No store can be written.",
+);
+
 pub(crate) const RUNS: View = View::Table(
     &[
         Column("RUN", "/id", Form::Count),

@@ -3,8 +3,8 @@
 use super::groups::{self, Group};
 use super::pages::{self, Placed};
 use super::{
-    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, FORMER, GONE, IDENTITIES, MESSAGES, META, MessageEntry, PARTS,
-    PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front,
+    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, FORMER, GONE, IDENTITIES, LEAVES, MESSAGES, META, MessageEntry,
+    PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front,
 };
 use crate::pack::varint::Reader;
 use crate::pack::{Addr, ChunkAddr, PackId};
@@ -12,7 +12,7 @@ use crate::store::facts::{Ends, Side};
 use crate::store::state::{Counters, State};
 use crate::{ContentHash, Error, FolderId, FolderPath, MsgNo, Sighting, SourceId, Uid, Whereabouts};
 use redb::ReadableTable;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A placement's source and occurrence.
 pub(super) fn place(value: &[u8]) -> Option<(SourceId, String)> {
@@ -275,6 +275,60 @@ impl Db {
             found.push(Sighting { folder, uid, source, occurrence: String::new(), there });
         }
         Ok(found)
+    }
+
+    /// Where in its source folder a placement was last seen.
+    pub(crate) fn occurrence(&self, msg: MsgNo, folder: FolderId, uid: Uid) -> Result<String, Error> {
+        let txn = self.read()?;
+        let places = txn.open_table(PLACES).map_err(|e| self.err(e))?;
+        let value = places.get((msg.0, folder.0, uid.0)).map_err(|e| self.err(e))?;
+        let found = value.and_then(|value| place(value.value()));
+        found.map(|(_, occurrence)| occurrence).ok_or_else(|| self.derived("a placement's source is damaged"))
+    }
+
+    /// The sources of all placements.
+    pub(crate) fn used_sources(&self) -> Result<HashSet<SourceId>, Error> {
+        let txn = self.read()?;
+        let places = txn.open_table(PLACES).map_err(|e| self.err(e))?;
+        let mut used = HashSet::new();
+        for entry in places.iter().map_err(|e| self.err(e))? {
+            let value = entry.map_err(|e| self.err(e))?.1;
+            let found = place(value.value());
+            used.insert(found.ok_or_else(|| self.derived("a placement's source is damaged"))?.0);
+        }
+        Ok(used)
+    }
+
+    /// The chunks of parts that are kept once.
+    pub(crate) fn part_chunks(&self) -> Result<HashSet<ChunkAddr>, Error> {
+        let txn = self.read()?;
+        let parts = txn.open_table(PARTS).map_err(|e| self.err(e))?;
+        let mut chunks = HashSet::new();
+        for entry in parts.iter().map_err(|e| self.err(e))? {
+            let value = entry.map_err(|e| self.err(e))?.1;
+            let chunk = ChunkAddr::decode(&mut Reader::new(value.value()));
+            chunks.insert(chunk.ok_or_else(|| self.derived("a part's place is damaged"))?);
+        }
+        Ok(chunks)
+    }
+
+    /// Whether another database has the same leaves of the evidence.
+    pub(crate) fn has_same_leaves(&self, other: &Db) -> Result<bool, Error> {
+        let (ours, theirs) = (self.read()?, other.read()?);
+        let (ours, theirs) = (
+            ours.open_table(LEAVES).map_err(|e| self.err(e))?,
+            theirs.open_table(LEAVES).map_err(|e| other.err(e))?,
+        );
+        let mut theirs = theirs.iter().map_err(|e| other.err(e))?;
+        for entry in ours.iter().map_err(|e| self.err(e))? {
+            let (key, value) = entry.map_err(|e| self.err(e))?;
+            let Some(entry) = theirs.next() else { return Ok(false) };
+            let (other_key, other_value) = entry.map_err(|e| other.err(e))?;
+            if (key.value(), value.value()) != (other_key.value(), other_value.value()) {
+                return Ok(false);
+            }
+        }
+        Ok(theirs.next().is_none())
     }
 
     /// The folders and UIDs where a message is placed.

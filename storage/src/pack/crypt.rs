@@ -31,8 +31,22 @@ pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Stores that this thread makes are neither sealed nor compressed: a test sees what lies in them.
+    pub(crate) static PLAIN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The key of stores that are not sealed.
+#[cfg(test)]
+const PLAIN_KEY: [u8; 32] = *b"this store's records are legible";
+
 /// A key for records of one pack, or for wrapping.
-pub(crate) struct SealKey(LessSafeKey);
+pub(crate) struct SealKey {
+    key: LessSafeKey,
+    #[cfg(test)]
+    plain: bool,
+}
 
 impl std::fmt::Debug for SealKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,9 +56,12 @@ impl std::fmt::Debug for SealKey {
 
 impl SealKey {
     fn new(bytes: &[u8; 32]) -> Result<SealKey, Unauthentic> {
-        UnboundKey::new(&AES_256_GCM, bytes)
-            .map(|key| SealKey(LessSafeKey::new(key)))
-            .map_err(|_| Unauthentic)
+        let key = UnboundKey::new(&AES_256_GCM, bytes).map(LessSafeKey::new).map_err(|_| Unauthentic)?;
+        Ok(SealKey {
+            key,
+            #[cfg(test)]
+            plain: false,
+        })
     }
 
     /// Seals `data` in place and gives its tag; `aad` is authenticated with it. A nonce is used once.
@@ -54,8 +71,13 @@ impl SealKey {
         aad: &[u8],
         data: &mut [u8],
     ) -> Result<[u8; TAG_BYTES], Unauthentic> {
+        #[cfg(test)]
+        let mut copy = data.to_vec();
+        #[cfg(test)]
+        let data = if self.plain { copy.as_mut_slice() } else { data };
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(aad), data).map_err(|_| Unauthentic)?;
+        let tag =
+            self.key.seal_in_place_separate_tag(nonce, Aad::from(aad), data).map_err(|_| Unauthentic)?;
         tag.as_ref().try_into().map_err(|_| Unauthentic)
     }
 
@@ -66,8 +88,13 @@ impl SealKey {
         aad: &[u8],
         data: &'a mut [u8],
     ) -> Result<&'a mut [u8], Unauthentic> {
+        #[cfg(test)]
+        if self.plain {
+            let (content, tag) = data.split_last_chunk_mut::<TAG_BYTES>().ok_or(Unauthentic)?;
+            return if self.seal(nonce, aad, content)? == *tag { Ok(content) } else { Err(Unauthentic) };
+        }
         let nonce = Nonce::assume_unique_for_key(nonce);
-        self.0.open_in_place(nonce, Aad::from(aad), data).map_err(|_| Unauthentic)
+        self.key.open_in_place(nonce, Aad::from(aad), data).map_err(|_| Unauthentic)
     }
 }
 
@@ -84,12 +111,20 @@ impl std::fmt::Debug for StoreKey {
 impl StoreKey {
     /// A new random key.
     pub(crate) fn generate() -> io::Result<StoreKey> {
+        #[cfg(test)]
+        if PLAIN.get() {
+            return Ok(StoreKey(PLAIN_KEY));
+        }
         Ok(StoreKey(random()?))
     }
 
     /// The key of one pack.
     pub(crate) fn pack_key(&self, store: &StoreId, pack: PackId) -> Result<SealKey, Unauthentic> {
         let key = derive(&self.0, &[b"mailkeep pack|", &store.0, b"|", &pack.0.to_le_bytes()])?;
+        #[cfg(test)]
+        if self.0 == PLAIN_KEY {
+            return Ok(SealKey { plain: true, ..SealKey::new(&key)? });
+        }
         SealKey::new(&key)
     }
 

@@ -310,6 +310,17 @@ impl Packs {
     /// # Errors
     /// `Io`.
     pub(crate) fn new_pack(&self) -> Result<PackWriter, Error> {
+        self.new_numbered(&[], time::OffsetDateTime::now_utc().unix_timestamp())
+    }
+
+    /// Begins a pack of a set that replaces others; `created` is theirs. It counts only with its set.
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn new_set_pack(&self, replaces: &[PackId], created: i64) -> Result<PackWriter, Error> {
+        self.new_numbered(replaces, created)
+    }
+
+    fn new_numbered(&self, replaces: &[PackId], created: i64) -> Result<PackWriter, Error> {
         let names = self.disk.list(&self.dir).map_err(Error::io(&self.dir))?;
         let on_disk = names.iter().filter_map(|name| PackId::from_file_name(name)).max();
         let highest = on_disk.max(self.packs.read().keys().next_back().copied()).map_or(0, |id| id.0);
@@ -319,16 +330,15 @@ impl Packs {
             limit: u64::from(u32::MAX),
         })?;
         let path = self.dir.join(id.file_name());
-        let pack = self.begin(id, &path).map_err(Error::io(&path))?;
+        let pack = self.begin(id, &path, replaces, created).map_err(Error::io(&path))?;
         let pack = Arc::new(pack);
         self.packs.write().insert(id, Arc::clone(&pack));
         PackWriter::new(self, pack, None)
     }
 
-    fn begin(&self, id: PackId, path: &Path) -> std::io::Result<Pack> {
-        let created = time::OffsetDateTime::now_utc().unix_timestamp();
+    fn begin(&self, id: PackId, path: &Path, replaces: &[PackId], created: i64) -> std::io::Result<Pack> {
         let identity = self.identity();
-        let header = PackHeader::new(&identity, id, created, Vec::new());
+        let header = PackHeader::new(&identity, id, created, replaces.to_vec());
         let key = identity.pack_key(id)?;
         let (bytes, tag) = header.encode(&key)?;
         let file = self.disk.create(path)?;
@@ -364,6 +374,30 @@ impl Packs {
     pub(crate) fn sync(&self, pack: PackId) -> Result<(), Error> {
         let pack = self.pack(pack)?;
         pack.file.sync_data().map_err(Error::io(&pack.path))?;
+        self.disk.sync_dir(&self.dir).map_err(Error::io(&self.dir))
+    }
+
+    /// Packs that don't count are not there for readers; their files stay.
+    pub(crate) fn leave_out(&mut self, packs: &[PackId]) {
+        self.packs.get_mut().retain(|id, _| !packs.contains(id));
+        self.unopened.retain(|unopened| !packs.contains(&unopened.pack));
+    }
+
+    /// Removes packs' files, durable on return; who has them open reads on.
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn remove_files(&self, packs: &[PackId]) -> Result<(), Error> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        self.packs.write().retain(|id, _| !packs.contains(id));
+        for pack in packs {
+            let path = self.path(*pack);
+            match self.disk.remove(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(path)(e)),
+                _ => {}
+            }
+        }
         self.disk.sync_dir(&self.dir).map_err(Error::io(&self.dir))
     }
 

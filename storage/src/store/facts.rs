@@ -151,6 +151,28 @@ pub(crate) enum Piece {
 }
 
 impl Piece {
+    /// The chunk that it comes from.
+    pub(crate) fn chunk(&self) -> ChunkAddr {
+        match self {
+            Piece::Raw { chunk, .. } | Piece::Base64 { chunk, .. } => *chunk,
+        }
+    }
+
+    /// The chunk that it comes from, to be put elsewhere.
+    pub(crate) fn chunk_mut(&mut self) -> &mut ChunkAddr {
+        match self {
+            Piece::Raw { chunk, .. } | Piece::Base64 { chunk, .. } => chunk,
+        }
+    }
+
+    /// Bytes of the chunk.
+    pub(crate) fn stored_len(&self) -> u64 {
+        match *self {
+            Piece::Raw { len, .. } => len,
+            Piece::Base64 { decoded, .. } => decoded,
+        }
+    }
+
     /// Canonical bytes that the piece gives.
     pub(crate) fn len(&self) -> u64 {
         match *self {

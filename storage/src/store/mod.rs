@@ -9,6 +9,7 @@ mod cancel;
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod columns;
+pub(crate) mod compact;
 pub(crate) mod draft;
 pub(crate) mod facts;
 pub(crate) mod log;
@@ -77,6 +78,18 @@ impl Store {
         self.db.close();
         self.lock.lock().take();
         done
+    }
+
+    /// Lets another opening of the same directory take its place: it writes no more, and what is being read is read on
+    /// from the files that it has open.
+    pub(crate) fn retire(&self) {
+        let mut writer = self.writer.lock();
+        writer.close();
+        self.tail.stop();
+        if let Err(error) = self.tail.close() {
+            tracing::warn!(%error, "a search index that is replaced could not be closed in good order");
+        }
+        self.lock.lock().take();
     }
 
     /// The index and its writer.

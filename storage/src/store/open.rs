@@ -7,6 +7,7 @@
 
 use super::Store;
 use super::columns::ColumnCache;
+use super::compact::{self, Beside};
 use super::facts::{Fact, decode_all};
 use super::rebuild::card;
 use super::state::State;
@@ -203,8 +204,12 @@ pub(crate) struct Opening<'a> {
 pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
     let Opening { disk, dir, index, key, wrapped, limits, lock, protected } = with;
     let packs = dir.join("packs");
-    let packs = Packs::open_with(Arc::clone(disk), &packs, key, wrapped.as_ref(), limits.block_cache_bytes)?
+    let mut packs = Packs::open_with(Arc::clone(disk), &packs, key, wrapped.as_ref(), limits.block_cache_bytes)?
         .adopt()?;
+    let settled = compact::settle(&mut packs)?;
+    if protected.is_none() {
+        compact::finish(disk, &Beside::new(dir, index), &packs, &settled, limits.database_cache_bytes)?;
+    }
     let created = created(&packs)?;
     let recover = |db: &Db| {
         let mut state = db.load(created)?;

@@ -6,6 +6,7 @@
 mod admin;
 mod batch;
 mod changes;
+mod erase;
 mod evidence;
 mod notify;
 mod open;
@@ -22,6 +23,7 @@ mod view;
 
 pub use batch::Batch;
 pub use changes::Changed;
+pub use erase::{Compacted, Sizes};
 pub use evidence::StoreHead;
 pub use notify::Subscription;
 pub use rebuild::{RebuildReport, StoreRebuilt, rebuild};

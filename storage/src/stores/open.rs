@@ -158,13 +158,18 @@ impl Shared {
         no
     }
 
+    /// Where a store's index lies.
+    pub(super) fn index_dir(&self, entry: &Entry) -> PathBuf {
+        match &self.indexes {
+            Some(indexes) => indexes.join(&entry.number),
+            None => entry.dir(&self.data).join("index"),
+        }
+    }
+
     /// Opens a store as its entry says.
     pub(super) fn open_store(&self, entry: &Entry) -> Result<Arc<Store>, Error> {
         let dir = entry.dir(&self.data);
-        let index = match &self.indexes {
-            Some(indexes) => indexes.join(&entry.number),
-            None => dir.join("index"),
-        };
+        let index = self.index_dir(entry);
         if self.indexes.is_some() {
             std::fs::create_dir_all(&index).map_err(Error::io(&index))?;
         }

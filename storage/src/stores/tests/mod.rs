@@ -2,6 +2,7 @@
 
 mod basics;
 mod changes;
+mod compact;
 mod crash;
 mod dump;
 mod evidence;

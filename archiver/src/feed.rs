@@ -76,7 +76,7 @@ pub(crate) struct Facts {
 #[derive(Debug)]
 pub(crate) enum Body {
     /// No placement from this source was there before the run.
-    New(Prepared),
+    New(Box<Prepared>),
     /// Placements from this source that were there before the run.
     Known(Incoming, Vec<Sighting>),
     /// Storage could not be asked.
@@ -281,7 +281,7 @@ impl Parse<'_> {
             }
             let body = match sightings(self.storage, &work, self.again) {
                 Ok(sightings) if sightings.is_empty() => {
-                    Body::New(Prepared::new(work.incoming, self.storage.limits()))
+                    Body::New(Box::new(Prepared::new(work.incoming, self.storage.limits())))
                 }
                 Ok(sightings) => Body::Known(work.incoming, sightings),
                 Err(error) => Body::Error(error),

@@ -237,7 +237,7 @@ impl Commit<'_, '_, '_> {
         let group = folder.target.group;
         let prepared = match body {
             Body::Error(error) => return Err(error.into()),
-            Body::New(prepared) => prepared,
+            Body::New(prepared) => *prepared,
             Body::Known(incoming, sightings) => {
                 match sightings.get(sighted(&mut self.seen, group, &incoming.hash)) {
                     Some(sighting) => {

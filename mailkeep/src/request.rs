@@ -8,8 +8,8 @@ use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, RunsVerb, S
 use crate::command::{
     Archive, AuditLog, Backup, Cat, Check, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove,
     Folders, KeyRotate, KeyShow, MessageDelete, MessageMove, RunItems, RunShow, Runs, Search, Secret,
-    StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
-    UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
+    StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState,
+    StoreStats, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;

@@ -35,7 +35,7 @@ pub use store::{
     MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState, Whereabouts,
 };
 pub use stores::{
-    Batch, Changed, Compacted, PackSnapshot, RebuildReport, Rekeyed, Rows, Sizes, Snapshot, Storage, StoreHead, StoreRebuilt,
-    StoreSnapshot, Subscription, Tried, rebuild,
+    Batch, Changed, Compacted, PackSnapshot, RebuildReport, Rekeyed, Rows, Sizes, Snapshot, Storage,
+    StoreHead, StoreRebuilt, StoreSnapshot, Subscription, Tried, rebuild,
 };
 pub use uids::UidRanges;

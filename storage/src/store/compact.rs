@@ -17,7 +17,8 @@ use crate::db::{self, BatchEnd, Db};
 use crate::incoming::Content;
 use crate::pack::disk::{Disk, DiskFile};
 use crate::pack::{
-    Addr, ChunkAddr, ChunkSink, Class, CompleteBatch, Handle, PackId, PackWriter, Packs, RecordKind,
+    Addr, ChunkAddr, ChunkSink, Class, Commit, CompleteBatch, Handle, LogHead, PackId, PackWriter, Packs,
+    RecordKind,
 };
 use crate::prepared::Parsed;
 use crate::search::index::Indexer;
@@ -251,6 +252,7 @@ pub(crate) struct Prepared {
     created: i64,
     batch: u64,
     mod_seq: u64,
+    log: LogHead,
     beside: Beside,
     disk: Arc<dyn Disk>,
 }
@@ -283,6 +285,7 @@ impl Compaction<'_> {
             created,
             batch: counters.batch,
             mod_seq: counters.mod_seq,
+            log: store.state.read().tree.head(),
             beside: self.beside.clone(),
             disk: Arc::clone(self.disk),
         };
@@ -379,7 +382,9 @@ impl Compaction<'_> {
         for record in encode_all(&facts) {
             writer.append(RecordKind::Facts, record)?;
         }
-        writer.commit(batch.commit.batch, batch.commit.mod_seq, batch.commit.time).map(|_| ())
+        // The leaves' hashes are what they were, so the log is, too.
+        let Commit { batch, mod_seq, time, log, .. } = batch.commit;
+        writer.commit(batch, mod_seq, time, log).map(|_| ())
     }
 
     /// A chunk's bytes; a large one's in an unlinked file.
@@ -506,6 +511,9 @@ impl Compaction<'_> {
                     mod_seq: ModSeq(batch.commit.mod_seq),
                     end: Addr { pack, offset: batch.next },
                     tag: batch.tag,
+                    facts: batch.facts.first().map(|(addr, _)| *addr),
+                    log: batch.commit.log,
+                    lost: false,
                 };
                 let open = match txn.take() {
                     Some(open) => open,
@@ -623,7 +631,7 @@ impl Prepared {
             writer.append(RecordKind::Facts, record)?;
         }
         let time = time::OffsetDateTime::now_utc().unix_timestamp();
-        writer.commit(self.batch + 1, self.mod_seq, time).map(|_| ())
+        writer.commit(self.batch + 1, self.mod_seq, time, Some(self.log)).map(|_| ())
     }
 
     /// Removes all that was written.

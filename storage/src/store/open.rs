@@ -204,8 +204,9 @@ pub(crate) struct Opening<'a> {
 pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
     let Opening { disk, dir, index, key, wrapped, limits, lock, protected } = with;
     let packs = dir.join("packs");
-    let mut packs = Packs::open_with(Arc::clone(disk), &packs, key, wrapped.as_ref(), limits.block_cache_bytes)?
-        .adopt()?;
+    let mut packs =
+        Packs::open_with(Arc::clone(disk), &packs, key, wrapped.as_ref(), limits.block_cache_bytes)?
+            .adopt()?;
     let settled = compact::settle(&mut packs)?;
     if protected.is_none() {
         compact::finish(disk, &Beside::new(dir, index), &packs, &settled, limits.database_cache_bytes)?;

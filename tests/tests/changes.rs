@@ -45,7 +45,13 @@ fn folders_and_messages_change_by_command_and_are_audited() -> Result {
         let server = if serving { Some(archive.serve()?) } else { None };
         archive.run(["folder", "rename", "alice/Import", "alice/Mail/2019"])?.ok()?;
         ensure!(folders(&archive)? == named(&[("alice/Mail/2019", 4)]));
-        archive.run(["message", "move", "alice/Mail/2019", "1,3", "--to", "alice/Other"])?.ok()?;
+        for (uids, query) in [("1:*", "one"), ("1:100,200", "three")] {
+            let which =
+                ["message", "move", "alice/Mail/2019", uids, "--search", query, "--to", "alice/Other"];
+            archive.run(which)?.ok()?;
+        }
+        let none = archive.run(["message", "move", "alice/Mail/2019", "1000", "--to", "alice/Other"])?;
+        ensure!(none.code() == 1 && none.stderr.contains("no such messages"), "{}", none.stderr);
         let moved = archive.run([
             "message",
             "move",
@@ -107,7 +113,7 @@ fn what_is_erased_is_in_no_file_any_more() -> Result {
     std::fs::rename(dir.join("1.eml"), dir.join("qplaceneedle.eml"))?;
     archive.archive(&dir, "alice/qfolderneedle")?;
     let store = archive.data().join("stores/0001");
-    ensure!(!holders(&store.join("index"), "qsecretneedle")?.is_empty(), "the index has the word");
+    ensure!(archive.run(["search", "--user", "alice", "qsecretneedle", "--json"])?.ok()?.json()?.len() == 1);
     for word in ["qfolderneedle", "qplaceneedle"] {
         ensure!(!holders(&store, word)?.is_empty(), "the database has {word}");
     }

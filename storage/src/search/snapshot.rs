@@ -128,6 +128,25 @@ impl Snapshot {
     }
 }
 
+#[cfg(test)]
+impl Snapshot {
+    /// All terms of all parts: what the files hold of the words, in a form that no search through their bytes finds.
+    pub(crate) fn terms(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for segment in &self.segments {
+            for part in 0..Part::COUNT as u32 {
+                let field = tantivy::schema::Field::from_field_id(part);
+                let inverted = segment.reader.inverted_index(field).unwrap();
+                let mut stream = inverted.terms().stream().unwrap();
+                while let Some((term, _)) = stream.next() {
+                    all.push(String::from_utf8_lossy(term).into_owned());
+                }
+            }
+        }
+        all
+    }
+}
+
 /// Why a lookup ended.
 #[derive(Debug)]
 pub(crate) enum FindError {

@@ -15,8 +15,8 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 40] {
-        let Conf { imap, keys, storage, search, limits, evidence, auth, control, .. } = self;
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 42] {
+        let Conf { imap, keys, storage, search, limits, evidence, auth, control, verify, .. } = self;
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
             ("imap.max_line_bytes", wide(imap.max_line_bytes), 8 * KIB, 16 * MIB),
@@ -59,6 +59,8 @@ impl Conf {
             ("auth.parallel_hashes", wide(auth.parallel_hashes), 1, 1_024),
             ("control.max_request_bytes", wide(control.max_request_bytes), KIB, 16 * MIB),
             ("control.max_connections", wide(control.max_connections), 1, 10_000),
+            ("verify.every_hours", verify.every_hours.into(), 0, 8_760),
+            ("verify.slices", verify.slices.into(), 1, 1_000),
         ]
     }
 

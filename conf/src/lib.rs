@@ -46,6 +46,8 @@ pub struct Conf {
     pub auth: Auth,
     /// The socket of the command line.
     pub control: Control,
+    /// What the server verifies by itself.
+    pub verify: Verify,
     /// The log.
     pub log: Log,
 }
@@ -93,6 +95,22 @@ pub struct Control {
 impl Default for Control {
     fn default() -> Self {
         Control { max_request_bytes: 64 << 10, max_connections: 64 }
+    }
+}
+
+/// What the server verifies by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verify {
+    /// Hours between two slices; 0: none.
+    pub every_hours: u32,
+    /// Slices that everything is read in.
+    pub slices: u32,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Verify { every_hours: 0, slices: 30 }
     }
 }
 

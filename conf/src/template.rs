@@ -109,6 +109,12 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #max_request_bytes = 65536
 #max_connections = 64
 
+[verify]
+# A running server reads a slice of the archive again at intervals, and logs what is damaged: every 24 hours with 30 slices reads everything once a
+# month. 0: it doesn't.
+#every_hours = 0
+#slices = 30
+
 [log]
 # error, warn, info, debug, trace, or by crate: "info,imapd=debug".
 #filter = "info"

@@ -27,7 +27,7 @@ Set it up:
 Look into it:
   mailkeep --data /srv/mail search --user alice 'from:bob invoice after:2019-01-01'
   mailkeep --data /srv/mail cat alice/Old 17
-  mailkeep --data /srv/mail check
+  mailkeep --data /srv/mail verify
 
 Every command works while the server runs and while it doesn't.
 MAILKEEP_DATA stands for --data.
@@ -152,8 +152,21 @@ Example:
     /// Signed heads of the archive's logs, and proofs about messages that anyone can verify without the archive
     #[command(subcommand)]
     Evidence(Evidence),
-    /// Read everything again and compare it with its seals and hashes
-    Check,
+    /// Read everything again, compare it with its seals and hashes, and name every damaged message
+    #[command(
+        visible_alias = "check",
+        after_help = "\
+Examples:
+  mailkeep verify
+  mailkeep verify --sample 3/30     the third of thirty slices; all thirty read everything
+  mailkeep verify --resume          go on with a run that was broken off
+  mailkeep verify --last --json     what the last run found
+
+It works while the server runs and gives way to readers. With [verify] in
+mailkeep.toml the server reads a slice at intervals by itself. Exit status 1:
+something is damaged."
+    )]
+    Verify(Verify),
     /// The accounts of archiving runs: seen = archived + already there + filtered + failed
     #[command(after_help = "\
 Examples:
@@ -519,6 +532,28 @@ pub(crate) struct Which {
     pub(crate) search: Option<String>,
 }
 
+/// `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Only the N-th of T slices
+    #[arg(long, value_name = "N/T", value_parser = slice, conflicts_with = "resume")]
+    pub(crate) sample: Option<(u32, u32)>,
+    /// Go on with the run that was broken off
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Show what the last run found, and read nothing
+    #[arg(long, conflicts_with_all = ["sample", "resume"])]
+    pub(crate) last: bool,
+}
+
+/// Understands `N/T`.
+fn slice(text: &str) -> Result<(u32, u32), String> {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let both = text.split_once('/').and_then(|(part, of)| number(part).zip(number(of)));
+    let sound = both.filter(|&(part, of)| storage::Slice::new(part, of).is_some());
+    sound.ok_or_else(|| "a slice is N/T with 1 <= N <= T <= 1000, such as 3/30".to_owned())
+}
+
 /// `store …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Store {
@@ -528,6 +563,34 @@ pub(crate) enum Store {
     Stats {
         /// Its number or name, as `store list` shows them; all stores without
         store: Option<String>,
+    },
+    /// Read a store, or all, again, and name every damaged message
+    Verify {
+        /// Its number or name; all stores without
+        store: Option<String>,
+    },
+    /// Make a store's database again from its packs and the master key alone
+    #[command(after_help = "\
+Examples:
+  mailkeep store rebuild 0001
+  mailkeep store rebuild                  all stores
+  mailkeep store rebuild --new-master     and master.redb is lost as well
+
+With a server up, users read on meanwhile. Without one it works even if
+store.redb, the list of stores or master.redb are gone. Folders, UIDs,
+UIDVALIDITY, flags and dates are what they were. Where packs are damaged, all that is
+left is taken and the rest is named; if the end of the packs is missing, UIDs are
+raised, so that none is given twice. Exit status 1: something was lost, or a
+database was kept.")]
+    Rebuild {
+        /// Its number or name; all stores without
+        store: Option<String>,
+        /// Give up what the packs have lost, though the database still knows it
+        #[arg(long)]
+        accept_loss: bool,
+        /// Make master.redb anew if it is lost, with a new administrator
+        #[arg(long)]
+        new_master: bool,
     },
     /// Make a store and let it take new mail from now on
     #[command(after_help = "\
@@ -781,6 +844,9 @@ mod tests {
             "mailkeep message delete alice/A 17 --yes --json",
             "mailkeep user grant bob --privilege delete --privilege modify",
             "mailkeep user revoke bob --privilege changePassword",
+            "mailkeep check",
+            "mailkeep verify --sample 3/30 --json",
+            "mailkeep store rebuild 0001 --accept-loss",
             "mailkeep store create --name x --path /mnt/x",
             "mailkeep store state 0001 writeProtected",
             "mailkeep store retry-open",
@@ -827,6 +893,9 @@ mod tests {
             "mailkeep init --key-from nowhere",
             "mailkeep init --key-from file --from-sheet F",
             "mailkeep restore",
+            "mailkeep verify --sample 0/3",
+            "mailkeep verify --sample 4/3",
+            "mailkeep verify --sample 1/1001",
         ] {
             assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
         }

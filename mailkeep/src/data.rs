@@ -17,8 +17,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use storage::Storage;
 use storage::evidence::EvidenceKey;
+use storage::{MasterKey, Storage};
 
 /// Memory for pages of master.redb, which has no large table that is read whole.
 const MASTER_CACHE_BYTES: usize = 8 << 20;
@@ -114,6 +114,39 @@ impl Data {
 
     /// Opens all that is in DATA. `lock` comes from [`Data::try_lock`].
     pub(crate) fn open(&self, lock: File, conf: Conf) -> Result<Installation> {
+        self.is_mine()?;
+        let master = self.master_file();
+        if !master.exists() {
+            bail!(
+                "{} is missing: put it back from a backup, or make a new one: mailkeep store rebuild --new-master; but if `init` was interrupted here, remove {} and run it again",
+                master.display(),
+                self.root.display()
+            );
+        }
+        let (source, key) = self.master_key(&conf)?;
+        // First what the key opens: with a wrong one nothing is touched.
+        let storage = Storage::open(&self.root, &key, settings::limits(&conf))
+            .with_context(|| format!("with the master key of {} (id {})", source.words(), key.id()))?;
+        storage.sign_with(EvidenceKey::load_or_make(&self.evidence_key_file(), &self.evidence_pub_file())?);
+        let db = self.master()?;
+        let auth = Auth::open_with(db.clone(), conf.auth.parallel_hashes)?;
+        let archiver = Archiver::open(storage.clone(), db.clone())?;
+        let key = Mutex::new(KeyInUse { id: key.id(), source });
+        let data = self.clone();
+        let installation = Installation { data, conf, auth, storage, archiver, master: db, key, _lock: lock };
+        installation.finish_rotation();
+        Ok(installation)
+    }
+
+    /// Where the master key comes from, and the key.
+    pub(crate) fn master_key(&self, conf: &Conf) -> Result<(Source, MasterKey)> {
+        let source = Source::find(self, &conf.keys)?;
+        let key = rotate::with_older(&source, source.load()?)?;
+        Ok((source, key))
+    }
+
+    /// Refuses a data directory that is another user's, or that others write.
+    pub(crate) fn is_mine(&self) -> Result<()> {
         let (owner, me) = (self.owner()?, geteuid().as_raw());
         if owner != me {
             // What root writes here, the owner's server could not open again.
@@ -128,30 +161,19 @@ impl Data {
         if keys.exists() {
             Data::only_the_owner_writes(&keys)?;
         }
+        Ok(())
+    }
+
+    fn master(&self) -> Result<Arc<Database>> {
         let master = self.master_file();
-        if !master.exists() {
-            bail!(
-                "{} is missing: put it back from a backup; but if `init` was interrupted here, remove {} and run it again",
-                master.display(),
-                self.root.display()
-            );
-        }
-        let source = Source::find(self, &conf.keys)?;
-        let key = rotate::with_older(&source, source.load()?)?;
-        // First what the key opens: with a wrong one nothing is touched.
-        let storage = Storage::open(&self.root, &key, settings::limits(&conf))
-            .with_context(|| format!("with the master key of {} (id {})", source.words(), key.id()))?;
-        storage.sign_with(EvidenceKey::load_or_make(&self.evidence_key_file(), &self.evidence_pub_file())?);
-        let db = Arc::new(open_database(&master).with_context(|| {
+        Ok(Arc::new(open_database(&master).with_context(|| {
             format!("{}: the database of users and runs can't be opened", master.display())
-        })?);
-        let auth = Auth::open_with(db.clone(), conf.auth.parallel_hashes)?;
-        let archiver = Archiver::open(storage.clone(), db.clone())?;
-        let key = Mutex::new(KeyInUse { id: key.id(), source });
-        let data = self.clone();
-        let installation = Installation { data, conf, auth, storage, archiver, master: db, key, _lock: lock };
-        installation.finish_rotation();
-        Ok(installation)
+        })?))
+    }
+
+    /// Users and audit log alone.
+    pub(crate) fn auth(&self, conf: &Conf) -> Result<Auth> {
+        Ok(Auth::open_with(self.master()?, conf.auth.parallel_hashes)?)
     }
 
     /// Refuses a directory in which others could exchange the key or the mail.

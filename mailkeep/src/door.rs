@@ -76,6 +76,10 @@ fn work(
     events: mpsc::Sender<Event>,
 ) -> Result<Event> {
     let conf = data.conf()?;
+    // What can't be opened any more can be made again.
+    if let Command::StoreRebuild(rebuild) = command {
+        return Ok(rebuild.offline(data, &lock, &conf, &cancel, &events).unwrap_or_else(Event::Failure));
+    }
     let installation = data.open(lock, conf)?;
     let caller = Caller::local(rustix::process::geteuid().as_raw(), "in-process");
     let end = command::run(

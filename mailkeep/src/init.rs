@@ -194,8 +194,23 @@ fn fill(data: &Data, key: &Key, user: &str, password: &Zeroizing<String>, admin:
     let key = key.make(data, &conf.keys)?;
     EvidenceKey::load_or_make(&data.evidence_key_file(), &data.evidence_pub_file())?;
     Storage::create(data.root(), &key, &settings::limits(&conf))?;
-    // It gets its name when all is done: an interrupted init leaves none.
+    master(data, user, password, admin)?;
+    for dir in ["keys", "tls", "."] {
+        sync(&data.root().join(dir))?;
+    }
+    drop(lock);
+    Ok(())
+}
+
+/// Makes master.redb with one user; it gets its name when all is done: an interrupted init leaves none.
+fn master(data: &Data, user: &str, password: &Zeroizing<String>, admin: bool) -> Result<()> {
     let making = data.root().join("master.redb.new");
+    match std::fs::remove_file(&making) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| making.display().to_string());
+        }
+        _ => {}
+    }
     let db = Database::create(&making).with_context(|| making.display().to_string())?;
     let auth = Auth::open(Arc::new(db))?;
     auth.add(user, password, admin)?;
@@ -203,14 +218,17 @@ fn fill(data: &Data, key: &Key, user: &str, password: &Zeroizing<String>, admin:
     auth.audit(&caller.who, caller.from, "init", "ok")?;
     drop(auth);
     let master = data.master_file();
-    std::fs::rename(&making, &master).with_context(|| master.display().to_string())?;
-    for dir in ["keys", "tls", "."] {
-        let dir = data.root().join(dir);
-        let sync = File::open(&dir).and_then(|dir| dir.sync_all());
-        sync.with_context(|| dir.display().to_string())?;
-    }
-    drop(lock);
-    Ok(())
+    std::fs::rename(&making, &master).with_context(|| master.display().to_string())
+}
+
+fn sync(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| dir.display().to_string())
+}
+
+/// Makes master.redb again where it is lost, with an administrator; all else stays.
+pub(crate) fn make_master(data: &Data, password: &Zeroizing<String>) -> Result<()> {
+    master(data, ADMIN, password, true)?;
+    sync(data.root())
 }
 
 /// Removes what `fill` began in a directory that was empty.

@@ -22,6 +22,7 @@ mod serve;
 mod settings;
 mod signals;
 mod tls;
+mod upkeep;
 mod who;
 
 use anyhow::{Context, Result};

@@ -57,7 +57,9 @@ impl Meter {
 
 fn bar(progress: &Progress) -> ProgressBar {
     let template = match (progress.unit, progress.total) {
-        (Unit::Bytes, Some(_)) => "{bar:30} {percent}% of {total_bytes}, {eta} left  {wide_msg}",
+        (Unit::Bytes, Some(_)) => {
+            "{bar:30} {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left  {wide_msg}"
+        }
         (Unit::Bytes, None) => "{spinner} {bytes}  {wide_msg}",
         (Unit::Messages, Some(_)) => "{bar:30} {human_pos} of {human_len} messages, {eta} left  {wide_msg}",
         (Unit::Messages, None) => "{spinner} {human_pos} messages  {wide_msg}",

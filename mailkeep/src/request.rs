@@ -6,10 +6,10 @@ pub(crate) use evidence::offline;
 
 use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, RunsVerb, Store, User, Verb};
 use crate::command::{
-    Archive, AuditLog, Backup, Cat, Check, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove,
-    Folders, KeyRotate, KeyShow, MessageDelete, MessageMove, RunItems, RunShow, Runs, Search, Secret,
-    StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState,
-    StoreStats, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Which,
+    Archive, AuditLog, Backup, Cat, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove, Folders,
+    KeyRotate, KeyShow, MessageDelete, MessageMove, RunItems, RunShow, Runs, Search, Secret, StoreAttach,
+    StoreCompact, StoreCreate, StoreDetach, StoreList, StoreRebuild, StoreRename, StoreRetry, StoreState,
+    StoreStats, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Verify, VerifyLast, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -36,7 +36,7 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         Verb::Cat { folder, uid } => (Command::Cat(Cat { folder, uid }), View::Bytes),
         Verb::Store(store) => return self::store(store),
         Verb::Evidence(asked) => return evidence::command(asked),
-        Verb::Check => (Command::Check(Check {}), view::REPORT),
+        Verb::Verify(verify) => return Ok(self::verify(verify)),
         Verb::Runs { which } => match which {
             None | Some(RunsVerb::List) => (Command::Runs(Runs {}), view::RUNS),
             Some(RunsVerb::Show { id }) => (Command::RunShow(RunShow { id }), view::RUN),
@@ -98,8 +98,22 @@ fn message(message: MessageVerb) -> (Command, View) {
     }
 }
 
+fn verify(asked: crate::cli::Verify) -> (Command, View) {
+    let crate::cli::Verify { sample, resume, last } = asked;
+    let command = match last {
+        true => Command::VerifyLast(VerifyLast {}),
+        false => Command::Verify(Verify { store: None, sample, resume }),
+    };
+    (command, View::Report)
+}
+
 fn store(store: Store) -> Result<(Command, View), Failure> {
     Ok(match store {
+        Store::Verify { store } => (Command::Verify(Verify { store, ..Verify::default() }), View::Report),
+        Store::Rebuild { store, accept_loss, new_master } => {
+            let command = StoreRebuild { store, accept_loss, new_master };
+            (Command::StoreRebuild(command), view::REBUILT)
+        }
         Store::List => (Command::StoreList(StoreList {}), view::STORES),
         Store::Stats { store } => (Command::StoreStats(StoreStats { store }), view::STORE_STATS),
         Store::Create { name, path } => {

@@ -81,6 +81,7 @@ impl Service {
         let (stop, stopped) = watch::channel(false);
         let mut imap = tokio::spawn(self.imap.run(stopped.clone()));
         let heads = tokio::spawn(evidence::keep_sending(self.installation.clone(), stopped.clone()));
+        let upkeep = tokio::spawn(crate::upkeep::run(Arc::clone(&self.installation), stopped.clone()));
         let control = tokio::spawn(self.control.run(stopped));
         let broke = tokio::select! {
             () = signals.next() => {
@@ -103,6 +104,7 @@ impl Service {
         };
         control.await.context("the control socket's server broke")?;
         heads.await.context("the sending of evidence heads broke")?;
+        upkeep.await.context("the server's own work broke")?;
         let installation = self.installation;
         tokio::task::spawn_blocking(move || installation.close()).await??;
         tracing::info!("ended");

@@ -30,12 +30,14 @@ pub use keys::MasterKey;
 pub use limits::Limits;
 pub use path::{FolderPath, PathError};
 pub use prepared::Prepared;
+pub use store::verify::{Damage, Slice};
 pub use store::{
     Added, Cancel, CheckReport, Columns, Committed, FolderInfo, FolderView, InternalDate, Message,
     MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState, Whereabouts,
 };
 pub use stores::{
     Batch, Changed, Compacted, PackSnapshot, RebuildReport, Rekeyed, Rows, Sizes, Snapshot, Storage,
-    StoreHead, StoreRebuilt, StoreSnapshot, Subscription, Tried, rebuild,
+    StoreHead, StoreRebuilt, StoreSnapshot, Subscription, Tried, VerifyOptions, VerifyProgress, VerifyReport,
+    rebuild,
 };
 pub use uids::UidRanges;

@@ -143,10 +143,9 @@ impl Store {
         let damage = report["damage"].as_array().context("no list of damage")?;
         let mut named = Uids::new();
         for line in damage {
-            let line = line.as_str().context("damage is text")?;
-            if let Some(rest) = line.strip_prefix("alice/Noise UID ") {
-                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-                named.insert(digits.parse()?);
+            if let Some(uid) = line["uid"].as_u64() {
+                ensure!(line["folder"] == "alice/Noise" && line["store"] == "0001", "{line}");
+                named.insert(u32::try_from(uid)?);
             }
         }
         Ok(named)

@@ -355,7 +355,10 @@ fn json_is_an_object_a_line_with_stable_keys() -> Result {
         archive.run(["store", "list", "--json"])?,
         "databaseBytes id indexBytes indexTail messageBytes messages name packBytes path placements state",
     )?;
-    check(archive.run(["check", "--json"])?, "damage messages records")?;
+    check(
+        archive.run(["check", "--json"])?,
+        "damage damaged documents ended messages parts placements records slice started stores untold",
+    )?;
     check(archive.run(["audit", "--json"])?, "from number result what when who")?;
     archive.run(["user", "remove", "alice", "--json"])?.ok()?;
     Ok(())

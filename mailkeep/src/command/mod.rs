@@ -8,16 +8,17 @@ mod archive;
 mod audit;
 mod backup;
 mod changes;
-mod check;
 mod compact;
 mod event;
 mod evidence;
 mod keys;
 mod mail;
 mod query;
+mod rebuild;
 mod runs;
 mod stores;
 mod users;
+mod verify;
 
 pub(crate) use archive::Archive;
 pub(crate) use audit::AuditLog;
@@ -25,17 +26,18 @@ pub(crate) use backup::{Backup, Report as BackupReport};
 pub(crate) use changes::{
     Choice, FolderDelete, FolderMerge, FolderMove, MessageDelete, MessageMove, Report as ChangeReport,
 };
-pub(crate) use check::Check;
 pub(crate) use compact::StoreCompact;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
 pub(crate) use keys::{KeyExport, KeyRotate, KeyShow, Report as KeyReport};
 pub(crate) use mail::{Cat, Folders, Search};
+pub(crate) use rebuild::StoreRebuild;
 pub(crate) use runs::{RunItems, RunShow, Runs, Which};
 pub(crate) use stores::{
     StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
 };
 pub(crate) use users::{Secret, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow};
+pub(crate) use verify::{Verify, VerifyLast};
 
 use auth::Privilege;
 use serde::{Deserialize, Serialize};
@@ -129,8 +131,6 @@ pub(crate) enum Command {
     StoreRename(StoreRename),
     #[serde(rename = "store.retryOpen")]
     StoreRetry(StoreRetry),
-    #[serde(rename = "store.check")]
-    Check(Check),
     #[serde(rename = "evidence.head")]
     EvidenceHead(EvidenceHead),
     #[serde(rename = "evidence.prove")]
@@ -147,6 +147,12 @@ pub(crate) enum Command {
     KeyExport(KeyExport),
     #[serde(rename = "key.rotate")]
     KeyRotate(KeyRotate),
+    #[serde(rename = "store.rebuild")]
+    StoreRebuild(StoreRebuild),
+    #[serde(rename = "verify.run")]
+    Verify(Verify),
+    #[serde(rename = "verify.last")]
+    VerifyLast(VerifyLast),
     #[serde(rename = "audit.list")]
     AuditLog(AuditLog),
 }
@@ -181,7 +187,6 @@ impl Command {
             Command::StoreState(c) => c,
             Command::StoreRename(c) => c,
             Command::StoreRetry(c) => c,
-            Command::Check(c) => c,
             Command::EvidenceHead(c) => c,
             Command::EvidenceProve(c) => c,
             Command::EvidenceConsistency(c) => c,
@@ -190,6 +195,9 @@ impl Command {
             Command::KeyShow(c) => c,
             Command::KeyExport(c) => c,
             Command::KeyRotate(c) => c,
+            Command::StoreRebuild(c) => c,
+            Command::Verify(c) => c,
+            Command::VerifyLast(c) => c,
             Command::AuditLog(c) => c,
         }
     }

@@ -137,6 +137,8 @@ struct Screen {
     table: Table,
     terminal: Option<Terminal>,
     meter: Meter,
+    /// Damages that wait for their account.
+    gathered: Vec<serde_json::Value>,
     /// The reader of standard output is gone.
     broken: bool,
     /// What goes into a file at the end.
@@ -157,6 +159,7 @@ impl Screen {
             table: Table::new(columns),
             terminal,
             meter,
+            gathered: Vec::new(),
             broken: false,
             held: Vec::new(),
         }
@@ -168,13 +171,30 @@ impl Screen {
         }
         self.meter.clear();
         if self.style.json {
+            if matches!(self.view, View::Report) {
+                return self.gather(row);
+            }
             return writeln!(self.out, "{}", line(row));
         }
         match &self.view {
             View::Table(..) => self.table.row(row, &mut self.out),
             View::Text(text) => self.out.write_all(text(row)?.as_bytes()),
+            View::Report => self.out.write_all(view::report(row)?.as_bytes()),
             View::Done(_) | View::Bytes | View::Into(_) => Ok(()),
         }
+    }
+
+    /// Keeps damages until the account comes, which they become part of; there are at most 10,000.
+    fn gather(&mut self, row: &serde_json::Value) -> io::Result<()> {
+        if let Some(damage) = row.get("damage") {
+            self.gathered.push(damage.clone());
+            return Ok(());
+        }
+        let mut row = row.clone();
+        if let Some(account) = row.as_object_mut() {
+            account.insert("damage".to_owned(), std::mem::take(&mut self.gathered).into());
+        }
+        writeln!(self.out, "{}", line(&row))
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {

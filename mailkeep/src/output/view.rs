@@ -16,6 +16,8 @@ pub(crate) enum View {
     Table(&'static [Column], &'static str),
     /// A row as text.
     Text(fn(&Value) -> io::Result<String>),
+    /// Damages as they come, then the account of all; one object when it is JSON.
+    Report,
     /// Bytes as they come.
     Bytes,
     /// Bytes as they come, into a file.
@@ -29,7 +31,7 @@ impl View {
     pub(crate) fn columns(&self) -> &'static [Column] {
         match self {
             View::Table(columns, _) => columns,
-            View::Text(_) | View::Bytes | View::Into(_) | View::Done(_) => &[],
+            View::Text(_) | View::Report | View::Bytes | View::Into(_) | View::Done(_) => &[],
         }
     }
 }
@@ -263,19 +265,59 @@ pub(crate) const SENT: View = View::Table(
     "The heads were recorded; the configuration names nobody to send them to ([evidence] in mailkeep.toml).",
 );
 
-/// What `check` found.
-pub(crate) const REPORT: View = View::Text(|row| {
-    let count = |field: &str| row.get(field).and_then(Value::as_u64).unwrap_or_default();
-    let damage = row.get("damage").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+/// A row of `verify`: a damage, or the account at the end.
+pub(crate) fn report(row: &Value) -> io::Result<String> {
     let mut text = String::new();
-    for place in damage {
-        text.push_str("DAMAGED  ");
-        text.push_str(&place.as_str().map(clean).unwrap_or_default());
-        text.push('\n');
+    if let Some(damage) = row.get("damage") {
+        let damage: storage::Damage = serde::Deserialize::deserialize(damage).map_err(io::Error::other)?;
+        writeln!(text, "DAMAGED  {}", clean(&damage.to_string())).map_err(io::Error::other)?;
+        return Ok(text);
     }
-    let end = if damage.is_empty() { "no damage".to_owned() } else { format!("{} damaged", damage.len()) };
-    writeln!(text, "{} records and {} messages read: {end}", count("records"), count("messages"))
-        .map_err(io::Error::other)?;
+    let report: storage::VerifyReport = serde::Deserialize::deserialize(row).map_err(io::Error::other)?;
+    let end = match report.damaged {
+        0 => "no damage".to_owned(),
+        count if report.untold > 0 => format!("{count} damaged, {} of them not told", report.untold),
+        count => format!("{count} damaged"),
+    };
+    let slice = report.slice.map(|(part, of)| format!(", slice {part} of {of}")).unwrap_or_default();
+    let secs = report.ended.saturating_sub(report.started);
+    writeln!(
+        text,
+        "{}: {} records and {} messages read in {secs} s{slice}: {end}",
+        moment(report.started),
+        report.records,
+        report.messages
+    )
+    .map_err(io::Error::other)?;
+    Ok(text)
+}
+
+/// What became of a store that was rebuilt.
+pub(crate) const REBUILT: View = View::Text(|row| {
+    if let Some(note) = row.get("note").and_then(Value::as_str) {
+        return Ok(format!("{}\n", clean(note)));
+    }
+    let store: storage::StoreRebuilt = serde::Deserialize::deserialize(row).map_err(io::Error::other)?;
+    let mut text = String::new();
+    for lost in &store.lost {
+        text.push_str(&format!("LOST  {}\n", clean(lost)));
+    }
+    if store.untold > 0 {
+        text.push_str(&format!("LOST  and {} more\n", store.untold));
+    }
+    let name = clean(&store.store);
+    if store.raised {
+        text.push_str(&format!(
+            "Store {name}: the end of its packs is missing; UIDs and mod-sequences were raised.\n"
+        ));
+    }
+    match &store.kept {
+        Some(why) => text.push_str(&format!("Store {name} was left as it is: {}\n", clean(why))),
+        None => text.push_str(&format!(
+            "Store {name}: {} messages, {} placements in {} folders, from {} batches.\n",
+            store.messages, store.placements, store.folders, store.batches
+        )),
+    }
     Ok(text)
 });
 

@@ -15,6 +15,7 @@ mod read;
 pub(crate) use apply::{BatchEnd, apply};
 pub(crate) use leaves::Tree;
 pub(crate) use messages::MessageEntry;
+pub(crate) use read::place;
 
 use crate::Error;
 use crate::pack::disk::{DatabaseFile, DiskFile};
@@ -66,7 +67,7 @@ pub(crate) const GONE: TableDefinition<'_, (u32, u32, u32), u32> = TableDefiniti
 pub(crate) const FORMER: TableDefinition<'_, (&str, u32), ()> = TableDefinition::new("former");
 
 /// What stands for a hash in keys. A whole one would be most of the file; who finds by a front compares.
-pub(super) fn front(hash: &[u8; 32]) -> u64 {
+pub(crate) fn front(hash: &[u8; 32]) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = *hash;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }

@@ -15,7 +15,7 @@ use redb::ReadableTable;
 use std::collections::{HashMap, HashSet};
 
 /// A placement's source and occurrence.
-pub(super) fn place(value: &[u8]) -> Option<(SourceId, String)> {
+pub(crate) fn place(value: &[u8]) -> Option<(SourceId, String)> {
     let mut from = Reader::new(value);
     let source = SourceId(u32::try_from(from.varint()?).ok()?);
     Some((source, std::str::from_utf8(from.rest()).ok()?.to_owned()))

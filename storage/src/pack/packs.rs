@@ -306,6 +306,15 @@ impl Packs {
         self.unopened.iter().any(|unopened| unopened.pack == pack) && self.packs.read().contains_key(&pack)
     }
 
+    /// The same packs with a cache of their own, so that what is read comes from the disk.
+    pub(crate) fn again(&self, cache_bytes: usize) -> Packs {
+        let identity = RwLock::new(self.identity());
+        let packs = RwLock::new(self.packs.read().clone());
+        let (disk, dir, cache) = (Arc::clone(&self.disk), self.dir.clone(), Cache::new(cache_bytes));
+        let current_key = AtomicBool::new(self.current_key.load(Ordering::Acquire));
+        Packs { disk, dir, identity, current_key, packs, unopened: Vec::new(), cache }
+    }
+
     /// Begins a new pack, under the lowest number above all that are there; durable with its first sync.
     /// # Errors
     /// `Io`.

@@ -265,6 +265,21 @@ impl Indexer {
         self.shared.snapshot.read().clone()
     }
 
+    /// The names of files whose checksum is wrong.
+    pub(crate) fn damaged_files(&self) -> Vec<String> {
+        // A file that a merge replaced meanwhile is no damage: asked twice, and only what is there both times.
+        let look = || -> Option<std::collections::HashSet<PathBuf>> {
+            Index::open_in_dir(&self.shared.dir).ok()?.validate_checksum().ok()
+        };
+        let read = AssertUnwindSafe(|| {
+            let first = look().filter(|files| !files.is_empty())?;
+            let again = look()?;
+            let both = first.intersection(&again).filter(|file| self.shared.dir.join(file).exists());
+            Some(both.map(|file| file.display().to_string()).collect())
+        });
+        std::panic::catch_unwind(read).unwrap_or_else(|_| Some(vec!["a file".to_owned()])).unwrap_or_default()
+    }
+
     /// Remembers that the index could not be read, so that its files are checked when it is opened next.
     pub(crate) fn report_damage(&self, what: &str) {
         tracing::warn!(index = %self.shared.dir.display(), what, "the search index fails; messages are scanned instead");

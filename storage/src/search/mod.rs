@@ -120,6 +120,36 @@ impl Storage {
     }
 }
 
+/// Words of a message that are rare, for a look whether the index has them: with the part of the index that they are in.
+pub(crate) fn terms_to_try(text: &SearchText) -> Vec<(fields::Part, String)> {
+    let folded = Folded::new(text);
+    let longest = |lines: &[String]| {
+        let all = lines.iter().flat_map(|line| words::terms(line));
+        all.max_by_key(|term| term.len()).map(ToOwned::to_owned)
+    };
+    let header = longest(&folded.header).map(|term| (fields::Part::Header, term));
+    let body = longest(&folded.body).map(|term| (fields::Part::Body, term));
+    header.into_iter().chain(body).collect()
+}
+
+/// Whether the index has this term in this part of a message.
+/// # Errors
+/// `Cancelled`, `Index`.
+pub(crate) fn holds(
+    snapshot: &snapshot::Snapshot,
+    part: fields::Part,
+    term: &str,
+    no: MsgNo,
+    cancel: &Cancel,
+) -> Result<bool, Error> {
+    let lookup = words::Lookup::Exact(words::Like::Is(term.to_owned()));
+    match snapshot.find(part, &lookup, &|| cancel.check()) {
+        Ok(found) => Ok(found.is_some_and(|found| found.sure.contains(no.0))),
+        Err(snapshot::FindError::Stopped(error)) => Err(error),
+        Err(snapshot::FindError::Index(what)) => Err(Error::Index { path: "index".into(), what }),
+    }
+}
+
 /// The UIDs of one store's part of a folder.
 fn search_part(
     store: &Arc<Store>,

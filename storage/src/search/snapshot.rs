@@ -85,6 +85,16 @@ impl Snapshot {
         self.watermark
     }
 
+    /// The message number of every document, in no order.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.segments.iter().flat_map(|segment| segment.numbers.iter().copied())
+    }
+
+    /// How many segments there are.
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
     /// The messages that one part of the text narrows a lookup to; `None` when it does not narrow at all.
     /// `check` is called between pieces of work and ends it with its error.
     pub(crate) fn find(

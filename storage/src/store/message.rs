@@ -61,7 +61,7 @@ impl Message {
     /// # Errors
     /// `Corrupt`.
     pub fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        read(&self.store.packs, &self.entry, range)
+        read_some(&self.store.packs, &self.entry, range)
     }
     /// The whole message in pieces; the last piece is given only when the SHA-256 of all is right.
     #[must_use]
@@ -109,7 +109,7 @@ impl MessageReader {
                 }
                 return Ok(self.held.take());
             }
-            let piece = read(&self.message.store.packs, entry, self.at..entry.size)?;
+            let piece = read_some(&self.message.store.packs, entry, self.at..entry.size)?;
             self.hasher.update(&piece);
             self.at += piece.len() as u64;
             if let Some(before) = self.held.replace(piece) {
@@ -147,7 +147,7 @@ pub(crate) fn content(packs: &Packs, entry: &MessageEntry, spool_above: usize) -
 }
 
 /// Up to `PIECE_BYTES` of `range`, over as many pieces of the skeleton as needed.
-fn read(packs: &Packs, entry: &MessageEntry, range: Range<u64>) -> Result<Bytes, Error> {
+pub(crate) fn read_some(packs: &Packs, entry: &MessageEntry, range: Range<u64>) -> Result<Bytes, Error> {
     let start = range.start.min(entry.size);
     let end = range.end.clamp(start, entry.size).min(start.saturating_add(PIECE_BYTES));
     let first = read_one(packs, entry, start..end)?;

@@ -7,7 +7,6 @@
 
 mod cancel;
 pub(crate) mod cat;
-pub(crate) mod check;
 pub(crate) mod columns;
 pub(crate) mod compact;
 pub(crate) mod draft;
@@ -20,6 +19,7 @@ pub(crate) mod rows;
 pub(crate) mod state;
 pub(crate) mod tail;
 mod types;
+pub(crate) mod verify;
 pub(crate) mod write;
 
 pub use cancel::Cancel;

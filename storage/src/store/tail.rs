@@ -192,7 +192,7 @@ fn catch_up(store: &Weak<Store>) -> Result<(), Error> {
             }
             let text = match store.parse(MsgNo(no)) {
                 Ok(parsed) => parsed.text,
-                Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. })) => {
+                Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. } | Error::Missing { .. })) => {
                     tracing::error!(message = no, %error, "a damaged message cannot be searched");
                     SearchText::default()
                 }

@@ -19,6 +19,7 @@ mod slot;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod view;
 
 pub use batch::Batch;
@@ -31,6 +32,7 @@ pub(crate) use registry::replace;
 pub use rekey::{Rekeyed, Tried};
 pub use rows::Rows;
 pub use snapshot::{PackSnapshot, Snapshot, StoreSnapshot};
+pub use verify::{VerifyOptions, VerifyProgress, VerifyReport};
 
 use crate::card::Card;
 use crate::evidence::EvidenceKey;
@@ -38,7 +40,7 @@ use crate::pack::disk::Disk;
 use crate::store::draft::Draft;
 use crate::store::{
     Cancel, CheckReport, Columns, FolderInfo, FolderView, Message, Part, Row, Sighting, Store, StoreInfo,
-    StoreState, check, columns, rows as store_rows,
+    StoreState, columns, rows as store_rows,
 };
 use crate::{
     ContentHash, Error, FolderId, FolderPath, Limits, MasterKey, ModSeq, StoreId, StoreNo, Uid, UidRanges,
@@ -378,25 +380,22 @@ impl Storage {
     pub fn subscribe(&self, notify: impl Fn(&[FolderId]) + Send + Sync + 'static) -> Subscription {
         Subscribers::add(&self.shared.subscribers, Arc::new(notify))
     }
-    /// Re-reads everything: seals, hashes of all messages, references, cards, placements.
+    /// Reads everything again, as [`Storage::verify`], and gives what is damaged in words.
     /// # Errors
-    /// `Cancelled`; damage is in the report, not an error. `progress` gets messages done and in all.
+    /// `Cancelled`; damage is in the report, not an error. `progress` gets bytes done and in all.
     pub fn check(&self, cancel: &Cancel, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, Error> {
-        let stores = self.shared.open_stores();
-        let total: u64 = stores.iter().map(|store| u64::from(store.next_msg().0)).sum();
-        let (mut all, mut before) = (CheckReport::default(), 0);
-        for slot in self.shared.all_slots() {
-            if let Opened::Absent { why, .. } = &*slot.opened.read() {
-                all.damage.push(slot.unavailable(why).to_string());
-            }
+        let mut damage = Vec::new();
+        let report = self.verify(
+            &VerifyOptions::default(),
+            cancel,
+            &mut |p| progress(p.done, p.total),
+            &mut |found| {
+                damage.push(found.to_string());
+            },
+        )?;
+        if report.untold > 0 {
+            damage.push(format!("and {} further damages", report.untold));
         }
-        for store in stores {
-            let report = check::check(&store, cancel, &mut |done, _| progress(before + done, total))?;
-            before += u64::from(store.next_msg().0);
-            all.records += report.records;
-            all.messages += report.messages;
-            all.damage.extend(report.damage);
-        }
-        Ok(all)
+        Ok(CheckReport { records: report.records, messages: report.messages, damage })
     }
 }

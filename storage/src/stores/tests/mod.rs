@@ -12,6 +12,7 @@ mod rebuild;
 mod rekey;
 mod rot;
 mod snapshot;
+mod verify;
 
 use super::*;
 use crate::MsgNo;
@@ -145,4 +146,15 @@ fn all_uids(storage: &Storage, folder: &str) -> Vec<u32> {
 fn sound(storage: &Storage) {
     let report = storage.check(&Cancel::default(), &mut |_, _| ()).unwrap();
     assert_eq!(report.damage, Vec::<String>::new());
+}
+
+/// Verifies, and gives the account and what is damaged.
+fn verify(storage: &Storage, options: &VerifyOptions) -> (VerifyReport, Vec<String>) {
+    let mut found = Vec::new();
+    let report = storage
+        .verify(options, &Cancel::default(), &mut |p| assert!(p.done <= p.total), &mut |damage| {
+            found.push(damage.to_string());
+        })
+        .unwrap();
+    (report, found)
 }

@@ -118,7 +118,7 @@ fn a_lost_or_damaged_database_and_a_lost_or_damaged_list_of_stores_come_back() {
             2 => house.disk.damage(&house.database(), |bytes| bytes.fill(7)),
             3 => house.disk.damage(&house.database(), |bytes| bytes[..200].fill(0)),
             4 => house.arc().remove(&registry).unwrap(),
-            _ => house.disk.damage(&registry, |bytes| bytes[5] = b'{'),
+            _ => house.disk.damage(&registry, |bytes| bytes.insert(0, b'{')),
         }
         if matches!(ruin, 1..=3) {
             let refused = house.try_open().map(drop).unwrap_err().to_string();

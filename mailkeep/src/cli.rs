@@ -152,6 +152,9 @@ Example:
     /// Signed heads of the archive's logs, and proofs about messages that anyone can verify without the archive
     #[command(subcommand)]
     Evidence(Evidence),
+    /// The search indexes
+    #[command(subcommand)]
+    Index(Index),
     /// Read everything again, compare it with its seals and hashes, and name every damaged message
     #[command(
         visible_alias = "check",
@@ -530,6 +533,25 @@ pub(crate) struct Which {
     /// Those that this query finds (with UIDs: of these)
     #[arg(long, value_name = "QUERY")]
     pub(crate) search: Option<String>,
+}
+
+/// `index …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Index {
+    /// Make a store's search index anew; search answers meanwhile
+    #[command(after_help = "\
+Examples:
+  mailkeep index rebuild
+  mailkeep index rebuild 0001
+
+The new index is made beside the old one, which answers until the new one is
+complete. Needed only when `verify` says that the index is damaged.")]
+    Rebuild {
+        /// Its number or name; all stores without
+        store: Option<String>,
+    },
+    /// What the indexes hold, and how far they are
+    Status,
 }
 
 /// `verify`.

@@ -7,9 +7,10 @@ pub(crate) use evidence::offline;
 use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, RunsVerb, Store, User, Verb};
 use crate::command::{
     Archive, AuditLog, Backup, Cat, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove, Folders,
-    KeyRotate, KeyShow, MessageDelete, MessageMove, RunItems, RunShow, Runs, Search, Secret, StoreAttach,
-    StoreCompact, StoreCreate, StoreDetach, StoreList, StoreRebuild, StoreRename, StoreRetry, StoreState,
-    StoreStats, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Verify, VerifyLast, Which,
+    IndexRebuild, IndexStatus, KeyRotate, KeyShow, MessageDelete, MessageMove, RunItems, RunShow, Runs,
+    Search, Secret, StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList, StoreRebuild,
+    StoreRename, StoreRetry, StoreState, StoreStats, UserAdd, UserList, UserPassword, UserRemove, UserRights,
+    UserShow, Verify, VerifyLast, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -36,6 +37,7 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         Verb::Cat { folder, uid } => (Command::Cat(Cat { folder, uid }), View::Bytes),
         Verb::Store(store) => return self::store(store),
         Verb::Evidence(asked) => return evidence::command(asked),
+        Verb::Index(index) => return Ok(self::index(index)),
         Verb::Verify(verify) => return Ok(self::verify(verify)),
         Verb::Runs { which } => match which {
             None | Some(RunsVerb::List) => (Command::Runs(Runs {}), view::RUNS),
@@ -96,6 +98,14 @@ fn message(message: MessageVerb) -> (Command, View) {
             (Command::MessageDelete(MessageDelete { which, dry_run, yes }), view(dry_run))
         }
     }
+}
+
+fn index(index: crate::cli::Index) -> (Command, View) {
+    let command = match index {
+        crate::cli::Index::Rebuild { store } => Command::IndexRebuild(IndexRebuild { store }),
+        crate::cli::Index::Status => Command::IndexStatus(IndexStatus {}),
+    };
+    (command, view::INDEXES)
 }
 
 fn verify(asked: crate::cli::Verify) -> (Command, View) {

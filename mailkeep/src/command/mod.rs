@@ -11,6 +11,7 @@ mod changes;
 mod compact;
 mod event;
 mod evidence;
+mod index;
 mod keys;
 mod mail;
 mod query;
@@ -29,6 +30,7 @@ pub(crate) use changes::{
 pub(crate) use compact::StoreCompact;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
+pub(crate) use index::{IndexRebuild, IndexStatus};
 pub(crate) use keys::{KeyExport, KeyRotate, KeyShow, Report as KeyReport};
 pub(crate) use mail::{Cat, Folders, Search};
 pub(crate) use rebuild::StoreRebuild;
@@ -149,6 +151,10 @@ pub(crate) enum Command {
     KeyRotate(KeyRotate),
     #[serde(rename = "store.rebuild")]
     StoreRebuild(StoreRebuild),
+    #[serde(rename = "index.rebuild")]
+    IndexRebuild(IndexRebuild),
+    #[serde(rename = "index.status")]
+    IndexStatus(IndexStatus),
     #[serde(rename = "verify.run")]
     Verify(Verify),
     #[serde(rename = "verify.last")]
@@ -196,6 +202,8 @@ impl Command {
             Command::KeyExport(c) => c,
             Command::KeyRotate(c) => c,
             Command::StoreRebuild(c) => c,
+            Command::IndexRebuild(c) => c,
+            Command::IndexStatus(c) => c,
             Command::Verify(c) => c,
             Command::VerifyLast(c) => c,
             Command::AuditLog(c) => c,

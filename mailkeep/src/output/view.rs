@@ -151,6 +151,20 @@ pub(crate) const COMPACTABLE: View = View::Table(
     "No store can be written.",
 );
 
+pub(crate) const INDEXES: View = View::Table(
+    &[
+        Column("STORE", "/store", Form::Text),
+        Column("DOCUMENTS", "/documents", Form::Count),
+        Column("UP TO", "/watermark", Form::Count),
+        Column("NOT INDEXED", "/tail", Form::Count),
+        Column("SEGMENTS", "/segments", Form::Count),
+        Column("SIZE", "/bytes", Form::Size),
+        Column("TROUBLE", "/trouble", Form::Text),
+        Column("VERSIONS", "/versions", Form::Text),
+    ],
+    "There are no stores.",
+);
+
 pub(crate) const RUNS: View = View::Table(
     &[
         Column("RUN", "/id", Form::Count),

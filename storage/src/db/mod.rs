@@ -5,6 +5,7 @@
 //! call that opened it. What the values hold stands in `storage/FORMAT.md`.
 
 mod apply;
+pub(crate) mod cards;
 pub(crate) mod folders;
 pub(crate) mod groups;
 mod leaves;
@@ -118,6 +119,7 @@ impl Db {
             let mut meta = txn.open_table(META).map_err(|e| self.err(e))?;
             meta.insert("version", DATABASE_VERSION).map_err(|e| self.err(e))?;
         }
+        cards::begin(self, &txn)?;
         txn.open_table(MESSAGES).map_err(|e| self.err(e))?;
         txn.open_table(IDENTITIES).map_err(|e| self.err(e))?;
         txn.open_table(CARDS).map_err(|e| self.err(e))?;

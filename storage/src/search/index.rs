@@ -265,6 +265,19 @@ impl Indexer {
         self.shared.snapshot.read().clone()
     }
 
+    /// Where it lies.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    /// Why it takes no more, if it doesn't.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let damaged = self.shared.damaged.load(Ordering::Relaxed);
+        let failure = self.shared.failure.lock().clone();
+        failure
+            .or_else(|| damaged.then(|| "reading it failed; it is checked when it is opened next".to_owned()))
+    }
+
     /// The names of files whose checksum is wrong.
     pub(crate) fn damaged_files(&self) -> Vec<String> {
         // A file that a merge replaced meanwhile is no damage: asked twice, and only what is there both times.

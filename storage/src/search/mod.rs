@@ -120,6 +120,11 @@ impl Storage {
     }
 }
 
+/// What the terms of an index are made by.
+pub(crate) fn index_versions() -> String {
+    fields::versions().trim_end_matches(" next ").to_owned()
+}
+
 /// Words of a message that are rare, for a look whether the index has them: with the part of the index that they are in.
 pub(crate) fn terms_to_try(text: &SearchText) -> Vec<(fields::Part, String)> {
     let folded = Folded::new(text);
@@ -233,7 +238,8 @@ impl Source for Stored<'_> {
 
     fn text(&self, number: MsgNo) -> Result<Arc<Folded>, Error> {
         (self.check)()?;
-        let cache = &self.store.indexer().texts;
+        let indexer = self.store.indexer();
+        let cache = &indexer.texts;
         if let Some(text) = cache.get(number) {
             return Ok(text);
         }

@@ -15,6 +15,8 @@ pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod open;
 pub(crate) mod rebuild;
+pub(crate) mod reindex;
+pub(crate) mod renewal;
 pub(crate) mod rows;
 pub(crate) mod state;
 pub(crate) mod tail;
@@ -59,6 +61,7 @@ pub(crate) struct Store {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) columns: Mutex<ColumnCache>,
     pub(crate) tail: Tail,
+    pub(crate) renewal: renewal::Renewal,
     /// Held as long as the store is open: no second program writes it.
     lock: Mutex<Option<std::fs::File>>,
     /// Nothing is written in its directory.
@@ -73,6 +76,7 @@ impl Store {
     pub(crate) fn close(&self) -> Result<(), Error> {
         let mut writer = self.writer.lock();
         writer.close();
+        self.renewal.stop();
         self.tail.stop();
         let done = self.tail.close();
         self.db.close();
@@ -93,7 +97,7 @@ impl Store {
     }
 
     /// The index and its writer.
-    pub(crate) fn indexer(&self) -> &crate::search::index::Indexer {
+    pub(crate) fn indexer(&self) -> Arc<crate::search::index::Indexer> {
         self.tail.indexer()
     }
 

@@ -253,11 +253,13 @@ pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
         writer: Mutex::new(writer),
         columns: Mutex::new(ColumnCache::new(limits.column_cache_bytes)),
         tail,
+        renewal: super::renewal::Renewal::default(),
         limits: limits.clone(),
         lock: Mutex::new(lock),
         protected: protected.is_some(),
     });
     Tail::start(&store)?;
+    super::renewal::Renewal::start(&store)?;
     Ok(store)
 }
 

@@ -8,7 +8,7 @@ use super::{Cancel, Store};
 use crate::search::index::Indexer;
 use crate::text::SearchText;
 use crate::{Error, Limits, MsgNo};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,11 +24,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// The index and what it has not seen.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    indexer: Indexer,
+    /// Exchanged for one that was made anew.
+    indexer: RwLock<Arc<Indexer>>,
     /// Batches above the index's watermark: the number after their last message, and their bytes.
     batches: Mutex<VecDeque<(u32, u64)>>,
     catching_up: Arc<AtomicBool>,
     stopping: AtomicBool,
+    /// Held while the index is made anew.
+    pub(super) rebuilding: Mutex<()>,
     thread: Mutex<Option<JoinHandle<Result<(), Error>>>>,
     max_messages: u64,
     max_bytes: u64,
@@ -37,6 +40,7 @@ pub(crate) struct Tail {
 impl Tail {
     /// Opens the index in `dir`.
     pub(crate) fn open(dir: &Path, limits: &Limits, next: MsgNo) -> Result<Tail, Error> {
+        super::reindex::tidy(dir)?;
         Ok(Tail::new(Indexer::open(dir, limits, next)?, limits, next))
     }
 
@@ -59,18 +63,30 @@ impl Tail {
     fn new(indexer: Indexer, limits: &Limits, next: MsgNo) -> Tail {
         let behind = indexer.next() < next;
         Tail {
-            indexer,
+            indexer: RwLock::new(Arc::new(indexer)),
             batches: Mutex::default(),
             catching_up: Arc::new(AtomicBool::new(behind)),
             stopping: AtomicBool::new(false),
+            rebuilding: Mutex::default(),
             thread: Mutex::default(),
             max_messages: limits.index_tail_messages,
             max_bytes: limits.index_tail_bytes,
         }
     }
 
-    pub(crate) fn indexer(&self) -> &Indexer {
-        &self.indexer
+    pub(crate) fn indexer(&self) -> Arc<Indexer> {
+        Arc::clone(&self.indexer.read())
+    }
+
+    /// Takes another index from here on.
+    pub(super) fn put(&self, indexer: Indexer) {
+        *self.indexer.write() = Arc::new(indexer);
+    }
+
+    /// Ends the thread that reads back: another index has it all.
+    pub(super) fn quiet(&self) {
+        self.stop();
+        self.stopping.store(false, Ordering::Relaxed);
     }
 
     /// Begins to read back what the index misses, if anything.
@@ -95,7 +111,7 @@ impl Tail {
 
     /// Messages above the index's watermark.
     pub(crate) fn messages(&self, next: MsgNo) -> u64 {
-        u64::from(next.0.saturating_sub(self.indexer.watermark().0))
+        u64::from(next.0.saturating_sub(self.indexer().watermark().0))
     }
 
     /// Waits while the tail is full.
@@ -105,7 +121,7 @@ impl Tail {
             if self.catching_up.load(Ordering::Acquire) {
                 return Ok(());
             }
-            let watermark = self.indexer.watermark().0;
+            let watermark = self.indexer().watermark().0;
             let bytes: u64 = {
                 let mut batches = self.batches.lock();
                 while batches.front().is_some_and(|(end, _)| *end <= watermark) {
@@ -117,10 +133,10 @@ impl Tail {
                 return Ok(());
             }
             // What was handed over is committed before long; waiting for it also tells of a failed index.
-            if self.indexer.next() < next {
+            if self.indexer().next() < next {
                 return Ok(());
             }
-            self.indexer.wait(cancel)?;
+            self.indexer().wait(cancel)?;
         }
     }
 
@@ -130,19 +146,19 @@ impl Tail {
             return;
         }
         self.batches.lock().push_back((next.0, bytes));
-        if let Err(error) = self.indexer.submit(texts) {
+        if let Err(error) = self.indexer().submit(texts) {
             tracing::error!(%error, "the search index takes no more; search scans what it misses");
         }
     }
 
     /// Waits until all messages below `goal` are committed in the index.
     pub(crate) fn wait(&self, goal: MsgNo, cancel: &Cancel) -> Result<(), Error> {
-        while self.indexer.next() < goal && self.catching_up.load(Ordering::Acquire) {
+        while self.indexer().next() < goal && self.catching_up.load(Ordering::Acquire) {
             cancel.check()?;
             std::thread::sleep(LOOK_AGAIN);
         }
-        self.indexer.wait(cancel)?;
-        if self.indexer.watermark() < goal {
+        self.indexer().wait(cancel)?;
+        if self.indexer().watermark() < goal {
             // A thread that gave up left a reason.
             self.join()?;
         }
@@ -170,7 +186,7 @@ impl Tail {
     /// Waits for all that is archived, and stops the threads.
     pub(crate) fn close(&self) -> Result<(), Error> {
         self.join()?;
-        self.indexer.close()
+        self.indexer().close()
     }
 }
 
@@ -180,31 +196,40 @@ fn catch_up(store: &Weak<Store>) -> Result<(), Error> {
         // Not held longer than a step, so that a storage that is dropped ends this thread.
         let Some(store) = store.upgrade() else { return Ok(()) };
         let goal = store.state.read().counters.next_msg;
-        let first = store.tail.indexer.next().0;
+        let first = store.tail.indexer().next().0;
         if first >= goal {
             return Ok(());
         }
-        let mut texts = Vec::new();
-        let mut bytes = 0;
-        for no in (first..goal).take(CATCH_UP_MESSAGES) {
-            if store.tail.stopping.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            let text = match store.parse(MsgNo(no)) {
-                Ok(parsed) => parsed.text,
-                Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. } | Error::Missing { .. })) => {
-                    tracing::error!(message = no, %error, "a damaged message cannot be searched");
-                    SearchText::default()
-                }
-                Err(_) if store.db.is_erased(MsgNo(no))? => SearchText::default(),
-                Err(other) => return Err(other),
-            };
-            bytes += text.body.iter().map(String::len).sum::<usize>();
-            texts.push((MsgNo(no), text));
-            if bytes as u64 >= store.limits.index_tail_bytes / 8 {
-                break;
-            }
+        let texts = texts(&store, MsgNo(first), MsgNo(goal))?;
+        if store.tail.stopping.load(Ordering::Relaxed) {
+            return Ok(());
         }
-        store.tail.indexer.submit(texts)?;
+        store.tail.indexer().submit(texts)?;
     }
+}
+
+/// A few messages' texts from number `first` on, below `goal`; a damaged or erased one has none.
+pub(super) fn texts(store: &Store, first: MsgNo, goal: MsgNo) -> Result<Vec<(MsgNo, SearchText)>, Error> {
+    let mut texts = Vec::new();
+    let mut bytes = 0;
+    for no in (first.0..goal.0).take(CATCH_UP_MESSAGES) {
+        if store.tail.stopping.load(Ordering::Relaxed) {
+            break;
+        }
+        let text = match store.parse(MsgNo(no)) {
+            Ok(parsed) => parsed.text,
+            Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. })) => {
+                tracing::error!(message = no, %error, "a damaged message cannot be searched");
+                SearchText::default()
+            }
+            Err(_) if store.db.is_erased(MsgNo(no))? => SearchText::default(),
+            Err(other) => return Err(other),
+        };
+        bytes += text.body.iter().map(String::len).sum::<usize>();
+        texts.push((MsgNo(no), text));
+        if bytes as u64 >= store.limits.index_tail_bytes / 8 {
+            break;
+        }
+    }
+    Ok(texts)
 }

@@ -8,6 +8,7 @@ mod batch;
 mod changes;
 mod erase;
 mod evidence;
+mod index;
 mod notify;
 mod open;
 mod rebuild;
@@ -26,6 +27,7 @@ pub use batch::Batch;
 pub use changes::Changed;
 pub use erase::{Compacted, Sizes};
 pub use evidence::StoreHead;
+pub use index::IndexStatus;
 pub use notify::Subscription;
 pub use rebuild::{RebuildReport, StoreRebuilt, rebuild};
 pub(crate) use registry::replace;
@@ -79,6 +81,7 @@ struct End(Arc<Shared>);
 impl Drop for End {
     fn drop(&mut self) {
         for store in self.0.open_stores() {
+            store.renewal.stop();
             store.tail.stop();
         }
     }
@@ -245,6 +248,7 @@ impl Storage {
         self.shared.remember();
         let mut end = Ok(());
         for store in self.shared.open_stores() {
+            store.renewal.stop();
             let closed = store.tail.close();
             end = end.and(closed).and_then(|()| store.db.compact());
         }

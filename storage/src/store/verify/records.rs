@@ -150,6 +150,9 @@ impl Job<'_> {
                     self.batch(pack, &record.plain, damaged, tally, walk)?;
                     if damaged == 0 {
                         self.facts(&facts, walk)?;
+                    } else {
+                        // They may be a torn batch's, which the database has otherwise.
+                        places(&facts, &mut walk.seen);
                     }
                     damaged = 0;
                     facts.clear();
@@ -350,5 +353,16 @@ impl Job<'_> {
             return Ok(());
         }
         self.tell_at(folder, uid, "its evidence doesn't hold")
+    }
+}
+
+/// Notes the UIDs that facts place, and compares nothing.
+fn places(records: &[(Addr, Bytes)], seen: &mut Seen) {
+    for fact in records.iter().filter_map(|(_, record)| decode_all(record)).flatten() {
+        match fact {
+            Fact::Placement(p) => drop(seen.entry(p.folder).or_default().insert(p.uid.0)),
+            Fact::Move(m) => drop(seen.entry(m.to).or_default().insert(m.to_uid.0)),
+            _ => {}
+        }
     }
 }

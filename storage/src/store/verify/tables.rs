@@ -169,7 +169,8 @@ impl Job<'_> {
 
     /// A source that came after the list of them was read.
     fn is_new(&self, source: Option<SourceId>) -> bool {
-        source.is_some_and(|source| source.0 >= self.counters.next_source)
+        let now = self.store.state.read().counters.next_source;
+        source.is_some_and(|source| (self.counters.next_source..now).contains(&source.0))
     }
 
     /// Every part that is kept once: its chunk has the hash that it is found by.

@@ -10,6 +10,7 @@ mod many;
 mod parts;
 mod rebuild;
 mod rekey;
+mod renewed;
 mod rot;
 mod snapshot;
 mod verify;

@@ -157,7 +157,7 @@ fn answers_are_the_same_with_any_index() {
             std::fs::File::options().write(true).open(&file).unwrap().set_len(len / 2).unwrap();
         }
     }
-    std::fs::remove_file(place.index().join("closed-in-order")).unwrap();
+    std::fs::remove_file(place.index().join("sound-segments")).unwrap();
     let storage = place.open(Limits::default());
     all_answers_are_right(&storage, "index damaged");
     storage.close().unwrap();

@@ -1,12 +1,16 @@
 //! Pages of placements: neighbours in a folder, column by column, each as the difference from the one before.
 //!
-//! Invariant: a page holds 1..=128 placements rising by UID, and its key is the first one's UID. Prefixes and unusual
-//! line ends are not here but in the table of extras.
+//! Invariant: a page holds 1..=128 placements rising by UID, and its key is the first one's UID. It ends with a check of its
+//! own: a rotten byte must not give a UID another message, which would read back as right. Prefixes and unusual line ends
+//! are not here but in the table of extras.
 
 use crate::pack::varint::{Reader, put, put_signed};
 use crate::store::facts::{flag_bits, flags_of};
 use crate::{ModSeq, MsgNo, Row, SourceFlags, StoreNo, Uid};
+use sha2::{Digest, Sha256};
 
+/// Bytes of a page's check.
+const CHECK_BYTES: usize = 4;
 /// Most placements of a page.
 pub(crate) const PAGE_ROWS: usize = 128;
 
@@ -58,7 +62,15 @@ pub(crate) fn encode(rows: &[Placed]) -> Vec<u8> {
     column(&mut out, rows, |p| p.row.mod_seq.0 as i64);
     column(&mut out, rows, |p| i64::from(p.archive_uid.0));
     column(&mut out, rows, |p| p.leaf as i64);
+    let check = check(&out);
+    out.extend_from_slice(&check);
     out
+}
+
+/// The first bytes of the SHA-256 of what stands before.
+fn check(page: &[u8]) -> [u8; CHECK_BYTES] {
+    let sum: [u8; 32] = Sha256::digest(page).into();
+    sum.first_chunk().copied().unwrap_or_default()
 }
 
 fn column(out: &mut Vec<u8>, rows: &[Placed], value: impl Fn(&Placed) -> i64) {
@@ -89,7 +101,11 @@ const EMPTY: Placed = Placed {
 
 /// Reads a page; `None` when the bytes are none.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<Placed>> {
-    let mut from = Reader::new(bytes);
+    let (page, sum) = bytes.split_last_chunk()?;
+    if check(page) != *sum {
+        return None;
+    }
+    let mut from = Reader::new(page);
     let count = usize::try_from(from.varint()?).ok().filter(|&n| (1..=PAGE_ROWS).contains(&n))?;
     let mut rows = vec![EMPTY; count];
     read_column(&mut from, &mut rows, |p, v| set(&mut p.row.uid.0, v))?;

@@ -432,6 +432,15 @@ impl Packs {
         &self.unopened
     }
 
+    /// Whether a pack file that could not be opened has anything that looks like a record of its place.
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn holds_records(&self, pack: PackId) -> Result<bool, Error> {
+        let path = self.path(pack);
+        let file = self.disk.open(&path, false).map_err(Error::io(&path))?;
+        super::scan::holds_records(&*file, self.identity().id, pack).map_err(Error::io(&path))
+    }
+
     /// A pack's header.
     /// # Errors
     /// `Missing`.

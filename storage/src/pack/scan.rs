@@ -4,12 +4,13 @@
 //! salvage looks further, by magic, pack id and own offset. Whether an end is a torn tail or damage, the store decides
 //! by its watermark.
 
-use super::Addr;
 use super::commit::{Commit, Tally};
 use super::crypt::TAG_BYTES;
+use super::disk::DiskFile;
 use super::packs::Pack;
-use super::record::{HEADER_BYTES, MAGIC, RecordKind};
-use crate::Error;
+use super::record::{HEADER_BYTES, MAGIC, RecordHeader, RecordKind};
+use super::{Addr, PackId};
+use crate::{Error, StoreId};
 use bytes::Bytes;
 use memchr::memmem;
 use std::sync::Arc;
@@ -113,6 +114,28 @@ impl Iterator for Salvage {
         let step = self.step();
         self.done = !matches!(step, Ok(Some(_)));
         step.transpose()
+    }
+}
+
+/// Whether a file has the header of a record of this pack anywhere.
+pub(super) fn holds_records(file: &dyn DiskFile, store: StoreId, pack: PackId) -> std::io::Result<bool> {
+    let finder = memmem::Finder::new(&MAGIC);
+    let mut window = vec![0; WINDOW_BYTES];
+    let mut from = 0;
+    loop {
+        let got = file.read_at(from, &mut window)?;
+        for at in finder.find_iter(&window[..got]) {
+            let at = from + at as u64;
+            let mut head = [0; HEADER_BYTES];
+            file.read_at(at, &mut head)?;
+            if RecordHeader::parse(&head, store, pack, at).is_ok() {
+                return Ok(true);
+            }
+        }
+        if got < WINDOW_BYTES {
+            return Ok(false);
+        }
+        from += (WINDOW_BYTES - MAGIC.len() + 1) as u64;
     }
 }
 

@@ -12,18 +12,22 @@ use crate::text::{SearchText, fold};
 use crate::{Cancel, Error, Limits, MsgNo};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use parking_lot::{Condvar, Mutex, RwLock};
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tantivy::index::{SegmentId, SegmentMeta};
 use tantivy::indexer::IndexWriterOptions;
 use tantivy::store::Compressor;
 use tantivy::{Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
 
-/// Lies in the directory while the index is closed in good order; its files are then trusted without reading them all.
-const CLEAN: &str = "closed-in-order";
+/// Names the segments whose files are trusted without reading them: those of an index that was closed in good order, and while
+/// it is written those of the commit before the last one. After a crash only what is younger is read through, so that
+/// opening doesn't take longer the larger the index is.
+const SOUND: &str = "sound-segments";
 /// Batches of texts that may wait for the writer.
 const QUEUED_BATCHES: usize = 4;
 /// How long committed text may be missing from the index when nothing else makes it commit.
@@ -51,6 +55,14 @@ struct Shared {
 impl Shared {
     fn error(&self, what: impl std::fmt::Display) -> Error {
         Error::Index { path: self.dir.clone(), what: what.to_string() }
+    }
+
+    /// Notes which segments the next opening may trust; none once damage was seen. Lost, it costs reading them.
+    fn trust(&self, segments: &[String]) -> std::io::Result<()> {
+        let segments = if self.damaged.load(Ordering::Relaxed) { &[] } else { segments };
+        let draft = self.dir.join(format!("{SOUND}.new"));
+        std::fs::write(&draft, segments.join("\n"))?;
+        std::fs::rename(draft, self.dir.join(SOUND))
     }
 }
 
@@ -85,10 +97,6 @@ impl Indexer {
             None => (create(dir)?, MsgNo(0)),
         };
         index.tokenizers().register(TOKENIZER, Words);
-        match std::fs::remove_file(dir.join(CLEAN)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(dir)(e)),
-            _ => {}
-        }
         let options = IndexWriterOptions::builder()
             .num_worker_threads(1)
             .num_merge_threads(1)
@@ -115,6 +123,7 @@ impl Indexer {
         let (sender, receiver) = bounded(QUEUED_BATCHES);
         let work = Work {
             shared: shared.clone(),
+            committed: ids(&index),
             writer,
             reader,
             next: watermark.0,
@@ -253,11 +262,9 @@ impl Indexer {
         if self.shared.failure.lock().is_some() {
             return Err(self.failed());
         }
-        if !self.shared.damaged.load(Ordering::Relaxed) {
-            let path = self.shared.dir.join(CLEAN);
-            std::fs::write(&path, b"").map_err(Error::io(path))?;
-        }
-        Ok(())
+        let dir = &self.shared.dir;
+        let closed = Index::open_in_dir(dir).map_err(|e| self.shared.error(e))?;
+        self.shared.trust(&ids(&closed)).map_err(Error::io(dir))
     }
 
     /// The index as the last commit left it.
@@ -297,6 +304,12 @@ impl Indexer {
     pub(crate) fn report_damage(&self, what: &str) {
         tracing::warn!(index = %self.shared.dir.display(), what, "the search index fails; messages are scanned instead");
         self.shared.damaged.store(true, Ordering::Relaxed);
+        // An index that is only read is not touched.
+        if self.sender.read().is_some()
+            && let Err(error) = self.shared.trust(&[])
+        {
+            tracing::warn!(%error, "the next opening may trust the damaged index");
+        }
     }
 
     fn failed(&self) -> Error {
@@ -345,15 +358,37 @@ fn open_existing(dir: &Path, messages: MsgNo) -> Result<Option<(Index, MsgNo)>, 
         if held != u64::from(watermark.0) {
             return Err(format!("it holds {held} messages instead of {}", watermark.0));
         }
-        if !dir.join(CLEAN).exists() {
-            let damaged = index.validate_checksum().map_err(|e| e.to_string())?;
-            if let Some(file) = damaged.iter().next() {
-                return Err(format!("{} is damaged", file.display()));
-            }
+        if let Some(file) = damaged_file(dir, &index, &meta.segments)? {
+            return Err(format!("{} is damaged", file.display()));
         }
         Ok(Some((index, watermark)))
     });
     opened.unwrap_or_else(|_| Err("reading it panics".to_owned()))
+}
+
+/// The segments of the last commit.
+fn ids(index: &Index) -> Vec<String> {
+    let ids = index.searchable_segment_ids().unwrap_or_default();
+    ids.iter().map(SegmentId::uuid_string).collect()
+}
+
+/// Reads the files of all segments that aren't known to be sound; gives the first one that is damaged.
+fn damaged_file(dir: &Path, index: &Index, segments: &[SegmentMeta]) -> Result<Option<PathBuf>, String> {
+    // Not there, or damaged itself: nothing is known to be sound.
+    let sound = std::fs::read_to_string(dir.join(SOUND)).unwrap_or_default();
+    let sound: HashSet<&str> = sound.lines().collect();
+    let young: HashSet<String> = segments.iter().map(|segment| segment.id().uuid_string()).collect();
+    for entry in std::fs::read_dir(dir).map_err(|e| e.to_string())? {
+        let name = PathBuf::from(entry.map_err(|e| e.to_string())?.file_name());
+        let Some(segment) = name.to_str().and_then(|name| name.split('.').next()) else { continue };
+        if !young.contains(segment) || sound.contains(segment) {
+            continue;
+        }
+        if !index.directory().validate_checksum(&name).map_err(|e| e.to_string())? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 fn create(dir: &Path) -> Result<Index, Error> {
@@ -378,6 +413,8 @@ fn create(dir: &Path) -> Result<Index, Error> {
 /// The writer's thread.
 struct Work {
     shared: Arc<Shared>,
+    /// The last commit's segments.
+    committed: Vec<String>,
     writer: IndexWriter,
     reader: IndexReader,
     vocabularies: Arc<Budget>,
@@ -466,6 +503,11 @@ impl Work {
         commit.set_payload(&format!("{}{}", versions(), self.next));
         commit.commit()?;
         self.reader.reload()?;
+        let now = ids(self.writer.index());
+        let older: Vec<String> = std::mem::replace(&mut self.committed, now);
+        if let Err(error) = self.shared.trust(&older) {
+            tracing::warn!(%error, "the next opening reads more of the search index than it would have to");
+        }
         let before = self.shared.snapshot.read().clone();
         let readers = self.reader.searcher();
         let snapshot =

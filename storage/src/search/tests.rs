@@ -449,7 +449,7 @@ fn a_lost_old_or_damaged_index_is_made_anew() {
     assert_eq!(old.watermark(), MsgNo(0), "another version");
     fill(&old, &mail, 40, 9);
     same(&old);
-    // Not closed in order: damage in any file is found.
+    // What is not known to be sound is read: damage in any file is found.
     drop(old);
     let mut files: Vec<_> = std::fs::read_dir(&path).unwrap().map(|f| f.unwrap().path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e != "lock" && e != "json"));
@@ -464,6 +464,7 @@ fn a_lost_old_or_damaged_index_is_made_anew() {
         let middle = bytes.len() / 3;
         bytes[middle] ^= 0x40;
         std::fs::write(file, bytes).unwrap();
+        std::fs::write(path.join("sound-segments"), "").unwrap();
         let damaged = open(&path, 40);
         assert_eq!(damaged.watermark(), MsgNo(0), "{}", file.display());
         fill(&damaged, &mail, 40, 9);
@@ -473,6 +474,44 @@ fn a_lost_old_or_damaged_index_is_made_anew() {
     let broken = open(&path, 40);
     assert_eq!(broken.watermark(), MsgNo(0));
     same(&broken);
+}
+
+/// After a kill an opening reads the youngest segments only, however large the index is.
+#[test]
+fn an_abandoned_writer_leaves_its_older_segments_trusted() {
+    let mail = small();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index");
+    let listed = || -> Vec<String> {
+        let text = std::fs::read_to_string(path.join("sound-segments")).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    let indexer = indexed(&path, &mail, 20, 20);
+    assert_eq!(listed(), [""; 0], "the first commit is not trusted yet");
+    fill(&indexer, &mail, 40, 20);
+    let old = listed();
+    assert_eq!(old.len(), 1);
+    drop(indexer);
+    let young = open(&path, 40);
+    assert_eq!((young.watermark(), listed()), (MsgNo(40), old.clone()));
+    young.close().unwrap();
+    assert_eq!(listed().len(), 2, "closed in order, all are trusted");
+    // Which of them are read shows in damage: what fails later is noticed by searching.
+    std::fs::write(path.join("sound-segments"), &old[0]).unwrap();
+    let damage = |trusted: bool| {
+        for file in std::fs::read_dir(&path).unwrap().map(|f| f.unwrap().path()) {
+            let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+            if name.ends_with(".pos") && name.starts_with(&old[0]) == trusted {
+                let mut bytes = std::fs::read(&file).unwrap();
+                bytes[0] ^= 1;
+                std::fs::write(&file, bytes).unwrap();
+            }
+        }
+    };
+    damage(true);
+    assert_eq!(open(&path, 40).watermark(), MsgNo(40));
+    damage(false);
+    assert_eq!(open(&path, 40).watermark(), MsgNo(0));
 }
 
 #[test]

@@ -239,9 +239,10 @@ impl CrashDisk {
         state.fault = Some((state.calls + n, fault, span));
     }
 
-    /// All calls work again.
+    /// All calls work again, and no stop is to come.
     pub(crate) fn heal(&self) {
-        self.0.lock().fault = None;
+        let mut state = self.0.lock();
+        (state.fault, state.crash_at_sync, state.crash_at_change) = (None, None, None);
     }
 
     /// The sync number `n` from now on (from 0) does not happen: the machine stops there.

@@ -4,8 +4,17 @@ use super::*;
 use crate::db;
 use redb::ReadableTable;
 
+/// The first store's.
 pub(super) fn dump(storage: &Storage) -> Vec<String> {
-    let store = the_store(storage);
+    dump_store(&the_store(storage))
+}
+
+/// All stores', one after the other.
+pub(super) fn dump_all(storage: &Storage) -> Vec<Vec<String>> {
+    storage.shared.open_stores().iter().map(|store| dump_store(store)).collect()
+}
+
+fn dump_store(store: &Store) -> Vec<String> {
     let db = &store.db;
     let txn = db.read().unwrap();
     let mut lines = Vec::new();

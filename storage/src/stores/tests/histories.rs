@@ -1,0 +1,381 @@
+//! Histories by chance: archiving, archiving again, new stores, rebuilds, closings, each cut off anywhere by a power cut or an
+//! I/O error, and again while it recovers. A model tells what may be there afterwards.
+//!
+//! Always: what was acknowledged reads back bit for bit; what was in hand is there whole or not at all; a rerun brings nothing
+//! twice; a UID is given once and names one message for ever; UIDVALIDITY stays; databases made again from the packs are the
+//! same.
+//!
+//! A failure prints its seed; `MAILKEEP_SEED=N` begins there. `MAILKEEP_LONG=1` runs them by number, else time ends them.
+
+use super::dump::dump_all;
+use super::*;
+use crate::pack::disk::crash::{Dice, Fault, Span};
+use crate::{ContentHash, UidValidity};
+use std::collections::{BTreeMap, BTreeSet};
+
+const LONG_SEEDS: u64 = 3_000;
+const STEPS: u64 = 14;
+/// Power cuts in a row while one recovery is tried again and again.
+const CUTS_IN_RECOVERY: u64 = 3;
+
+const FOLDERS: [&str; 5] = ["alice/Inbox", "alice/Lists/a", "bob", "bob/Größe", "carol/x"];
+
+/// Where time ends the seeds of a usual run.
+fn time_is_up(began: std::time::Instant) -> bool {
+    began.elapsed() >= Duration::from_secs(45)
+}
+
+/// Runs a test for seed after seed; tells the one that fails.
+pub(super) fn for_seeds(one: impl Fn(u64)) {
+    let first = std::env::var("MAILKEEP_SEED").ok().and_then(|text| text.parse().ok());
+    let long = std::env::var_os("MAILKEEP_LONG").is_some_and(|value| value == "1");
+    let began = std::time::Instant::now();
+    let from = first.unwrap_or(0);
+    for seed in from..from + LONG_SEEDS {
+        if !long && seed > from && time_is_up(began) {
+            eprintln!("{} seeds", seed - from);
+            break;
+        }
+        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one(seed))) {
+            eprintln!("failed with MAILKEEP_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// What a folder shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Shown {
+    uid_validity: u32,
+    mail: BTreeMap<u32, ContentHash>,
+}
+
+/// All folders.
+type Mail = BTreeMap<String, Shown>;
+
+/// What is expected, and what must never change again.
+#[derive(Debug, Default)]
+struct Model {
+    now: Mail,
+    /// What the step in hand would leave: `now` or this may be found after it was cut off.
+    next: Option<Mail>,
+    /// Every UID that was ever seen, and its message.
+    given: BTreeMap<(u32, u32), ContentHash>,
+    /// Every UIDVALIDITY that was ever seen, and its folder's number.
+    validities: BTreeMap<u32, FolderId>,
+}
+
+/// One history.
+struct History {
+    seed: u64,
+    dice: Dice,
+    house: House,
+    model: Model,
+    /// Messages that were made so far: they come again now and then.
+    made: u64,
+    log: Vec<String>,
+}
+
+/// A batch, as a run over sources would bring it.
+#[derive(Debug, Clone)]
+struct Step {
+    mail: Vec<(String, u64)>,
+}
+
+impl History {
+    fn new(seed: u64) -> History {
+        let mut dice = Dice(seed);
+        let limits = Limits {
+            spool_above_bytes: 100_000,
+            max_pack_bytes: 5_000 + dice.below(60_000),
+            max_store_messages: 6 + dice.below(60),
+            ..Limits::default()
+        };
+        let house = House::with(limits);
+        History { seed, dice, house, model: Model::default(), made: 0, log: Vec::new() }
+    }
+
+    fn say(&mut self, what: impl Into<String>) {
+        self.log.push(what.into());
+    }
+
+    fn raw(number: u64) -> Vec<u8> {
+        mail(number, if number % 41 == 40 { 300_000 } else { 40 + (number * 37 % 900) as usize })
+    }
+
+    /// The next batch: new mail, and some that was there before.
+    fn batch(&mut self) -> Step {
+        let count = 1 + self.dice.below(6);
+        let mut mail = Vec::new();
+        for _ in 0..count {
+            let folder = FOLDERS[self.dice.below(FOLDERS.len() as u64) as usize];
+            let number = if self.made > 0 && self.dice.below(4) == 0 {
+                self.dice.below(self.made)
+            } else {
+                self.made += 1;
+                self.made - 1
+            };
+            mail.push((folder.to_owned(), number));
+        }
+        Step { mail }
+    }
+
+    /// Brings the batch as a run does: what the folder has is only noted.
+    fn bring(&mut self, storage: &Storage, step: &Step) -> Result<(), Error> {
+        let mut next = self.model.now.clone();
+        let mut batch = storage.batch(&Cancel::default())?;
+        let mut here = BTreeSet::new();
+        for (n, (folder_path, number)) in step.mail.iter().enumerate() {
+            let raw = Self::raw(*number);
+            let message = prepared(storage, &raw, b"");
+            let hash = message.hash();
+            if !here.insert((folder_path.clone(), hash)) {
+                continue;
+            }
+            let place = format!("{number}/{n}");
+            let folder = batch.folder(&path(folder_path))?;
+            let sightings = storage.sightings(folder, &hash)?;
+            let shown = next.entry(folder_path.clone()).or_default();
+            if let Some(known) = sightings.first() {
+                assert_eq!(shown.mail.get(&known.uid.0), Some(&hash), "a sighting is what the model has");
+                batch.seen_at(folder, known.uid, &place)?;
+            } else {
+                let there = shown.mail.values().any(|other| *other == hash);
+                assert!(!there, "{folder_path}: what is there is not sighted");
+                let uid = batch.add(folder, message, &from("mbox", &place))?.uid;
+                shown.mail.insert(uid.0, hash);
+            }
+        }
+        self.model.next = Some(next);
+        batch.commit()?;
+        self.acknowledged(storage);
+        Ok(())
+    }
+
+    /// The step in hand is done; what it made is seen at once.
+    fn acknowledged(&mut self, storage: &Storage) {
+        let mut next = self.model.next.take().unwrap();
+        for view in storage.folders() {
+            if let Some(shown) = next.get_mut(&view.path.to_string()) {
+                shown.uid_validity = view.uid_validity.0;
+            }
+        }
+        self.model.now = next;
+    }
+
+    /// Reads every message of every folder.
+    fn observe(&mut self, storage: &Storage) -> Result<Mail, Error> {
+        let mut mail = Mail::new();
+        for info in storage.folders() {
+            let view = storage.view(&info.path).unwrap();
+            let UidValidity(uid_validity) = info.uid_validity;
+            let mut shown = Shown { uid_validity, ..Shown::default() };
+            let mut rows = storage.rows(&view, &view.uids);
+            let mut found = Vec::new();
+            while let Some(batch) = rows.next_batch()? {
+                found.extend(batch);
+            }
+            assert_eq!(found.len() as u64, view.uids.len());
+            for row in found {
+                assert!(row.uid < info.uid_next, "UIDNEXT is above all UIDs");
+                let mut bytes = Vec::new();
+                storage.cat(info.id, row.uid, &mut bytes)?;
+                let hash = prepared(storage, &bytes, b"").hash();
+                assert_eq!(storage.message(&row)?.hash(), hash);
+                shown.mail.insert(row.uid.0, hash);
+                let given = self.model.given.insert((uid_validity, row.uid.0), hash);
+                assert!(given.is_none_or(|before| before == hash), "a UID names another message");
+            }
+            let owner = self.model.validities.insert(uid_validity, info.id);
+            assert!(owner.is_none_or(|before| before == info.id), "a UIDVALIDITY was given twice");
+            let highest = self.model.given.range((uid_validity, 0)..=(uid_validity, u32::MAX)).next_back();
+            let highest = highest.map_or(0, |((_, uid), _)| *uid);
+            assert!(info.uid_next.0 > highest, "UIDNEXT fell to a UID that was given");
+            mail.insert(info.path.to_string(), shown);
+        }
+        Ok(mail)
+    }
+
+    /// What is there is what was acknowledged, with the step in hand or without it.
+    fn is_right(&mut self, storage: &Storage) -> Result<(), Error> {
+        let mut found = self.observe(storage)?;
+        let same = |found: &Mail, model: &Mail| {
+            found.len() == model.len()
+                && found.iter().zip(model).all(|((path, found), (expected_path, expected))| {
+                    let validity = [0, found.uid_validity].contains(&expected.uid_validity);
+                    path == expected_path && validity && found.mail == expected.mail
+                })
+        };
+        // A folder may be known before its first message is.
+        found.retain(|path, shown| !shown.mail.is_empty() || self.model.now.contains_key(path));
+        let next = self.model.next.take().filter(|next| same(&found, next));
+        if next.is_none() {
+            assert!(same(&found, &self.model.now), "found {found:#?}\nnot {:#?}", self.model.now);
+        }
+        self.model.now = found;
+        Ok(())
+    }
+
+    /// The machine is off and on again; the index is what it was, or gone.
+    fn power_cycle(&mut self, loss: Loss) {
+        self.house.disk = self.house.disk.after(loss);
+        if self.dice.below(4) == 0 {
+            self.house.index = scratch();
+        }
+    }
+
+    /// Opens with all stores; none when trouble hit that.
+    fn opens(&mut self) -> Result<Storage, String> {
+        let storage = self.house.try_open().map_err(|error| error.to_string())?;
+        match storage.stores().into_iter().find_map(|store| store.trouble) {
+            Some(trouble) => Err(trouble),
+            None => Ok(storage),
+        }
+    }
+
+    /// The machine starts again, perhaps several times before it gets through.
+    fn recover(&mut self) -> Storage {
+        for cut in 0..=CUTS_IN_RECOVERY {
+            let loss = Loss::any(self.dice.below(u64::MAX));
+            self.power_cycle(loss);
+            if cut < CUTS_IN_RECOVERY && self.dice.below(2) == 0 {
+                let change = self.dice.below(40);
+                self.house.disk.crash_at_change(change);
+                self.say(format!("start after {loss:?}, cut at change {change}"));
+            } else {
+                self.say(format!("start after {loss:?}"));
+            }
+            match self.opens() {
+                Ok(storage) => {
+                    // Reading changes nothing: a cut that is still to come hits a later step.
+                    self.is_right(&storage).unwrap();
+                    return storage;
+                }
+                Err(error) => assert!(self.house.disk.crashed(), "it doesn't open again: {error}"),
+            }
+        }
+        panic!("the last start is not cut off");
+    }
+
+    /// Something that will go wrong before long, or nothing.
+    fn arm(&mut self) {
+        let disk = self.house.disk.clone();
+        let what = match self.dice.below(10) {
+            0..5 => {
+                let change = self.dice.below(60);
+                disk.crash_at_change(change);
+                format!("power cut at change {change}")
+            }
+            5 => {
+                let sync = self.dice.below(10);
+                disk.crash_at_sync(sync);
+                format!("power cut at sync {sync}")
+            }
+            6..9 => {
+                let (call, fault) =
+                    (self.dice.below(250), [Fault::Broken, Fault::Full][self.dice.below(2) as usize]);
+                let span = [Span::Once, Span::Forever][self.dice.below(2) as usize];
+                disk.fail(call, fault, span);
+                format!("{fault:?} {span:?} from call {call}")
+            }
+            _ => "no trouble".to_owned(),
+        };
+        self.say(what);
+    }
+
+    /// After an error: what readers see is right still, and a new start heals.
+    fn restart(&mut self, storage: Storage) -> Storage {
+        if !self.house.disk.crashed() {
+            self.house.disk.heal();
+            let next = self.model.next.clone();
+            self.is_right(&storage).unwrap();
+            // The step may have reached the disk without having been acknowledged.
+            self.model.next = next.filter(|next| *next != self.model.now);
+        }
+        drop(storage);
+        self.recover()
+    }
+
+    fn step(&mut self, storage: Storage) -> Storage {
+        match self.dice.below(12) {
+            0 => {
+                self.say("close");
+                let closed = storage.close();
+                drop(storage);
+                match self.opens() {
+                    Ok(storage) if closed.is_ok() => storage,
+                    _ => self.recover(),
+                }
+            }
+            1 => {
+                self.say("databases lost");
+                drop(storage);
+                self.power_cycle(Loss::Keep);
+                for file in self.house.disk.paths() {
+                    if file.ends_with("store.redb") && self.dice.below(3) > 0 {
+                        self.house.arc().remove(&file).unwrap();
+                        self.house.arc().sync_dir(file.parent().unwrap()).unwrap();
+                    }
+                }
+                self.recover()
+            }
+            2 => {
+                self.say("killed");
+                drop(storage);
+                self.recover()
+            }
+            _ => {
+                let step = self.batch();
+                self.say(format!("archive {:?}", step.mail));
+                let Err(error) = self.bring(&storage, &step) else { return storage };
+                self.say(format!("failed: {error}"));
+                let storage = self.restart(storage);
+                // The run is made again, by a machine that works.
+                if self.dice.below(3) > 0 {
+                    self.house.disk.heal();
+                }
+                match self.bring(&storage, &step) {
+                    Ok(()) => storage,
+                    Err(_) => self.restart(storage),
+                }
+            }
+        }
+    }
+
+    fn run(mut self) {
+        let mut storage = self.house.open();
+        for _ in 0..STEPS {
+            self.arm();
+            storage = self.step(storage);
+        }
+        drop(storage);
+        self.power_cycle(Loss::Keep);
+        let storage = self.house.open();
+        self.is_right(&storage).unwrap();
+        sound(&storage);
+        let live = dump_all(&storage);
+        drop(storage);
+        for file in self.house.disk.paths().into_iter().filter(|file| file.ends_with("store.redb")) {
+            self.house.arc().remove(&file).unwrap();
+        }
+        let storage = self.house.open();
+        assert!(dump_all(&storage) == live, "databases made again from the packs differ");
+        self.is_right(&storage).unwrap();
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}: {:#?}", self.seed, self.log);
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_what_was_acknowledged_is_there() {
+    for_seeds(|seed| {
+        let history = History::new(seed);
+        history.run();
+    });
+}

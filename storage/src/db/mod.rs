@@ -22,6 +22,7 @@ use crate::Error;
 use crate::pack::disk::{DatabaseFile, DiskFile};
 use parking_lot::RwLock;
 use redb::{ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,6 +83,12 @@ pub(crate) struct Db {
     path: PathBuf,
     /// Commits since the file was compact.
     commits: AtomicU64,
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 impl Db {
@@ -171,7 +178,11 @@ impl Db {
 
     /// Closes it in good order; whoever asks it later is told so.
     pub(crate) fn close(&self) {
-        drop(self.db.write().take());
+        let open = self.db.write().take();
+        // The library writes at the end, and trusts its file: damage may end in a panic.
+        if catch_unwind(AssertUnwindSafe(|| drop(open))).is_err() {
+            tracing::error!(path = %self.path.display(), "the database is damaged; the packs hold the truth: rebuild the store");
+        }
     }
 
     /// Begins writing. Quick repair keeps an opening after a crash short, and implies two-phase commits, which
@@ -186,7 +197,7 @@ impl Db {
 
     /// Takes another database's place; who reads this one reads on from where it began.
     pub(crate) fn replace(&self, other: Db) {
-        *self.db.write() = other.db.into_inner();
+        *self.db.write() = other.db.write().take();
     }
 
     /// Makes a transaction durable.

@@ -16,7 +16,6 @@ use super::writer::PackWriter;
 use super::{Addr, ItemAddr, PackId};
 use crate::{Error, MasterKey, StoreId};
 use bytes::Bytes;
-use memchr::memmem;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -131,17 +130,6 @@ pub(crate) struct Unopened {
     pub(crate) pack: PackId,
     /// Why not.
     pub(crate) error: Error,
-    /// It holds no record: a crash tore its header before there was any.
-    pub(crate) empty: bool,
-}
-
-/// Whether a file that is no pack is too short for more than a header, and has no record in it.
-fn holds_no_record(file: &dyn DiskFile) -> bool {
-    let mut head = vec![0; MAX_HEADER_BYTES + 1];
-    match file.read_at(0, &mut head) {
-        Ok(got) => got <= MAX_HEADER_BYTES && memmem::find(&head[..got], &super::record::MAGIC).is_none(),
-        Err(_) => false,
-    }
 }
 
 /// A store's packs.
@@ -204,7 +192,7 @@ impl Packs {
                 Ok(pack) => found.push(pack),
                 Err(error @ (Error::Io { .. } | Error::Version { .. })) => return Err(error),
                 Err(error) => {
-                    unopened.push(Unopened { pack: id, error, empty: holds_no_record(&*file) });
+                    unopened.push(Unopened { pack: id, error });
                 }
             }
         }
@@ -226,7 +214,7 @@ impl Packs {
                     packs.insert(id, Arc::new(pack));
                 }
                 Err(error) => {
-                    unopened.push(Unopened { pack: id, error, empty: holds_no_record(&*file) });
+                    unopened.push(Unopened { pack: id, error });
                 }
             }
         }

@@ -92,26 +92,23 @@ impl Indexer {
                 None
             }
         };
-        let (index, watermark) = match known {
+        let (mut index, mut watermark) = match known {
             Some(known) => known,
             None => (create(dir)?, MsgNo(0)),
         };
-        index.tokenizers().register(TOKENIZER, Words);
-        let options = IndexWriterOptions::builder()
-            .num_worker_threads(1)
-            .num_merge_threads(1)
-            .memory_budget_per_thread(limits.index_memory_bytes.clamp(16 << 20, 1 << 30))
-            .build();
-        let writer = index.writer_with_options(options).map_err(|e| fail(e.to_string()))?;
-        writer.set_merge_policy(Box::new(BoundedMerges::new(dir.to_owned(), MERGE_BYTES)));
-        let reader = index
-            .reader_builder()
-            .reload_policy(ReloadPolicy::Manual)
-            .try_into()
-            .map_err(|e: tantivy::TantivyError| fail(e.to_string()))?;
-        let vocabularies = Budget::new(limits.vocabulary_cache_bytes);
-        let snapshot = Snapshot::new(reader.searcher().segment_readers(), watermark, &vocabularies, None)
-            .map_err(fail)?;
+        let mut writer = writer(&index, dir, limits)?;
+        let reading = match Reading::new(&index, watermark, limits) {
+            Ok(reading) => reading,
+            // Segments are trusted that rotted since.
+            Err(why) => {
+                tracing::warn!(index = %dir.display(), why, "the search index is damaged and made anew");
+                drop(writer);
+                (index, watermark) = (create(dir)?, MsgNo(0));
+                writer = self::writer(&index, dir, limits)?;
+                Reading::new(&index, watermark, limits).map_err(fail)?
+            }
+        };
+        let Reading { reader, snapshot, vocabularies } = reading;
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             snapshot: RwLock::new(Arc::new(snapshot)),
@@ -327,6 +324,41 @@ impl Drop for Indexer {
         {
             tracing::error!(index = %self.shared.dir.display(), "the search index's writer panicked");
         }
+    }
+}
+
+/// Keeps other programs from writing the index, and writes it.
+fn writer(index: &Index, dir: &Path, limits: &Limits) -> Result<IndexWriter, Error> {
+    index.tokenizers().register(TOKENIZER, Words);
+    let options = IndexWriterOptions::builder()
+        .num_worker_threads(1)
+        .num_merge_threads(1)
+        .memory_budget_per_thread(limits.index_memory_bytes.clamp(16 << 20, 1 << 30))
+        .build();
+    let writer = index.writer_with_options(options);
+    let writer = writer.map_err(|e| Error::Index { path: dir.to_owned(), what: e.to_string() })?;
+    writer.set_merge_policy(Box::new(BoundedMerges::new(dir.to_owned(), MERGE_BYTES)));
+    Ok(writer)
+}
+
+/// What searching needs of an index that is written.
+struct Reading {
+    reader: IndexReader,
+    snapshot: Snapshot,
+    vocabularies: Arc<Budget>,
+}
+
+impl Reading {
+    fn new(index: &Index, watermark: MsgNo, limits: &Limits) -> Result<Reading, String> {
+        let work = AssertUnwindSafe(|| {
+            let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into();
+            let reader: IndexReader = reader.map_err(|e: tantivy::TantivyError| e.to_string())?;
+            let vocabularies = Budget::new(limits.vocabulary_cache_bytes);
+            let segments = reader.searcher();
+            let snapshot = Snapshot::new(segments.segment_readers(), watermark, &vocabularies, None)?;
+            Ok(Reading { reader, snapshot, vocabularies })
+        });
+        std::panic::catch_unwind(work).unwrap_or_else(|_| Err("reading it panics".to_owned()))
     }
 }
 

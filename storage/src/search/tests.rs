@@ -496,22 +496,25 @@ fn an_abandoned_writer_leaves_its_older_segments_trusted() {
     assert_eq!((young.watermark(), listed()), (MsgNo(40), old.clone()));
     young.close().unwrap();
     assert_eq!(listed().len(), 2, "closed in order, all are trusted");
-    // Which of them are read shows in damage: what fails later is noticed by searching.
-    std::fs::write(path.join("sound-segments"), &old[0]).unwrap();
-    let damage = |trusted: bool| {
+    // A young one's damage is found at once; an older one's, which nobody looks for, is no error either.
+    for trusted in [true, false] {
+        std::fs::write(path.join("sound-segments"), listed()[0].clone()).unwrap();
         for file in std::fs::read_dir(&path).unwrap().map(|f| f.unwrap().path()) {
             let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-            if name.ends_with(".pos") && name.starts_with(&old[0]) == trusted {
+            if name.ends_with(".pos") && name.starts_with(&listed()[0]) == trusted {
                 let mut bytes = std::fs::read(&file).unwrap();
                 bytes[0] ^= 1;
                 std::fs::write(&file, bytes).unwrap();
             }
         }
-    };
-    damage(true);
-    assert_eq!(open(&path, 40).watermark(), MsgNo(40));
-    damage(false);
-    assert_eq!(open(&path, 40).watermark(), MsgNo(0));
+        let opened = open(&path, 40);
+        assert!(trusted || opened.watermark() == MsgNo(0));
+        if opened.watermark() == MsgNo(0) {
+            fill(&opened, &mail, 20, 20);
+            fill(&opened, &mail, 40, 20);
+        }
+        opened.close().unwrap();
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::{Error, FolderId, Limits, MasterKey, StoreNo};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -73,7 +74,8 @@ pub(super) fn open_on(
         Some(registry) => registry,
         None => found(disk, data)?,
     };
-    let shared = Shared {
+    // Made first, so that a failure stops what the stores that did open have begun.
+    let storage = Storage::new(Arc::new(Shared {
         disk: Arc::clone(disk),
         data: data.to_owned(),
         indexes,
@@ -86,7 +88,8 @@ pub(super) fn open_on(
         registry: Mutex::new(registry.clone()),
         subscribers: Arc::default(),
         remembered: Mutex::new((Instant::now(), HashMap::new())),
-    };
+    }));
+    let shared = &storage.shared;
     let (mut trouble, mut opened) = (None, 0);
     for mut entry in registry.stores {
         if entry.state == StoreState::Disabled {
@@ -118,7 +121,7 @@ pub(super) fn open_on(
         _ => {}
     }
     shared.rebuild_view();
-    Ok(Storage::new(Arc::new(shared)))
+    Ok(storage)
 }
 
 /// The registry of stores that lie below DATA/stores when the file is gone; the newest current one stays current.
@@ -189,7 +192,13 @@ impl Shared {
         let (dir, index) = (&*dir, &*index);
         let open = || {
             let lock = if self.indexes.is_none() { Some(store_open::lock(dir)?) } else { None };
-            store_open::open(Opening { disk, dir, index, key, wrapped, limits, lock, protected })
+            let with = Opening { disk, dir, index, key, wrapped, limits, lock, protected };
+            // The database's library trusts its file: damage may end in a panic.
+            let opened = catch_unwind(AssertUnwindSafe(|| store_open::open(with)));
+            opened.unwrap_or_else(|_| {
+                let what = "it is damaged: reading it panics".to_owned();
+                Err(Error::Derived { path: dir.join("store.redb"), what })
+            })
         };
         match open() {
             // Another layout is made again by itself, as long as the packs are whole.

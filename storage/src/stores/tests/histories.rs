@@ -1,4 +1,4 @@
-//! Histories by chance: archiving, archiving again, new stores, rebuilds, closings, each cut off anywhere by a power cut or an
+//! Histories by chance: archiving, archiving again, moves, deletions, renames, new stores, rebuilds, closings, each cut off anywhere by a power cut or an
 //! I/O error, and again while it recovers. A model tells what may be there afterwards.
 //!
 //! Always: what was acknowledged reads back bit for bit; what was in hand is there whole or not at all; a rerun brings nothing
@@ -10,7 +10,7 @@
 use super::dump::dump_all;
 use super::*;
 use crate::pack::disk::crash::{Dice, Fault, Span};
-use crate::{ContentHash, UidValidity};
+use crate::{ContentHash, UidValidity, Whereabouts};
 use std::collections::{BTreeMap, BTreeSet};
 
 const LONG_SEEDS: u64 = 3_000;
@@ -134,19 +134,100 @@ impl History {
             }
             let place = format!("{number}/{n}");
             let folder = batch.folder(&path(folder_path))?;
-            let sightings = storage.sightings(folder, &hash)?;
+            let sightings = storage.sightings(&path(folder_path), &hash)?;
             let shown = next.entry(folder_path.clone()).or_default();
-            if let Some(known) = sightings.first() {
-                assert_eq!(shown.mail.get(&known.uid.0), Some(&hash), "a sighting is what the model has");
-                batch.seen_at(folder, known.uid, &place)?;
-            } else {
-                let there = shown.mail.values().any(|other| *other == hash);
-                assert!(!there, "{folder_path}: what is there is not sighted");
-                let uid = batch.add(folder, message, &from("mbox", &place))?.uid;
-                shown.mail.insert(uid.0, hash);
+            match sightings.first() {
+                // It was here once: what was moved away or deleted doesn't come back.
+                Some(known) if known.there != Whereabouts::Here || known.folder != folder => {}
+                Some(known) => {
+                    assert_eq!(shown.mail.get(&known.uid.0), Some(&hash), "a sighting is what the model has");
+                    batch.seen_at(folder, known.uid, &place)?;
+                }
+                None => {
+                    let uid = batch.add(folder, message, &from("mbox", &place))?.uid;
+                    shown.mail.insert(uid.0, hash);
+                }
             }
         }
         self.model.next = Some(next);
+        batch.commit()?;
+        self.acknowledged(storage);
+        Ok(())
+    }
+
+    /// Some messages of one folder that one store holds: what a batch does to them is done whole or not at all.
+    fn some(&mut self, storage: &Storage) -> Result<Option<(FolderView, Vec<Uid>)>, Error> {
+        let folders = storage.folders();
+        if folders.is_empty() {
+            return Ok(None);
+        }
+        let info = &folders[self.dice.below(folders.len() as u64) as usize];
+        let view = storage.view(&info.path).unwrap();
+        let mut rows = storage.rows(&view, &view.uids);
+        let mut found = Vec::new();
+        while let Some(batch) = rows.next_batch()? {
+            found.extend(batch.into_iter().map(|row| (row.store, row.uid)));
+        }
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let (store, _) = found[self.dice.below(found.len() as u64) as usize];
+        found.retain(|(other, _)| *other == store && self.dice.below(3) > 0);
+        Ok(Some((view, found.into_iter().map(|(_, uid)| uid).collect())))
+    }
+
+    /// Moves or deletes messages.
+    fn change(&mut self, storage: &Storage, delete: bool) -> Result<(), Error> {
+        let Some((view, uids)) = self.some(storage)? else { return Ok(()) };
+        let to = FOLDERS[self.dice.below(FOLDERS.len() as u64) as usize];
+        let from = view.info.path.to_string();
+        self.say(format!(
+            "{} of {from} {uids:?}",
+            if delete { "deletion".into() } else { format!("move to {to}") }
+        ));
+        if from == to && !delete {
+            return Ok(());
+        }
+        let mut next = self.model.now.clone();
+        let mut batch = storage.batch(&Cancel::default())?;
+        for uid in uids {
+            let hash = next.get_mut(&from).and_then(|shown| shown.mail.remove(&uid.0));
+            let hash = hash.expect("what is shown is what the model has");
+            if delete {
+                batch.delete_message(view.info.id, uid)?;
+            } else {
+                let target = batch.folder(&path(to))?;
+                let there = batch.move_message(view.info.id, uid, target)?;
+                next.entry(to.to_owned()).or_default().mail.insert(there.0, hash);
+            }
+        }
+        self.model.next = Some(next);
+        batch.commit()?;
+        self.acknowledged(storage);
+        Ok(())
+    }
+
+    /// Gives a folder another path, with all below it.
+    fn rename(&mut self, storage: &Storage) -> Result<(), Error> {
+        let folders = storage.folders();
+        if folders.is_empty() {
+            return Ok(());
+        }
+        let from = folders[self.dice.below(folders.len() as u64) as usize].path.to_string();
+        let Some((archive, _)) = from.split_once('/') else { return Ok(()) };
+        let to = format!("{archive}/{}", ["x", "Lists", "Inbox", "y/z"][self.dice.below(4) as usize]);
+        self.say(format!("rename {from} to {to}"));
+        let mut batch = storage.batch(&Cancel::default())?;
+        match batch.rename(&path(&from), &path(&to)) {
+            Err(Error::Refused { .. }) => return Ok(()),
+            done => done?,
+        };
+        let renamed = |path: &String| match path.strip_prefix(&from) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{to}{rest}"),
+            _ => path.clone(),
+        };
+        self.model.next =
+            Some(self.model.now.iter().map(|(path, shown)| (renamed(path), shown.clone())).collect());
         batch.commit()?;
         self.acknowledged(storage);
         Ok(())
@@ -297,8 +378,18 @@ impl History {
     }
 
     fn step(&mut self, storage: Storage) -> Storage {
-        match self.dice.below(12) {
-            0 => {
+        match self.dice.below(20) {
+            number @ 0..6 => {
+                let changed = match number {
+                    0 | 1 => self.change(&storage, true),
+                    5 => self.rename(&storage),
+                    _ => self.change(&storage, false),
+                };
+                let Err(error) = changed else { return storage };
+                self.say(format!("failed: {error}"));
+                self.restart(storage)
+            }
+            6 => {
                 self.say("close");
                 let closed = storage.close();
                 drop(storage);
@@ -307,7 +398,7 @@ impl History {
                     _ => self.recover(),
                 }
             }
-            1 => {
+            7 => {
                 self.say("databases lost");
                 drop(storage);
                 self.power_cycle(Loss::Keep);
@@ -319,7 +410,7 @@ impl History {
                 }
                 self.recover()
             }
-            2 => {
+            8 => {
                 self.say("killed");
                 drop(storage);
                 self.recover()
@@ -334,8 +425,16 @@ impl History {
                 if self.dice.below(3) > 0 {
                     self.house.disk.heal();
                 }
+                if self.bring(&storage, &step).is_err() {
+                    return self.restart(storage);
+                }
+                // And once more: nothing is new.
+                let there = self.model.now.clone();
                 match self.bring(&storage, &step) {
-                    Ok(()) => storage,
+                    Ok(()) => {
+                        assert_eq!(self.model.now, there, "a rerun brings mail twice");
+                        storage
+                    }
                     Err(_) => self.restart(storage),
                 }
             }

@@ -28,7 +28,10 @@ fn filled() -> Result<Archive> {
 }
 
 /// What a client sees of a user's folder, with all that it could keep.
-fn seen(archive: &Archive, user: &str, folder: &str) -> Result<(Vec<(u32, String)>, Vec<String>)> {
+/// Hashes by UID, and what else the mailbox tells of itself.
+type Seen = (Vec<(u32, String)>, Vec<String>);
+
+fn seen(archive: &Archive, user: &str, folder: &str) -> Result<Seen> {
     let server = archive.serve()?;
     let mut imap = Imap::login(server.imap, user)?;
     let hashes = imap.hashes(folder)?;

@@ -207,7 +207,7 @@ impl Packs {
         let mut packs = BTreeMap::new();
         let mut current_key = false;
         for pack in found {
-            let (id, named, file) = (pack.id, pack.header.names(master), Arc::clone(&pack.file));
+            let (id, named) = (pack.id, pack.header.names(master));
             match pack.open(&unlocked) {
                 Ok(pack) => {
                     current_key |= named;

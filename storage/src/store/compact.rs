@@ -569,7 +569,8 @@ impl Compaction<'_> {
             let mut at = Some(0);
             while let Some(from) = at {
                 self.cancel.check()?;
-                (a.clear(), b.clear());
+                a.clear();
+                b.clear();
                 let upto = u64::from(from).saturating_add(50_000);
                 let collect = |db: &Db, rows: &mut Vec<_>| {
                     db.pages(*id, Uid(from), |page| {

@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 const PREFIX: &str = "mailkeep-evidence-key-1:";
 /// A key file's exact length.
 const FILE_BYTES: usize = PREFIX.len() + 64 + 1;
+/// More than a public key's file has.
+const MAX_PEM_BYTES: u64 = 4 << 10;
 /// RFC 8410: what stands before an Ed25519 public key in a SubjectPublicKeyInfo.
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
@@ -49,8 +51,8 @@ impl EvidenceKey {
         Some(EvidenceKey { seed, public })
     }
 
-    /// The key in `path`; a new one, durable on return, if there is none. The public half is written to `public` as
-    /// PEM, for people, when it isn't there.
+    /// The key in `path`; a new one, durable on return, if there is none. The public half stands in `public` as PEM, for
+    /// people; that of an earlier key is kept beside it.
     /// # Errors
     /// `Evidence` when it is no key file or others have rights on it; `Io`.
     pub fn load_or_make(path: &Path, public: &Path) -> Result<EvidenceKey, Error> {
@@ -66,10 +68,29 @@ impl EvidenceKey {
             }
             other => other?,
         };
-        if !public.exists() {
-            write_new(public, 0o644, key.public_pem().as_bytes())?;
-        }
+        key.keep_public(public)?;
         Ok(key)
+    }
+
+    /// Makes sure that the file has this key's public half. That of another key (the secret half was lost, or not in a
+    /// backup) gets a name of its own: heads that others keep were signed with it.
+    fn keep_public(&self, path: &Path) -> Result<(), Error> {
+        let mut there = Vec::new();
+        match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io(path)(e)),
+            Ok(file) => {
+                file.take(MAX_PEM_BYTES).read_to_end(&mut there).map_err(Error::io(path))?;
+                let other = public_key(&String::from_utf8_lossy(&there));
+                if other == Some(self.public) {
+                    return Ok(());
+                }
+                let name = other.map_or_else(|| "unknown".to_owned(), |key| hex::encode(&key[..8]));
+                let old = path.with_extension(format!("{name}.pub"));
+                std::fs::rename(path, &old).map_err(Error::io(&old))?;
+            }
+        }
+        write_new(path, 0o644, self.public_pem().as_bytes())
     }
 
     /// Writes the key to a new file, mode 0600, synced with its directory; refuses to replace one.
@@ -198,6 +219,16 @@ mod tests {
         fs::remove_file(&public).unwrap();
         EvidenceKey::load_or_make(&path, &public).unwrap();
         assert!(public.exists());
+        // With a lost secret half there is another key; the old public half is kept.
+        fs::remove_file(&path).unwrap();
+        let other = EvidenceKey::load_or_make(&path, &public).unwrap();
+        assert_ne!(other.public, key.public);
+        assert_eq!(public_key(&fs::read_to_string(&public).unwrap()), Some(other.public));
+        let old = keys.join(format!("evidence.{}.pub", hex::encode(&key.public[..8])));
+        assert_eq!(public_key(&fs::read_to_string(old).unwrap()), Some(key.public));
+        fs::write(&public, b"no key").unwrap();
+        EvidenceKey::load_or_make(&path, &public).unwrap();
+        assert_eq!(public_key(&fs::read_to_string(&public).unwrap()), Some(other.public));
     }
 
     #[test]

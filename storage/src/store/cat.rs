@@ -53,7 +53,7 @@ fn runs(bytes: &[u8]) -> Option<Vec<u64>> {
 }
 
 /// Bytes beside a message; a line-end map or a prefix is bounded when it is archived.
-fn side(packs: &Packs, side: &Side) -> Result<Vec<u8>, Error> {
+pub(crate) fn side(packs: &Packs, side: &Side) -> Result<Vec<u8>, Error> {
     let (chunk, len) = match side {
         Side::Here(bytes) => return Ok(bytes.clone()),
         Side::Chunk { chunk, len } => (*chunk, *len),

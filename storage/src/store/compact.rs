@@ -12,7 +12,7 @@ use super::facts::{
     TombstoneFact, decode_all, encode_all,
 };
 use super::state::State;
-use super::{Cancel, Store, message, rows};
+use super::{Cancel, Store, cat, message, rows};
 use crate::db::{self, BatchEnd, Db};
 use crate::incoming::Content;
 use crate::pack::disk::{Disk, DiskFile};
@@ -291,7 +291,7 @@ impl Compaction<'_> {
         };
         let written = self.write(&prepared).and_then(|()| {
             let (db, state) = self.database(&prepared)?;
-            self.compare(&db, &state)?;
+            self.compare(&prepared.packs, &db, &state)?;
             self.read_all(&prepared.packs, &db)?;
             drop(db);
             self.disk.sync_dir(&store.dir).map_err(Error::io(&store.dir))
@@ -539,7 +539,7 @@ impl Compaction<'_> {
     }
 
     /// Whether readers would see any difference.
-    fn compare(&self, db: &Db, new: &State) -> Result<(), Error> {
+    fn compare(&self, packs: &Packs, db: &Db, new: &State) -> Result<(), Error> {
         let differs = |what: &str| {
             Err(Error::Refused {
                 what: format!("compaction would change {what}: nothing was done; please report this bug"),
@@ -584,6 +584,12 @@ impl Compaction<'_> {
                 collect(db, &mut b)?;
                 if a != b {
                     return differs(&format!("messages of {}", before.info.path));
+                }
+                for placed in a.iter().filter(|placed| placed.extra) {
+                    let old = beside(&self.store.packs, self.store.db.extras(*id, placed)?)?;
+                    if old != beside(packs, db.extras(*id, placed)?)? {
+                        return differs(&format!("line ends in {}", before.info.path));
+                    }
                 }
                 let past = before.uids.last().is_none_or(|last| u64::from(last.0) < upto);
                 at = u32::try_from(upto).ok().filter(|_| !past);
@@ -656,6 +662,16 @@ struct Rewrite {
 fn removed_path(path: &FolderPath, folder: FolderId) -> Result<FolderPath, Error> {
     FolderPath::new(format!("{}/(removed {})", path.archive(), folder.0))
         .map_err(|error| Error::Refused { what: error.to_string() })
+}
+
+/// What stands beside a placement, read.
+fn beside(packs: &Packs, (ends, prefix): (Ends, Side)) -> Result<(u8, Vec<u8>, Vec<u8>), Error> {
+    let (kind, map) = match &ends {
+        Ends::Crlf => (0, Vec::new()),
+        Ends::Lf => (1, Vec::new()),
+        Ends::Map(map) => (2, cat::side(packs, map)?),
+    };
+    Ok((kind, map, cat::side(packs, &prefix)?))
 }
 
 /// Calls `each` with every chunk that a fact names, its length, and the blocks it belongs into.

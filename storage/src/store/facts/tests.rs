@@ -123,6 +123,38 @@ fn fact() -> impl Strategy<Value = Fact> {
             path,
             mod_seq
         }),
+        later_fact(),
+    ]
+}
+
+/// Those of changes, of single instance, of evidence and of compaction.
+fn later_fact() -> impl Strategy<Value = Fact> {
+    let kind = prop::sample::select(vec![PLACEMENT, MOVE, DELETION]);
+    prop_oneof![
+        (folder(), a_uid(), mod_seq(), a_uid()).prop_map(|(folder, uid, mod_seq, archive_uid)| {
+            Fact::Floors(FloorsFact { folder, uid, mod_seq, archive_uid })
+        }),
+        (folder(), mod_seq()).prop_map(|(folder, mod_seq)| Fact::FolderGone { folder, mod_seq }),
+        any::<u32>().prop_map(|no| Fact::Erased { no: MsgNo(no) }),
+        (kind, folder(), a_uid(), a_uid(), mod_seq(), evidence()).prop_map(
+            |(kind, folder, uid, archive_uid, mod_seq, evidence)| {
+                Fact::Tombstone(TombstoneFact { kind, folder, uid, archive_uid, mod_seq, evidence })
+            }
+        ),
+        (any::<[u8; 32]>(), chunk(), any::<u64>()).prop_map(|(hash, chunk, len)| Fact::Part(PartFact {
+            hash,
+            chunk,
+            len
+        })),
+        (any::<[u8; 16]>(), any::<u64>(), any::<u64>(), any::<[[u8; 32]; 4]>()).prop_map(
+            |(store, size, time, [root, key, first, second])| {
+                let mut signature = [0; 64];
+                signature[..32].copy_from_slice(&first);
+                signature[32..].copy_from_slice(&second);
+                Fact::Head(HeadFact { store: StoreId(store), size, time, root, key, signature })
+            }
+        ),
+        any::<u64>().prop_map(|batch| Fact::Compacted { batch }),
     ]
 }
 
@@ -148,7 +180,7 @@ proptest! {
     }
 
     #[test]
-    fn other_bytes_are_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), tag in 1u8..9) {
+    fn other_bytes_are_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), tag in 1u8..17) {
         let mut record = vec![FACTS_VERSION, tag];
         put_bytes(&mut record, &bytes);
         if let Some(facts) = decode_all(&record) {
@@ -170,6 +202,17 @@ fn records_of_facts_are_cut_at_their_bound() {
     let back: Vec<Fact> = records.iter().flat_map(|record| decode_all(record).unwrap()).collect();
     assert_eq!(back, facts);
     assert!(encode_all(&[]).is_empty());
+}
+
+#[test]
+fn a_tombstone_stands_for_what_has_a_leaf_only() {
+    for kind in 0..=u8::MAX {
+        let evidence = Evidence { leaf: 1, salt: None, hash: [2; 32] };
+        let (folder, uid, archive_uid, mod_seq) = (FolderId(1), Uid(1), Uid(1), ModSeq(1));
+        let fact = Fact::Tombstone(TombstoneFact { kind, folder, uid, archive_uid, mod_seq, evidence });
+        let back = decode_all(&encode_all(&[fact])[0]);
+        assert_eq!(back.is_some(), [PLACEMENT, MOVE, DELETION].contains(&kind), "{kind}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::*;
 use crate::pack::crypt::PLAIN;
 use crate::search::Key;
 use memchr::memmem::find;
+use sha2::{Digest, Sha256};
 
 fn quiet(_: u64, _: u64) {}
 
@@ -38,7 +39,7 @@ fn shown(storage: &Storage) -> Vec<String> {
                 let hash = storage.message(&row).unwrap().hash();
                 let seen = storage.sightings(&info.path, &hash).unwrap();
                 let here: Vec<_> = seen.iter().filter(|s| s.uid == row.uid).collect();
-                lines.push(format!("{row:?} {card:?} {leaf:?} {hash} {here:?} {}", bytes.len()));
+                lines.push(format!("{row:?} {card:?} {leaf:?} {hash} {here:?} {:?}", Sha256::digest(&bytes)));
             }
         }
         lines.push(format!(
@@ -57,6 +58,14 @@ fn history(storage: &Storage) {
     archive(storage, "alice/Big", &mail(20, 700_000), "big").unwrap();
     archive(storage, "alice/Big", &mail(21, 600_000), "big2").unwrap();
     archive(storage, "bob/x", &mail(3, 700), "again").unwrap();
+    // What stands beside a message in a chunk of its own.
+    let mut batch = storage.batch(&Cancel::default()).unwrap();
+    let folder = batch.folder(&path("bob/x")).unwrap();
+    let odd: String = (0..4_000).map(|n| if n % 3 == 0 { "line\r\n" } else { "line\n" }).collect();
+    let odd = format!("Subject: odd\n\n{odd}");
+    let prefix = format!("From x\n{}", "p".repeat(3_000));
+    batch.add(folder, prepared(storage, odd.as_bytes(), prefix.as_bytes()), &from("mbox", "odd")).unwrap();
+    batch.commit().unwrap();
     mv(storage, "alice/Inbox", &[2, 3, 5], "alice/Old");
     delete(storage, "alice/Inbox", &[1, 4]);
     delete(storage, "alice/Old", &[1]);

@@ -1,15 +1,16 @@
-//! Histories by chance: archiving, archiving again, moves, deletions, renames, new stores, rebuilds, closings, each cut off anywhere by a power cut or an
+//! Histories by chance: archiving, archiving again, moves, deletions, renames, new stores, compactions, rebuilds, closings, each cut off anywhere by a power cut or an
 //! I/O error, and again while it recovers. A model tells what may be there afterwards.
 //!
 //! Always: what was acknowledged reads back bit for bit; what was in hand is there whole or not at all; a rerun brings nothing
-//! twice; a UID is given once and names one message for ever; UIDVALIDITY stays; databases made again from the packs are the
-//! same.
+//! twice; a UID is given once and names one message for ever; UIDVALIDITY stays; the evidence extends every head seen before;
+//! databases made again from the packs are the same.
 //!
 //! A failure prints its seed; `MAILKEEP_SEED=N` begins there. `MAILKEEP_LONG=1` runs them by number, else time ends them.
 
 use super::dump::dump_all;
 use super::*;
 use crate::pack::disk::crash::{Dice, Fault, Span};
+use crate::store::log::Log;
 use crate::{ContentHash, UidValidity, Whereabouts};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +64,8 @@ struct Model {
     given: BTreeMap<(u32, u32), ContentHash>,
     /// Every UIDVALIDITY that was ever seen, and its folder's number.
     validities: BTreeMap<u32, FolderId>,
+    /// Every head of each store's log that was ever seen: size and root.
+    heads: BTreeMap<String, BTreeMap<u64, [u8; 32]>>,
 }
 
 /// One history.
@@ -242,6 +245,7 @@ impl History {
             }
         }
         self.model.now = next;
+        self.note_heads(storage);
     }
 
     /// Reads every message of every folder.
@@ -277,8 +281,38 @@ impl History {
         Ok(mail)
     }
 
+    /// Notes the present heads of the evidence.
+    fn note_heads(&mut self, storage: &Storage) {
+        for store in storage.shared.open_stores() {
+            let head = store.state.read().tree.head();
+            let heads = self.model.heads.entry(store.packs.identity().id.to_string()).or_default();
+            let before = heads.insert(head.size, head.root);
+            assert!(before.is_none_or(|before| before == head.root), "two logs of one size");
+        }
+    }
+
+    /// The evidence goes on from every head that was ever seen; some of them are asked for.
+    fn heads_are_extended(&mut self, storage: &Storage) -> Result<(), Error> {
+        let mut seen = 0;
+        for store in storage.shared.open_stores() {
+            let Some(heads) = self.model.heads.get(&store.packs.identity().id.to_string()) else { continue };
+            seen += 1;
+            let cancel = Cancel::default();
+            let mut log = Log::new(&store, &cancel);
+            let highest = heads.last_key_value().map_or(0, |(size, _)| *size);
+            assert!(highest <= log.size(), "the log has {} leaves, {highest} were seen", log.size());
+            for (size, root) in heads.iter().filter(|_| self.dice.below(3) == 0) {
+                assert_eq!(log.root(*size)?, *root, "the log of {size} leaves is another one");
+            }
+        }
+        assert_eq!(seen, self.model.heads.len(), "a store is gone");
+        self.note_heads(storage);
+        Ok(())
+    }
+
     /// What is there is what was acknowledged, with the step in hand or without it.
     fn is_right(&mut self, storage: &Storage) -> Result<(), Error> {
+        self.heads_are_extended(storage)?;
         let mut found = self.observe(storage)?;
         let same = |found: &Mail, model: &Mail| {
             found.len() == model.len()
@@ -409,6 +443,37 @@ impl History {
                     }
                 }
                 self.recover()
+            }
+            number @ 9..12 => {
+                let stores = storage.stores();
+                let some = &stores[self.dice.below(stores.len() as u64) as usize].number;
+                let cancel = Cancel::default();
+                let done = match number {
+                    9 => {
+                        self.say(format!("compaction of {some}"));
+                        storage.compact_store(some, &cancel, &mut |_, _| ()).map(|_| ())
+                    }
+                    10 => {
+                        self.say("a new store");
+                        storage.create_store(None, None).map(|_| ())
+                    }
+                    _ => {
+                        self.say(format!("rebuilding of {some}"));
+                        storage.rebuild_stores(Some(some), false, &cancel, &mut |_, _, _| ()).map(|_| ())
+                    }
+                };
+                match done {
+                    Ok(()) if !self.house.disk.crashed() => {
+                        if self.is_right(&storage).is_err() {
+                            return self.restart(storage);
+                        }
+                        storage
+                    }
+                    done => {
+                        self.say(format!("failed: {:?}", done.err().map(|error| error.to_string())));
+                        self.restart(storage)
+                    }
+                }
             }
             8 => {
                 self.say("killed");

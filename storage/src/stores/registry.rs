@@ -31,6 +31,16 @@ pub(crate) struct Registry {
     /// The stores, in the order in which they came.
     #[serde(default, rename = "store")]
     pub(crate) stores: Vec<Entry>,
+    /// What a file ends with that nobody cut.
+    pub(crate) end: End,
+}
+
+/// The end of the list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct End {
+    /// Stores that the list has.
+    pub(crate) stores: usize,
 }
 
 /// One store.
@@ -122,7 +132,7 @@ impl Registry {
     /// `Io` when the system has no randomness to give.
     pub(crate) fn new() -> Result<Registry, Error> {
         let id: [u8; 16] = crate::pack::crypt::random().map_err(Error::io("(random numbers)"))?;
-        Ok(Registry { version: 1, installation: hex::encode(id), stores: Vec::new() })
+        Ok(Registry { version: 1, installation: hex::encode(id), stores: Vec::new(), end: End::default() })
     }
 
     /// Reads it; `None` when there is none.
@@ -151,6 +161,14 @@ impl Registry {
         if registry.stores.len() > MAX_STORES {
             return Err(wrong(format!("it lists more than {MAX_STORES} stores")));
         }
+        if registry.end.stores != registry.stores.len() {
+            let (found, said) = (registry.stores.len(), registry.end.stores);
+            return Err(wrong(format!(
+                "it lists {found} stores and ends with the number {said}: it is damaged; mailkeep store rebuild makes it again"
+            )));
+        }
+        // Only the file counts itself.
+        let registry = Registry { end: End::default(), ..registry };
         Ok(Some(registry))
     }
 
@@ -167,8 +185,9 @@ impl Registry {
     /// # Errors
     /// `Registry`.
     pub(crate) fn text(&self) -> Result<String, Error> {
-        let text =
-            toml::to_string(self).map_err(|e| Error::Registry { path: FILE.into(), what: e.to_string() })?;
+        let whole = Registry { end: End { stores: self.stores.len() }, ..self.clone() };
+        let text = toml::to_string(&whole)
+            .map_err(|e| Error::Registry { path: FILE.into(), what: e.to_string() })?;
         let head =
             "# Which stores there are; mailkeep writes this file. Stop it before you change anything here.\n";
         Ok(format!("{head}{text}"))
@@ -225,6 +244,13 @@ mod tests {
         });
         registry.save(&disk, data).unwrap();
         assert_eq!(Registry::load(&disk, data).unwrap(), Some(registry.clone()));
+        // Wherever it is cut, that is told.
+        let text = registry.text().unwrap();
+        for cut in 0..text.trim_end().len() {
+            let memory = CrashDisk::new();
+            memory.put(&stores_dir(data).join(FILE), &text.as_bytes()[..cut]);
+            assert!(Registry::load(&(Arc::new(memory) as Arc<dyn Disk>), data).is_err(), "{cut}");
+        }
         assert_eq!(registry.next_number(), "0002");
         let entry = &registry.stores[0];
         assert_eq!(entry.dir(data), Path::new("/mnt/x"));
@@ -250,7 +276,7 @@ mod tests {
             assert!(error.to_string().contains("stores.toml"), "{error}");
         }
         let memory = CrashDisk::new();
-        memory.put(&stores_dir(data).join(FILE), b"version = 2\ninstallation = \"x\"");
+        memory.put(&stores_dir(data).join(FILE), b"version = 2\ninstallation = \"x\"\n[end]\nstores = 0");
         let newer = Registry::load(&(Arc::new(memory) as Arc<dyn Disk>), data);
         assert!(matches!(newer, Err(Error::Version { found: 2, .. })));
     }

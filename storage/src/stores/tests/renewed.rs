@@ -33,7 +33,7 @@ fn cards_of_an_older_version_are_made_anew_without_a_restart() {
         let mut cards = txn.open_table(CARDS).unwrap();
         let all: Vec<(u32, Vec<u8>)> =
             cards.iter().unwrap().map(|e| e.unwrap()).map(|(k, v)| (k.value(), v.value().to_vec())).collect();
-        assert!(all.len() > 2, "several groups");
+        assert!(all.len() > 1, "several groups");
         for (first, mut value) in all {
             value[0] = CARD_VERSION.wrapping_sub(1);
             cards.insert(first, &value[..]).unwrap();
@@ -78,7 +78,9 @@ fn an_index_is_made_anew_while_search_goes_on() {
     storage
         .rebuild_index(None, &Cancel::default(), &mut |store, done, all| {
             assert!(store == "0001" && done <= all);
-            assert_eq!((search("number 17"), search("nowhere")), (11, 0));
+            // Number 1700, too, once it is there.
+            let there = 11 + u64::from(said > 1);
+            assert_eq!((search("number 17"), search("nowhere")), (there, 0));
             if said == 1 {
                 archive(&storage, "alice/Inbox", &mail(1_700, 10), "late").unwrap();
             }

@@ -311,6 +311,14 @@ impl Recovery<'_> {
         for &pack in ids.iter().filter(|id| watermark.is_none_or(|mark| **id >= mark.pack)) {
             let start = self.packs.start(pack)?;
             let from = watermark.filter(|mark| mark.pack == pack).map_or(start, |mark| mark.offset);
+            if from == start && self.is_stray(pack, start, state.counters.batch + 1)? {
+                tracing::warn!(
+                    pack = pack.0,
+                    "a pack without a header says what others say already; it is left out"
+                );
+                resume = None;
+                continue;
+            }
             resume = match self.take_in(pack, from, state)? {
                 End::Clean => {
                     let mark =
@@ -327,6 +335,18 @@ impl Recovery<'_> {
         // Behind a header that can't be read nothing is written.
         let resume = resume.filter(|(pack, _)| !self.packs.is_adopted(*pack));
         Ok(Writer { resume, ..Writer::default() })
+    }
+
+    /// Whether a pack whose header can't be read belongs to a set of new packs that a crash left incomplete: its batches
+    /// were there before.
+    fn is_stray(&self, pack: PackId, start: u64, due: u64) -> Result<bool, Error> {
+        if !self.packs.is_adopted(pack) {
+            return Ok(false);
+        }
+        match self.packs.batches(pack, start)?.next() {
+            Some(batch) => Ok(batch?.commit.batch < due),
+            None => Ok(true),
+        }
     }
 
     /// Takes in the complete batches of a pack.

@@ -305,7 +305,7 @@ impl History {
                 assert_eq!(log.root(*size)?, *root, "the log of {size} leaves is another one");
             }
         }
-        assert_eq!(seen, self.model.heads.len(), "a store is gone");
+        assert_eq!(seen, self.model.heads.len(), "a store is gone: {:?}", storage.stores());
         self.note_heads(storage);
         Ok(())
     }
@@ -313,21 +313,26 @@ impl History {
     /// What is there is what was acknowledged, with the step in hand or without it.
     fn is_right(&mut self, storage: &Storage) -> Result<(), Error> {
         self.heads_are_extended(storage)?;
-        let mut found = self.observe(storage)?;
-        let same = |found: &Mail, model: &Mail| {
+        let found = self.observe(storage)?;
+        // A folder may be known before its first message is.
+        let beside = |model: &Mail| -> Mail {
+            let shown =
+                |(path, shown): &(&String, &Shown)| !shown.mail.is_empty() || model.contains_key(*path);
+            found.iter().filter(shown).map(|(path, shown)| (path.clone(), shown.clone())).collect()
+        };
+        let same = |model: &Mail| {
+            let found = beside(model);
             found.len() == model.len()
                 && found.iter().zip(model).all(|((path, found), (expected_path, expected))| {
                     let validity = [0, found.uid_validity].contains(&expected.uid_validity);
                     path == expected_path && validity && found.mail == expected.mail
                 })
         };
-        // A folder may be known before its first message is.
-        found.retain(|path, shown| !shown.mail.is_empty() || self.model.now.contains_key(path));
-        let next = self.model.next.take().filter(|next| same(&found, next));
+        let next = self.model.next.take().filter(&same);
         if next.is_none() {
-            assert!(same(&found, &self.model.now), "found {found:#?}\nnot {:#?}", self.model.now);
+            assert!(same(&self.model.now), "found {found:#?}\nnot {:#?}", self.model.now);
         }
-        self.model.now = found;
+        self.model.now = beside(next.as_ref().unwrap_or(&self.model.now));
         Ok(())
     }
 
@@ -403,6 +408,8 @@ impl History {
         if !self.house.disk.crashed() {
             self.house.disk.heal();
             let next = self.model.next.clone();
+            // A store that was to be opened again while the disk failed is away until it is asked for.
+            storage.retry_open(None).unwrap();
             self.is_right(&storage).unwrap();
             // The step may have reached the disk without having been acknowledged.
             self.model.next = next.filter(|next| *next != self.model.now);

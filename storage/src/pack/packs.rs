@@ -425,7 +425,11 @@ impl Packs {
     /// `Io`.
     pub(crate) fn holds_records(&self, pack: PackId) -> Result<bool, Error> {
         let path = self.path(pack);
-        let file = self.disk.open(&path, false).map_err(Error::io(&path))?;
+        let file = match self.disk.open(&path, false) {
+            // Removed since, as the rest of a compaction.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            other => other.map_err(Error::io(&path))?,
+        };
         super::scan::holds_records(&*file, self.identity().id, pack).map_err(Error::io(&path))
     }
 

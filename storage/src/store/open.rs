@@ -312,10 +312,14 @@ impl Recovery<'_> {
             let start = self.packs.start(pack)?;
             let from = watermark.filter(|mark| mark.pack == pack).map_or(start, |mark| mark.offset);
             if from == start && self.is_stray(pack, start, state.counters.batch + 1)? {
+                // A compaction's first packs, which a crash left without the rest.
                 tracing::warn!(
                     pack = pack.0,
-                    "a pack without a header says what others say already; it is left out"
+                    "a pack without a header says what others said before; it is removed"
                 );
+                if self.sync {
+                    self.packs.remove_files(&[pack])?;
+                }
                 resume = None;
                 continue;
             }

@@ -130,7 +130,10 @@ fn store(store: Store) -> Result<(Command, View), Failure> {
             let path = path.as_deref().map(absolute).transpose()?;
             (Command::StoreCreate(StoreCreate { name, path }), view::STORES)
         }
-        Store::Attach { dir } => (Command::StoreAttach(StoreAttach { dir: absolute(&dir)? }), view::STORES),
+        Store::Attach { dir, key } => {
+            let (dir, key) = (absolute(&dir)?, key.as_deref().map(absolute).transpose()?);
+            (Command::StoreAttach(StoreAttach { dir, key }), view::STORES)
+        }
         Store::Compact { store, dry_run } => {
             let view = if dry_run { view::COMPACTABLE } else { view::COMPACTED };
             (Command::StoreCompact(StoreCompact { store, dry_run }), view)

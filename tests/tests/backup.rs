@@ -172,7 +172,8 @@ fn a_restore_brings_everything_back_and_gives_no_uid_twice() -> Result {
     let none = Archive::empty()?;
     let output = none.run(["restore", &dir])?;
     ensure!(output.code() == 1 && output.stderr.contains("--key"), "{}", output.stderr);
-    let wrong = Archive::new()?.data().join("keys/master.key").display().to_string();
+    let stranger = Archive::new()?;
+    let wrong = stranger.data().join("keys/master.key").display().to_string();
     let output = none.run(["restore", &dir, "--key", &wrong])?;
     ensure!(output.code() == 1 && output.stderr.contains("does not open"), "{}", output.stderr);
     ensure!(!none.data().exists());

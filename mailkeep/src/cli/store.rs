@@ -71,6 +71,9 @@ write-protected.")]
         /// The store's directory: the one that holds `packs`
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
+        /// The master key that opens it, a key file or a sheet's text, if it is not this installation's
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        key: Option<PathBuf>,
     },
     /// Let a store go: its messages vanish for clients, its directory can be carried away
     #[command(after_help = "\

@@ -125,6 +125,8 @@ impl Act for StoreCreate {
 pub(crate) struct StoreAttach {
     /// Absolute.
     pub(crate) dir: PathBuf,
+    /// Absolute: the master key that opens it, if it is not this installation's.
+    pub(crate) key: Option<PathBuf>,
 }
 
 impl Act for StoreAttach {
@@ -136,7 +138,8 @@ impl Act for StoreAttach {
             let dir = self.dir.display();
             return Err(Failure::usage(format!("{dir} is no store: there is no directory `packs` in it")));
         }
-        show(cx, vec![cx.installation.storage.attach_store(&self.dir)?])
+        let key = self.key.as_deref().map(crate::keys::read_sheet).transpose()?;
+        show(cx, vec![cx.installation.storage.attach_store_with(&self.dir, key.as_ref())?])
     }
 }
 

@@ -104,6 +104,18 @@ pub(crate) fn identify(
     Ok((identity.id, Settings::decode(&identity.settings)))
 }
 
+/// The key of the store in `dir`, which `key` opens, wrapped by `own`.
+/// # Errors
+/// As [`identify`].
+pub(crate) fn rewrap(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    key: &MasterKey,
+    own: &MasterKey,
+) -> Result<[u8; WRAPPED_BYTES], Error> {
+    Packs::open(Arc::clone(disk), &dir.join("packs"), key, 0)?.wrapped_by(own)
+}
+
 /// Whether this process may write in `dir`.
 pub(crate) fn is_writable(dir: &Path) -> bool {
     rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok()

@@ -127,6 +127,14 @@ impl Storage {
     /// # Errors
     /// `WrongKey`, and all that opening a store gives; `Refused` when it is attached already; `Latched`.
     pub fn attach_store(&self, dir: &Path) -> Result<StoreInfo, Error> {
+        self.attach_store_with(dir, None)
+    }
+
+    /// As [`Storage::attach_store`], of a store that only `key` opens: another installation's master key, or one that was
+    /// replaced. The store's key is noted down under this installation's own.
+    /// # Errors
+    /// As [`Storage::attach_store`].
+    pub fn attach_store_with(&self, dir: &Path, key: Option<&MasterKey>) -> Result<StoreInfo, Error> {
         let shared = &self.shared;
         let mut entry = {
             let registry = shared.registry.lock();
@@ -149,7 +157,11 @@ impl Storage {
         if shared.all_slots().iter().any(same) {
             return Err(refused(format!("{} is attached already", dir.display())));
         }
-        let (id, settings) = store_open::identify(&shared.disk, dir, &shared.key.read())?;
+        let own = shared.key.read().clone();
+        let (id, settings) = store_open::identify(&shared.disk, dir, key.unwrap_or(&own))?;
+        if let Some(key) = key {
+            entry.key = hex::encode(store_open::rewrap(&shared.disk, dir, key, &own)?);
+        }
         entry.id = hex::encode(id.0);
         if let Some(other) =
             shared.all_slots().iter().find(|slot| !slot.is_off() && slot.entry().id == entry.id)

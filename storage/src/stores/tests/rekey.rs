@@ -148,6 +148,21 @@ fn a_disabled_store_gets_its_key_in_the_registry() {
 }
 
 #[test]
+fn a_detached_store_comes_back_by_the_key_that_it_was_under() {
+    let house = three_stores();
+    let old = house.key.clone();
+    let storage = house.open();
+    let dir = storage.detach_store("0002").unwrap();
+    let new = MasterKey::generate().unwrap();
+    assert_eq!(storage.rekey(&new).unwrap().missing, [], "it is no store of the installation");
+    assert!(matches!(storage.attach_store(&dir), Err(Error::WrongKey { .. })));
+    storage.attach_store_with(&dir, Some(&old)).unwrap();
+    assert_eq!(cat(&storage, "alice/Inbox", Uid(2)).unwrap(), mail(1, 600));
+    drop(storage);
+    reads(&with_key(house, new));
+}
+
+#[test]
 fn a_wrong_key_touches_nothing() {
     let house = three_stores();
     let everything = |house: &House| {

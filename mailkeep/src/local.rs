@@ -5,7 +5,7 @@
 use crate::backup::{self, Progress, Restore, Restored};
 use crate::command::{self, BackupReport, Unit};
 use crate::data::Data;
-use crate::output::{Style, clean, moment, view};
+use crate::output::{Style, clean, line, moment, view};
 use crate::progress::Meter;
 use crate::signals::Signals;
 use anyhow::Result;
@@ -44,7 +44,7 @@ pub(crate) async fn restore(data: Data, wanted: Restore, style: Style) -> Result
     let failed = !restored.trouble.is_empty();
     let mut out = io::stdout().lock();
     if style.json {
-        writeln!(out, "{}", serde_json::to_string(&restored)?)?;
+        writeln!(out, "{}", line(&serde_json::to_value(&restored)?))?;
     } else {
         out.write_all(account(&restored)?.as_bytes())?;
     }
@@ -54,7 +54,7 @@ pub(crate) async fn restore(data: Data, wanted: Restore, style: Style) -> Result
 
 fn say(report: &BackupReport, style: Style) -> Result<()> {
     let row = serde_json::to_value(report)?;
-    let text = if style.json { format!("{row}\n") } else { view::backup(&row)? };
+    let text = if style.json { line(&row) + "\n" } else { view::backup(&row)? };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)

@@ -153,6 +153,37 @@ fn a_second_backup_adds_what_is_new_and_every_flipped_byte_is_found() -> Result 
     Ok(())
 }
 
+/// A pack that the installation loses is kept in the backup, and the loss is told.
+#[test]
+fn a_pack_that_is_lost_stays_in_the_backup() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    let source = archive.scratch().join("source");
+    example_tree(&source, 30)?;
+    archive.archive(&source, "alice/Mail")?;
+    // Another pack, in which later mail lies.
+    archive.run(["key", "rotate"])?.ok()?;
+    example_tree(&source, 40)?;
+    archive.archive(&source, "alice/Mail")?;
+    backup(&archive, &[])?;
+    let name = "stores/0001/packs/00000001.pack";
+    let whole = std::fs::read(archive.data().join(name))?;
+    let dir = backup_dir(&archive).display().to_string();
+    let mut torn = whole.clone();
+    torn[100] ^= 1;
+    for damaged in [Some(&torn), None] {
+        match damaged {
+            Some(bytes) => std::fs::write(archive.data().join(name), bytes)?,
+            None => std::fs::remove_file(archive.data().join(name))?,
+        }
+        let output = archive.run(["backup", &dir])?;
+        ensure!(output.code() == 1 && output.text().contains(name), "{}{}", output.text(), output.stderr);
+        ensure!(std::fs::read(backup_dir(&archive).join(name))? == whole);
+        archive.run(["backup", "verify", &dir])?.ok()?;
+    }
+    ensure!(count(&restored(&archive, &[])?)? == 40);
+    Ok(())
+}
+
 #[test]
 fn a_restore_brings_everything_back_and_gives_no_uid_twice() -> Result {
     let archive = Archive::with_users(&["alice"])?;

@@ -226,11 +226,29 @@ impl Work<'_> {
             for dir in [&*dir, dir.parent().unwrap_or(self.dir), &self.dir.join("stores")] {
                 sync_dir(dir)?;
             }
+            self.lost(store, list);
             list.stores.push(entry(store, list.made));
         }
         self.absent(snapshot, list);
         progress(done, total, "");
         Ok(())
+    }
+
+    /// Packs that the backup before has and the store doesn't, though no compaction replaced them: their copies stay.
+    fn lost(&mut self, store: &StoreSnapshot, list: &mut Manifest) {
+        for (name, why) in &store.unopened {
+            self.damage.push(format!("stores/{}/packs/{name} can't be opened: {why}", store.number));
+        }
+        let prefix = format!("stores/{}/packs/", store.number);
+        for file in self.before.iter().flat_map(|before| &before.files) {
+            let Some(name) = file.path.strip_prefix(&prefix) else { continue };
+            if store.packs.iter().any(|pack| pack.name() == name) || store.replaced(name) {
+                continue;
+            }
+            let backup = self.dir.display();
+            self.damage.push(format!("the installation has lost {}; {backup} keeps its copy", file.path));
+            list.files.push(file.clone());
+        }
     }
 
     /// Stores that can't be read this time: the copy of an earlier backup stays.

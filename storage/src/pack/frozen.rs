@@ -3,6 +3,7 @@
 //! Invariant: the pack's file stays open, so that it can be read to its end even when a compaction removes it meanwhile. Where
 //! copies lie is the caller's business.
 
+use super::PackId;
 use super::commit::Commit;
 use super::disk::{Disk, RealDisk};
 use super::header::StoreIdentity;
@@ -29,6 +30,11 @@ impl Frozen {
     /// Its file's name.
     pub(crate) fn name(&self) -> String {
         self.pack.id.file_name()
+    }
+
+    /// The highest number among the packs that a compaction replaced by this one and others.
+    pub(crate) fn replaces(&self) -> Option<PackId> {
+        self.pack.header.replaces.iter().max().copied()
     }
 
     /// Its length at that moment.

@@ -6,7 +6,7 @@
 use super::registry::Registry;
 use super::slot::Opened;
 use super::{Shared, Storage};
-use crate::pack::Frozen;
+use crate::pack::{Frozen, PackId};
 use crate::store::Store;
 use crate::{Cancel, Error, ModSeq};
 use parking_lot::MutexGuard;
@@ -50,6 +50,17 @@ pub struct StoreSnapshot {
     pub batch: u64,
     /// Its packs, rising.
     pub packs: Vec<PackSnapshot>,
+    /// Packs that can't be opened: the file's name and why.
+    pub unopened: Vec<(String, String)>,
+}
+
+impl StoreSnapshot {
+    /// Whether a compaction put all that stood in the pack of this file name into others.
+    #[must_use]
+    pub fn replaced(&self, name: &str) -> bool {
+        let highest = self.packs.iter().filter_map(|pack| pack.0.replaces()).max();
+        PackId::from_file_name(name).is_some_and(|id| highest.is_some_and(|highest| id <= highest))
+    }
 }
 
 /// One pack at that moment.
@@ -160,6 +171,13 @@ fn snapshot(store: &Store, number: &str, name: &str) -> Result<StoreSnapshot, Er
         placements: counters.placements,
         batch: counters.batch,
         packs,
+        unopened: store
+            .packs
+            .unopened()
+            .iter()
+            .filter(|unopened| !unopened.empty)
+            .map(|unopened| (unopened.pack.file_name(), unopened.error.to_string()))
+            .collect(),
     })
 }
 

@@ -263,30 +263,30 @@ impl Packs {
     /// `Io`.
     pub(crate) fn adopt(self) -> Result<Packs, Error> {
         for unopened in &self.unopened {
-            let (id, path) = (unopened.pack, self.path(unopened.pack));
-            let file = self.disk.open(&path, false).map_err(Error::io(&path))?;
-            let from = |start: u64| -> Result<Arc<Pack>, Error> {
-                let identity = self.identity();
-                let key = identity.pack_key(id).map_err(Error::io(&path))?;
-                let header = PackHeader::new(&identity, id, 0, Vec::new());
-                let (path, file) = (path.clone(), Arc::clone(&file));
-                // A tag of zeros: none is known.
-                Ok(Arc::new(Pack {
-                    id,
-                    store: identity.id,
-                    path,
-                    file,
-                    key,
-                    header,
-                    start,
-                    tag: [0; TAG_BYTES],
-                }))
-            };
-            if let Some(first) = Salvage::new(from(0)?, 0)?.next().transpose()? {
-                self.packs.write().insert(id, from(first.addr.offset)?);
+            if let Some(first) = self.first_record(unopened.pack)? {
+                let pack = self.headless(unopened.pack, first)?;
+                self.packs.write().insert(unopened.pack, pack);
             }
         }
         Ok(self)
+    }
+
+    /// Where the first record of a pack lies whose header is damaged; none in one that a crash tore at its beginning.
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn first_record(&self, pack: PackId) -> Result<Option<u64>, Error> {
+        let first = Salvage::new(self.headless(pack, 0)?, 0)?.next().transpose()?;
+        Ok(first.map(|record| record.addr.offset))
+    }
+
+    /// A pack whose header is not to be had, with records from `start` on.
+    fn headless(&self, id: PackId, start: u64) -> Result<Arc<Pack>, Error> {
+        let (identity, path) = (self.identity(), self.path(id));
+        let file = self.disk.open(&path, false).map_err(Error::io(&path))?;
+        let key = identity.pack_key(id).map_err(Error::io(&path))?;
+        let header = PackHeader::new(&identity, id, 0, Vec::new());
+        // A tag of zeros: none is known.
+        Ok(Arc::new(Pack { id, store: identity.id, path, file, key, header, start, tag: [0; TAG_BYTES] }))
     }
 
     /// Whether a pack's header is damaged and its records were taken in all the same.

@@ -163,6 +163,13 @@ fn snapshot(store: &Store, number: &str, name: &str) -> Result<StoreSnapshot, Er
         };
         packs.push(PackSnapshot(store.packs.freeze(id, len)?));
     }
+    let mut unopened = Vec::new();
+    for pack in store.packs.unopened() {
+        // A header that a crash tore is followed by nothing.
+        if !store.packs.is_adopted(pack.pack) && store.packs.first_record(pack.pack)?.is_some() {
+            unopened.push((pack.pack.file_name(), pack.error.to_string()));
+        }
+    }
     Ok(StoreSnapshot {
         number: number.to_owned(),
         id: hex::encode(store.packs.identity().id.0),
@@ -171,13 +178,7 @@ fn snapshot(store: &Store, number: &str, name: &str) -> Result<StoreSnapshot, Er
         placements: counters.placements,
         batch: counters.batch,
         packs,
-        unopened: store
-            .packs
-            .unopened()
-            .iter()
-            .filter(|unopened| !unopened.empty)
-            .map(|unopened| (unopened.pack.file_name(), unopened.error.to_string()))
-            .collect(),
+        unopened,
     })
 }
 

@@ -163,6 +163,25 @@ fn a_detached_store_comes_back_by_the_key_that_it_was_under() {
 }
 
 #[test]
+fn what_a_compaction_wrote_anew_the_old_key_does_not_open() {
+    let house = three_stores();
+    let (old, new) = (house.key.clone(), MasterKey::generate().unwrap());
+    let storage = house.open();
+    storage.rekey(&new).unwrap();
+    storage.compact_store("0002", &Cancel::default(), &mut |_, _| ()).unwrap();
+    assert_eq!(cat(&storage, "alice/Inbox", Uid(2)).unwrap(), mail(1, 600));
+    drop(storage);
+    let house = with_key(house, new);
+    sound(&reads(&house));
+    let storage = with_key(house, old).open();
+    assert!(matches!(
+        cat(&storage, "alice/Inbox", Uid(2)),
+        Err(Error::Unavailable { .. } | Error::Missing { .. })
+    ));
+    assert!(cat(&storage, "alice/Inbox", Uid(3)).is_ok(), "its old header is still there");
+}
+
+#[test]
 fn a_wrong_key_touches_nothing() {
     let house = three_stores();
     let everything = |house: &House| {

@@ -1,13 +1,14 @@
 //! The command line: what can be said, and the help that teaches it. What is done stands elsewhere.
 
 mod evidence;
+mod safety;
 mod store;
 
 pub(crate) use evidence::Evidence;
+pub(crate) use safety::{BackupVerb, BackupWhat, KeyVerb};
 pub(crate) use store::Store;
 
 use crate::backup::Restore;
-use crate::keys::Given;
 use crate::password::Source;
 use archiver::Format;
 use auth::Privilege;
@@ -576,76 +577,6 @@ fn slice(text: &str) -> Result<(u32, u32), String> {
     let both = text.split_once('/').and_then(|(part, of)| number(part).zip(number(of)));
     let sound = both.filter(|&(part, of)| storage::Slice::new(part, of).is_some());
     sound.ok_or_else(|| "a slice is N/T with 1 <= N <= T <= 1000, such as 3/30".to_owned())
-}
-
-/// `key …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyVerb {
-    /// The key's id, and where it comes from
-    Show,
-    /// Print a recovery sheet: the key on paper, with a check for every line
-    #[command(after_help = "\
-Examples:
-  mailkeep key export
-  mailkeep key export -o sheet.txt
-
-Whoever has the sheet and a copy of the archive reads all mail.")]
-    Export(Given),
-    /// Put the key of a recovery sheet, or of a copy of the key file, into an installation that lost its own
-    Import {
-        /// The sheet's text or the key file; `-` for standard input
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-    },
-    /// Make a new master key; every store's key is wrapped anew, mail stays as it is
-    #[command(after_help = "\
-Examples:
-  mailkeep key rotate
-  mailkeep key rotate -o new.key       where the key comes from elsewhere
-
-The old key still opens the packs that were begun under it, and backups: it is
-kept as keys/master.key.ID. Where it was stolen, `store compact` writes the
-packs anew, which it then does not open.")]
-    Rotate {
-        /// The new key's file, where the key doesn't come from a file; take it to its source from there
-        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        output: Option<PathBuf>,
-    },
-    /// Print a new key, for a vault or a credential, without touching anything
-    New(Given),
-}
-
-/// `backup …`.
-#[derive(Debug, Args)]
-pub(crate) struct BackupVerb {
-    #[command(subcommand)]
-    pub(crate) what: Option<BackupWhat>,
-    /// A new or empty directory, or one with a backup of this archive
-    #[arg(required = true, value_hint = ValueHint::DirPath)]
-    pub(crate) dir: Option<PathBuf>,
-    /// Copy the keys too: whoever has the backup reads the mail then
-    #[arg(long)]
-    pub(crate) with_key: bool,
-    /// Read the whole backup again at the end
-    #[arg(long)]
-    pub(crate) verify_all: bool,
-}
-
-/// `backup show …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum BackupWhat {
-    /// What a backup holds, and when it was made
-    Show {
-        /// The directory of the backup
-        #[arg(value_hint = ValueHint::DirPath)]
-        dir: PathBuf,
-    },
-    /// Read a whole backup and compare it with its list
-    Verify {
-        /// The directory of the backup
-        #[arg(value_hint = ValueHint::DirPath)]
-        dir: PathBuf,
-    },
 }
 
 /// `runs …`.

@@ -187,7 +187,7 @@ fn the_map_names_what_is_there() -> Result {
     let map = root.join("ARCHITECTURE.md");
     let text = std::fs::read_to_string(&map).with_context(|| map.display().to_string())?;
     // Files that only an installation has.
-    let of_installations = ["master.redb", "store.redb", "mailkeep.toml", "store.toml"];
+    let of_installations = ["master.redb", "store.redb", "mailkeep.toml", "store.toml", "stores.toml"];
     report(
         named_paths(&text)
             .into_iter()

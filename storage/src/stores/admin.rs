@@ -11,7 +11,7 @@ use super::{Shared, Storage};
 use crate::store::open::{self as store_open, Settings};
 use crate::store::state::Folder;
 use crate::store::{Cancel, Store, StoreInfo, StoreState};
-use crate::{Error, FolderId, FolderPath, Uid};
+use crate::{Error, FolderId, FolderPath, MasterKey, Uid};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -266,7 +266,10 @@ fn every_answer_is_the_plain_scans() -> Result {
     }
     archive.reopen(|data| {
         for store in fs::read_dir(data.join("stores"))? {
-            fs::remove_dir_all(store?.path().join("index"))?;
+            let index = store?.path().join("index");
+            if index.is_dir() {
+                fs::remove_dir_all(index)?;
+            }
         }
         Ok(())
     })?;

@@ -353,7 +353,8 @@ fn json_is_an_object_a_line_with_stable_keys() -> Result {
     )?;
     check(
         archive.run(["store", "list", "--json"])?,
-        "databaseBytes id indexBytes indexTail messageBytes messages name packBytes path placements state",
+        "created databaseBytes folders id indexBytes indexTail messageBytes messages name number packBytes packs path \
+         placements state trouble",
     )?;
     check(
         archive.run(["check", "--json"])?,

@@ -71,7 +71,7 @@ fn packs_and_master_key_alone_bring_everything_back() -> Result {
         remove(&data.join(lost)).context(lost)?;
     }
     let refused = archive.run(["folders"])?;
-    ensure!(refused.code() == 1 && refused.text().contains("store rebuild"), "{}", refused.text());
+    ensure!(refused.code() == 1 && refused.stderr.contains("store rebuild"), "{}", refused.stderr);
     let told = rows(&archive, "store rebuild --json")?;
     ensure!(
         told.iter().any(|row| row["note"].as_str().is_some_and(|note| note.contains("master.redb"))),

@@ -67,6 +67,11 @@ impl<'a> Small<'a> {
 
     /// Copies the keys. One that doesn't lie in DATA is written as a key file.
     pub(super) fn keys(&mut self, installation: &Installation) -> Result<()> {
+        // The public half is there already.
+        let public = self.place("keys/evidence.pub")?;
+        if public.exists() {
+            std::fs::remove_file(&public).with_context(|| public.display().to_string())?;
+        }
         self.files.retain(|file| !file.path.starts_with("keys/"));
         self.directory("keys")?;
         if !self.files.iter().any(|file| file.path == "keys/master.key") {

@@ -14,7 +14,7 @@ const BATCH_ROWS: usize = 4 * PAGE_ROWS;
 /// UIDs that may be skipped by reading pages through.
 const NEAR: u32 = 2 * PAGE_ROWS as u32;
 /// Groups of cards that are kept, for messages that were placed out of order.
-const GROUPS: usize = 8;
+const GROUPS: usize = 3;
 
 /// Rows of a folder in UID order, in batches; holds no database transaction between calls.
 #[derive(Debug)]

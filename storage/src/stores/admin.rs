@@ -5,7 +5,7 @@
 //! Invariant: there is always one current store, and detaching, disabling or protecting it is refused.
 
 use super::batch::Batch;
-use super::registry::{Entry, Foreign, MAX_STORES, Registry};
+use super::registry::{Entry, Foreign, MAX_STORES, Registry, stores_dir};
 use super::slot::{Opened, Slot};
 use super::{Shared, Storage};
 use crate::store::open::{self as store_open, Settings};
@@ -146,7 +146,8 @@ impl Storage {
                 number: registry.next_number(),
                 name: String::new(),
                 id: String::new(),
-                path: dir.to_owned(),
+                // One below DATA/stores goes with DATA, wherever that is moved.
+                path: dir.strip_prefix(stores_dir(&shared.data)).unwrap_or(dir).to_owned(),
                 state: StoreState::Normal,
                 attached: 0,
                 key: String::new(),

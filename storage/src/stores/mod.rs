@@ -61,7 +61,7 @@ use view::{Share, View};
 /// How often what is remembered of the stores is written while there is archiving.
 const REMEMBER_EVERY: Duration = Duration::from_secs(30);
 
-/// DATA/derived/<store id>: derived files about a store that lie beside it.
+/// `DATA/derived/STORE-ID`: derived files about a store that lie beside it.
 fn derived_dir(data: &Path, id: StoreId) -> PathBuf {
     data.join("derived").join(hex::encode(id.0))
 }

@@ -69,7 +69,7 @@ impl Flags {
     }
 }
 
-/// Where a store's file lies: DATA/derived/<store id>/seen.
+/// Where a store's file lies: `DATA/derived/STORE-ID/seen`.
 pub(super) fn path(data: &Path, id: StoreId) -> PathBuf {
     super::derived_dir(data, id).join("seen")
 }

@@ -156,6 +156,10 @@ fn snapshot(store: &Store, number: &str, name: &str) -> Result<StoreSnapshot, Er
     let mark = counters.watermark;
     let mut packs = Vec::new();
     for id in store.packs.list() {
+        // One whose header is damaged is lost for a copy, though its records are read.
+        if store.packs.is_adopted(id) {
+            continue;
+        }
         let len = match mark {
             Some(mark) if id < mark.pack => store.packs.len(id)?,
             Some(mark) if id == mark.pack => mark.offset,
@@ -166,7 +170,7 @@ fn snapshot(store: &Store, number: &str, name: &str) -> Result<StoreSnapshot, Er
     let mut unopened = Vec::new();
     for pack in store.packs.unopened() {
         // A header that a crash tore is followed by nothing.
-        if !store.packs.is_adopted(pack.pack) && store.packs.first_record(pack.pack)?.is_some() {
+        if store.packs.first_record(pack.pack)?.is_some() {
             unopened.push((pack.pack.file_name(), pack.error.to_string()));
         }
     }

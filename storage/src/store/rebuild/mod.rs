@@ -1,6 +1,6 @@
 //! Makes a store's database anew from its packs alone, and finds its way past damaged bytes.
 //!
-//! Two walks: the first opens every record and tells batches apart ([`survey`]), the second takes their facts in, by the
+//! Two walks: the first opens every record and tells batches apart ([`survey()`]), the second takes their facts in, by the
 //! function that live commits use; facts that damage has left without what they build on are fitted or named as lost
 //! ([`fit`]). The new database gets its name only when it is whole.
 //! Invariant: without damage the tables are those that live commits made. No UID is ever given twice: where the end of the

@@ -7,8 +7,11 @@ use super::facts::{DeletionFact, Evidence, Fact, MoveFact, PlacementFact, decode
 use super::{Cancel, Store};
 use crate::db::Tree;
 use crate::evidence::{self, Frontier, Hash, Leaf, MAX_LEAVES, PAGE_LEAVES, Place, Refusal, Subtrees};
-use crate::pack::{Addr, RecordKind};
+use crate::pack::{Addr, Commit, LogHead, RecordKind};
 use crate::{ContentHash, Error, FolderId, MsgNo, Uid, UidValidity};
+
+/// Most disagreements that are told.
+const MAX_DISAGREEMENTS: usize = 100;
 
 /// The log as of one commit.
 pub(crate) struct Log<'a> {
@@ -79,6 +82,51 @@ impl<'a> Log<'a> {
             }
         }
         Err(self.store.db.derived(format!("the packs don't have the leaves {first} to {}", end - 1)))
+    }
+
+    /// Computes the log again from the packs' facts; gives what database and commit records say otherwise. Leaves that damage
+    /// took count as they do in a rebuild.
+    /// # Errors
+    /// `Corrupt`, `Missing` of the packs; `Derived`; `Cancelled`.
+    pub(crate) fn disagreements(&self) -> Result<Vec<String>, Error> {
+        let (mut wrong, mut tree, mut lost) = (Vec::new(), Tree::default(), false);
+        let mut walk = Walk::new(self.store, 0)?;
+        while tree.size() < self.size()
+            && wrong.len() < MAX_DISAGREEMENTS
+            && let Some(batch) = walk.next(self.cancel)?
+        {
+            let leaves = batch.iter().filter_map(|logged| logged.fact.evidence());
+            let leaves: Vec<(u64, Hash)> = leaves.map(|evidence| (evidence.leaf, evidence.hash)).collect();
+            lost |= leaves.first().is_some_and(|(first, _)| *first != tree.size());
+            lost |= leaves.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a + 1 != *b));
+            let mut pages = Vec::new();
+            tree.extend(leaves, true, |page, root| {
+                pages.push((page, root));
+                Ok(())
+            })?;
+            for (page, root) in pages {
+                if self.store.db.pages_root(page, 1)? != root {
+                    let (first, last) = (page * PAGE_LEAVES, page * PAGE_LEAVES + PAGE_LEAVES - 1);
+                    wrong.push(format!(
+                        "the database has another hash over the leaves {first} to {last} than the packs"
+                    ));
+                }
+            }
+            if !lost && walk.log.is_some_and(|log| log != tree.head()) {
+                wrong.push(format!(
+                    "a commit record tells another root over the first {} leaves",
+                    tree.size()
+                ));
+            }
+        }
+        if wrong.is_empty() && tree != self.tree {
+            wrong.push(format!(
+                "the packs have {} leaves, or others than the database's {}",
+                tree.size(),
+                self.size()
+            ));
+        }
+        Ok(wrong)
     }
 
     /// What the log of the first `size` leaves says of the message in this place, by the store's numbers.
@@ -278,12 +326,14 @@ impl Subtrees for Log<'_> {
 struct Walk<'a> {
     store: &'a Store,
     next: Option<(u64, Addr)>,
+    /// What the commit record of the batch given last says of the log.
+    log: Option<LogHead>,
 }
 
 impl<'a> Walk<'a> {
     /// Begins with the batch that holds `leaf`.
     fn new(store: &'a Store, leaf: u64) -> Result<Walk<'a>, Error> {
-        Ok(Walk { store, next: store.db.batch_with(leaf)? })
+        Ok(Walk { store, next: store.db.batch_with(leaf)?, log: None })
     }
 
     /// The next batch's facts with leaves, rising by leaf.
@@ -312,6 +362,7 @@ impl<'a> Walk<'a> {
                 }
                 RecordKind::Commit => {
                     logged.sort_unstable_by_key(|logged| logged.leaf);
+                    self.log = Commit::decode(&record.plain).and_then(|commit| commit.log);
                     self.next = self.store.db.batch_after(first)?;
                     return Ok(Some(logged));
                 }

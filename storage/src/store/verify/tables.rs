@@ -6,6 +6,7 @@ use crate::db;
 use crate::pack::varint::Reader;
 use crate::pack::{ChunkAddr, Packs};
 use crate::store::facts::{Ends, Side};
+use crate::store::log::Log;
 use crate::store::rows::StoreRows;
 use crate::store::state::Folder;
 use crate::{Error, FolderId, MsgNo, SourceId, Uid};
@@ -24,7 +25,21 @@ impl Job<'_> {
         let seen = seen.map(super::Position::seen);
         self.folders(seen.as_ref())?;
         self.sources()?;
-        self.parts()
+        self.parts()?;
+        self.log()
+    }
+
+    /// The evidence log as the packs have it, against database and commit records; in one slice of all.
+    fn log(&self) -> Result<(), Error> {
+        if !self.slice.has(0) {
+            return Ok(());
+        }
+        match Log::new(self.store, self.cancel).disagreements() {
+            Ok(wrong) => wrong.into_iter().try_for_each(|what| self.tell(format!("evidence: {what}"))),
+            // The records' own check tells of damage to them.
+            Err(Error::Corrupt { .. } | Error::Missing { .. }) => Ok(()),
+            other => self.sound(other.map(drop), |what| self.tell(format!("evidence: {what}"))).map(drop),
+        }
     }
 
     /// Compares each folder's UIDs with its rows, and rows with messages.

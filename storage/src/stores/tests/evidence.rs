@@ -257,6 +257,22 @@ fn a_log_that_lost_or_changed_a_leaf_is_told() {
 }
 
 #[test]
+fn the_log_is_computed_again_and_compared() {
+    let house = House::new();
+    let (storage, _) = signed(&house);
+    archive_all(&storage, "alice", 0..100);
+    archive_all(&storage, "alice", 100..140);
+    let (store, cancel) = (the_store(&storage), Cancel::default());
+    let told = || Log::new(&store, &cancel).disagreements().unwrap();
+    assert!(told().is_empty());
+    let txn = store.db.write().unwrap();
+    txn.open_table(db::LEAVES).unwrap().insert(1, &[9; 32][..]).unwrap();
+    store.db.commit(txn).unwrap();
+    let wrong = told();
+    assert!(wrong.len() == 1 && wrong[0].contains("64 to 127"), "{wrong:?}");
+}
+
+#[test]
 fn leaves_with_a_gap_and_another_root_do_not_fit() {
     let house = House::new();
     let (storage, _) = signed(&house);

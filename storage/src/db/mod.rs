@@ -208,22 +208,20 @@ impl Db {
     }
 
     /// Gives back to the system what commits have left free in the file (after an import about a third), when there
-    /// were many; others wait meanwhile. While a transaction is open elsewhere, nothing happens. A power cut on the
-    /// way costs the next opening a check of the whole file.
+    /// were many; others wait meanwhile. While a transaction is open elsewhere, nothing happens. The caller closes the
+    /// database next: a power cut before that, or on the way, costs the next opening a check of the whole file.
     pub(crate) fn compact(&self) -> Result<(), Error> {
         if self.commits.load(Ordering::Relaxed) < COMPACT_AFTER_COMMITS {
             return Ok(());
         }
-        let mut db = self.db.write();
-        match db.as_mut().ok_or_else(|| self.closed())?.compact() {
+        // Compaction's own commits leave nothing for a quick repair, closing does. A commit for that here would find no
+        // free page, and redb would double the file for it.
+        match self.db.write().as_mut().ok_or_else(|| self.closed())?.compact() {
             Ok(_) => self.commits.store(0, Ordering::Relaxed),
-            Err(redb::CompactionError::TransactionInProgress) => return Ok(()),
+            Err(redb::CompactionError::TransactionInProgress) => {}
             Err(e) => return Err(self.err(e)),
         }
-        drop(db);
-        // Compaction's own commits leave nothing for a quick repair; this one does.
-        let txn = self.write()?;
-        txn.commit().map_err(|e| self.err(e))
+        Ok(())
     }
 
     /// What redb said, with the path.

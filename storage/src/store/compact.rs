@@ -643,10 +643,18 @@ impl Prepared {
 
     /// Removes all that was written.
     fn give_up(&self) {
-        let removed = self.packs.remove_files(&self.packs.list());
-        if let Err(error) = removed.and_then(|()| self.beside.clear(&*self.disk)) {
+        if let Err(error) = self.undo() {
             tracing::warn!(%error, "rests of a compaction stay until the store is opened again");
         }
+    }
+
+    /// Removes all that was written, durable on return: after a failed [`Prepared::complete`] what the system still holds
+    /// in memory must not pass for a complete set.
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn undo(&self) -> Result<(), Error> {
+        self.packs.remove_files(&self.packs.list())?;
+        self.beside.clear(&*self.disk)
     }
 }
 

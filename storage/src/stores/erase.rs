@@ -90,9 +90,14 @@ impl Storage {
         let prepared = work.prepare()?;
         // From here on there is no way back: whatever happens, the store is opened anew and finds out what counts.
         let completed = prepared.complete();
+        // A failed write can't be asked what reached the disk: the set goes, or the store stays away.
+        let undone = match &completed {
+            Err(_) => prepared.undo(),
+            Ok(()) => Ok(()),
+        };
         drop(prepared);
         store.retire();
-        let opened = shared.open_store(&entry);
+        let opened = undone.and_then(|()| shared.open_store(&entry));
         let reopened = match opened {
             Ok(store) => {
                 slot.put(Opened::Open(store));

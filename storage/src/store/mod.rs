@@ -68,6 +68,24 @@ pub(crate) struct Store {
     pub(crate) protected: bool,
 }
 
+/// An open store, and what works for it in the background: that ends with this, so that the store can be opened again.
+#[derive(Debug)]
+pub(crate) struct Running(Arc<Store>);
+
+impl std::ops::Deref for Running {
+    type Target = Arc<Store>;
+    fn deref(&self) -> &Arc<Store> {
+        &self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.renewal.stop();
+        self.0.tail.stop();
+    }
+}
+
 impl Store {
     /// Closes it in good order: index, database, lock. Messages that are being read are read on; whoever asks the database
     /// later is told that it is closed.

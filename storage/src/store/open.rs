@@ -5,7 +5,7 @@
 //! ignored and a new pack begun, so that no byte is ever written over. Damage before complete batches is an error, never
 //! the end of the archive.
 
-use super::Store;
+use super::{Running, Store};
 use super::columns::ColumnCache;
 use super::compact::{self, Beside};
 use super::facts::{Fact, decode_all};
@@ -213,7 +213,7 @@ pub(crate) struct Opening<'a> {
 /// made again from the packs.
 /// # Errors
 /// `WrongKey`, `Version`, `Corrupt`, `Derived`, `Io`.
-pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
+pub(crate) fn open(with: Opening<'_>) -> Result<Running, Error> {
     let Opening { disk, dir, index, key, wrapped, limits, lock, protected } = with;
     let packs = dir.join("packs");
     let mut packs =
@@ -256,7 +256,7 @@ pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
         None => Tail::open(index, limits, next)?,
         Some((_, spare)) => Tail::open_protected(index, spare, limits, next)?,
     };
-    let store = Arc::new(Store {
+    let store = Running(Arc::new(Store {
         dir: dir.to_owned(),
         packs,
         db,
@@ -269,7 +269,7 @@ pub(crate) fn open(with: Opening<'_>) -> Result<Arc<Store>, Error> {
         limits: limits.clone(),
         lock: Mutex::new(lock),
         protected: protected.is_some(),
-    });
+    }));
     Tail::start(&store)?;
     super::renewal::Renewal::start(&store)?;
     Ok(store)

@@ -10,7 +10,7 @@ use super::slot::{Opened, Slot};
 use super::{Shared, Storage};
 use crate::store::open::{self as store_open, Settings};
 use crate::store::state::Folder;
-use crate::store::{Cancel, Store, StoreInfo, StoreState};
+use crate::store::{Cancel, Running, StoreInfo, StoreState};
 use crate::{Error, FolderId, FolderPath, MasterKey, Uid};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -181,10 +181,11 @@ impl Storage {
             entry.foreign = Some(Foreign { installation: settings.installation, folders: Vec::new() });
         }
         let store = shared.open_store(&entry)?;
-        match shared.adopt(entry, &store) {
+        let opened = Arc::clone(&store);
+        match shared.adopt(entry, store) {
             Ok(slot) => shared.info(&slot).ok_or_else(|| refused("the store vanished")),
             Err(error) => {
-                store.close()?;
+                opened.close()?;
                 Err(error)
             }
         }
@@ -373,7 +374,7 @@ impl Shared {
     }
 
     /// Makes an opened store part of the installation.
-    fn adopt(self: &Arc<Self>, mut entry: Entry, store: &Arc<Store>) -> Result<Arc<Slot>, Error> {
+    fn adopt(self: &Arc<Self>, mut entry: Entry, store: Running) -> Result<Arc<Slot>, Error> {
         let folders: HashMap<FolderId, Folder> = store.state.read().folders.clone();
         let mut batch = Batch::begin(self, &Cancel::default())?;
         entry.attached = batch.mod_seq.0;
@@ -411,7 +412,7 @@ impl Shared {
         next.save(&self.disk, &self.data)?;
         *registry = next;
         drop(registry);
-        let no = self.add(entry, Opened::Open(Arc::clone(store)));
+        let no = self.add(entry, Opened::Open(store));
         self.rebuild_view();
         let slot = self.slot(no)?;
         self.subscribers.tell(&self.folders_of(&slot));

@@ -9,7 +9,7 @@ use super::slot::{Opened, Slot};
 use super::view::View;
 use super::{Shared, Storage, StoreInfo, StoreState};
 use crate::pack::disk::{Disk, RealDisk};
-use crate::store::Store;
+use crate::store::{Running, Store};
 use crate::store::open::{self as store_open, Opening, Settings};
 use crate::store::state::Folder;
 use crate::{Error, FolderId, Limits, MasterKey, StoreNo};
@@ -170,7 +170,7 @@ impl Shared {
     }
 
     /// Opens a store as its entry says.
-    pub(super) fn open_store(&self, entry: &Entry) -> Result<Arc<Store>, Error> {
+    pub(super) fn open_store(&self, entry: &Entry) -> Result<Running, Error> {
         let dir = entry.dir(&self.data);
         let index = self.index_dir(entry);
         if self.indexes.is_some() {

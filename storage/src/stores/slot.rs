@@ -5,7 +5,7 @@
 use super::registry::Entry;
 use super::shadow::Shadow;
 use super::view::{Numbers, Share};
-use crate::store::Store;
+use crate::store::{Running, Store};
 use crate::store::state::Folder;
 use crate::{Error, FolderId, StoreNo, StoreState, Uid};
 use parking_lot::RwLock;
@@ -25,7 +25,7 @@ pub(super) struct Slot {
 /// What can be had of it.
 #[derive(Debug)]
 pub(super) enum Opened {
-    Open(Arc<Store>),
+    Open(Running),
     /// It should be there and can't be read.
     Absent {
         why: String,
@@ -52,7 +52,9 @@ impl Slot {
 
     /// Takes what can be had of it now.
     pub(super) fn put(&self, opened: Opened) {
-        *self.opened.write() = opened;
+        let before = std::mem::replace(&mut *self.opened.write(), opened);
+        // Ending its threads takes a moment, which nobody waits for.
+        drop(before);
     }
 
     /// Disabled or detached.

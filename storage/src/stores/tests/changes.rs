@@ -288,12 +288,11 @@ fn what_can_not_be_written_is_refused_by_name_and_nothing_is_half_done() {
 fn a_folder_that_was_removed_shows_what_a_store_that_was_off_holds_of_it() {
     let (house, storage) = two_stores();
     let slot = storage.shared.slot(StoreNo(0)).unwrap();
-    let store = slot.store().unwrap();
-    *slot.opened.write() = slot::Opened::Off;
+    let opened = std::mem::replace(&mut *slot.opened.write(), slot::Opened::Off);
     storage.shared.rebuild_view();
     assert_eq!(remove(&storage, "alice/Inbox", true).unwrap(), Changed { folders: 1, messages: 5 });
     assert_eq!(names(&storage), Vec::<String>::new());
-    *slot.opened.write() = slot::Opened::Open(store);
+    slot.put(opened);
     storage.shared.rebuild_view();
     assert_eq!(all_uids(&storage, "alice/Inbox"), (1..=10).collect::<Vec<_>>());
     drop((slot, storage));

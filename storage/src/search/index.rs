@@ -1,33 +1,31 @@
 //! The inverted index: derived, may be deleted at any time; who writes it, and how far it has come.
 //!
-//! One thread owns the writer and takes texts from a bounded channel. The watermark stands in the same commit as the
-//! documents, so after any crash the index holds exactly the messages below it. An index of another version, of
-//! another store or damaged is made anew. Searching it is [`super::snapshot`]'s work; reading messages, the store's.
+//! One thread takes texts from a bounded channel, collects them, and writes them as a segment; another merges neighbours beside
+//! it. The list of segments says which messages the index holds, so after any crash it holds exactly those. An index of
+//! another version, of another store or damaged is made anew. Searching it is [`super::snapshot`]'s work; reading messages, the
+//! store's.
 
-use super::fields::{Part, TOKENIZER, Words, number_field, schema, versions};
-use super::merges::{BoundedMerges, MERGE_BYTES};
-use super::scan::Folded;
-use super::snapshot::{Budget, Snapshot};
-use crate::text::{SearchText, fold};
+use super::build::Builder;
+use super::fields::versions;
+use super::list::{self, List};
+use super::merge;
+use super::segment::{BlockCache, Segment, SegmentMeta};
+use super::snapshot::Snapshot;
+use crate::text::SearchText;
 use crate::{Cancel, Error, Limits, MsgNo};
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded, never, select};
 use parking_lot::{Condvar, Mutex, RwLock};
-use std::collections::HashSet;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tantivy::index::{SegmentId, SegmentMeta};
-use tantivy::indexer::IndexWriterOptions;
-use tantivy::store::Compressor;
-use tantivy::{Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
 
-/// Names the segments whose files are trusted without reading them: those of an index that was closed in good order, and while
-/// it is written those of the commit before the last one. After a crash only what is younger is read through, so that
-/// opening doesn't take longer the larger the index is.
-const SOUND: &str = "sound-segments";
 /// Batches of texts that may wait for the writer.
 const QUEUED_BATCHES: usize = 4;
 /// How long committed text may be missing from the index when nothing else makes it commit.
@@ -53,16 +51,23 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(dir: &Path, snapshot: Snapshot) -> Arc<Shared> {
+        Arc::new(Shared {
+            dir: dir.to_owned(),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            failure: Mutex::new(None),
+            committed: Condvar::new(),
+            abandon: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
+        })
+    }
+
     fn error(&self, what: impl std::fmt::Display) -> Error {
         Error::Index { path: self.dir.clone(), what: what.to_string() }
     }
 
-    /// Notes which segments the next opening may trust; none once damage was seen. Lost, it costs reading them.
-    fn trust(&self, segments: &[String]) -> std::io::Result<()> {
-        let segments = if self.damaged.load(Ordering::Relaxed) { &[] } else { segments };
-        let draft = self.dir.join(format!("{SOUND}.new"));
-        std::fs::write(&draft, segments.join("\n"))?;
-        std::fs::rename(draft, self.dir.join(SOUND))
+    fn is_abandoned(&self) -> bool {
+        self.abandon.load(Ordering::Relaxed)
     }
 }
 
@@ -75,6 +80,8 @@ pub(crate) struct Indexer {
     order: Mutex<()>,
     next: AtomicU32,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Keeps other programs from writing it.
+    lock: Mutex<Option<File>>,
     pub(super) texts: super::cache::TextCache,
 }
 
@@ -84,52 +91,34 @@ impl Indexer {
     /// # Errors
     /// `Io`, `Index`: also when another program writes it.
     pub(crate) fn open(dir: &Path, limits: &Limits, messages: MsgNo) -> Result<Indexer, Error> {
-        let fail = |what: String| Error::Index { path: dir.to_owned(), what };
-        let known = match open_existing(dir, messages) {
-            Ok(known) => known,
+        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        let lock = lock(dir)?;
+        let cache = BlockCache::new(limits.vocabulary_cache_bytes);
+        let (list, segments) = match open_existing(dir, messages, &cache) {
+            Ok(Some(known)) => known,
+            Ok(None) => (empty(), Vec::new()),
             Err(why) => {
                 tracing::warn!(index = %dir.display(), why, "the search index is made anew");
-                None
+                (empty(), Vec::new())
             }
         };
-        let (mut index, mut watermark) = match known {
-            Some(known) => known,
-            None => (create(dir)?, MsgNo(0)),
-        };
-        let mut writer = writer(&index, dir, limits)?;
-        let reading = match Reading::new(&index, watermark, limits) {
-            Ok(reading) => reading,
-            // Segments are trusted that rotted since.
-            Err(why) => {
-                tracing::warn!(index = %dir.display(), why, "the search index is damaged and made anew");
-                drop(writer);
-                (index, watermark) = (create(dir)?, MsgNo(0));
-                writer = self::writer(&index, dir, limits)?;
-                Reading::new(&index, watermark, limits).map_err(fail)?
-            }
-        };
-        let Reading { reader, snapshot, vocabularies } = reading;
-        let shared = Arc::new(Shared {
-            dir: dir.to_owned(),
-            snapshot: RwLock::new(Arc::new(snapshot)),
-            failure: Mutex::new(None),
-            committed: Condvar::new(),
-            abandon: AtomicBool::new(false),
-            damaged: AtomicBool::new(false),
-        });
+        list.save(dir).and_then(|()| list::tidy(dir, &list)).map_err(Error::io(dir))?;
+        let shared = Shared::new(dir, Snapshot::new(segments.clone()));
+        let watermark = shared.snapshot.read().watermark();
         let (sender, receiver) = bounded(QUEUED_BATCHES);
         let work = Work {
-            shared: shared.clone(),
-            committed: ids(&index),
-            writer,
-            reader,
+            shared: Arc::clone(&shared),
+            builder: Builder::default(),
+            segments,
+            next_serial: list.next,
+            cache,
+            merging: None,
             next: watermark.0,
-            vocabularies,
-            messages: 0,
             bytes: 0,
             since: None,
             most_messages: (limits.index_tail_messages / 2).max(1),
             most_bytes: (limits.index_tail_bytes / 2).max(1),
+            most_memory: limits.index_memory_bytes,
         };
         let thread = std::thread::Builder::new()
             .name("index".to_owned())
@@ -141,6 +130,7 @@ impl Indexer {
             order: Mutex::new(()),
             next: AtomicU32::new(watermark.0),
             thread: Mutex::new(Some(thread)),
+            lock: Mutex::new(Some(lock)),
             texts: super::cache::TextCache::new(limits.text_cache_bytes),
         })
     }
@@ -150,32 +140,21 @@ impl Indexer {
     /// `Index` when there is none that can be trusted, or it misses messages.
     pub(crate) fn open_complete(dir: &Path, limits: &Limits, messages: MsgNo) -> Result<Indexer, Error> {
         let fail = |what: String| Error::Index { path: dir.to_owned(), what };
-        let known = open_existing(dir, messages).map_err(fail)?;
-        let (index, watermark) = known.ok_or_else(|| fail("there is none".into()))?;
+        let cache = BlockCache::new(limits.vocabulary_cache_bytes);
+        let known = open_existing(dir, messages, &cache).map_err(fail)?;
+        let (_, segments) = known.ok_or_else(|| fail("there is none".into()))?;
+        let snapshot = Snapshot::new(segments);
+        let watermark = snapshot.watermark();
         if watermark != messages {
             return Err(fail(format!("it holds {} messages of {}", watermark.0, messages.0)));
         }
-        index.tokenizers().register(TOKENIZER, Words);
-        // Not through the library's reader, which makes a lock file.
-        let segments = index.searchable_segments().map_err(|e| fail(e.to_string()))?;
-        let readers = segments.iter().map(tantivy::SegmentReader::open).collect::<Result<Vec<_>, _>>();
-        let readers = readers.map_err(|e| fail(e.to_string()))?;
-        let vocabularies = Budget::new(limits.vocabulary_cache_bytes);
-        let snapshot = Snapshot::new(&readers, watermark, &vocabularies, None).map_err(fail)?;
-        let shared = Arc::new(Shared {
-            dir: dir.to_owned(),
-            snapshot: RwLock::new(Arc::new(snapshot)),
-            failure: Mutex::new(None),
-            committed: Condvar::new(),
-            abandon: AtomicBool::new(false),
-            damaged: AtomicBool::new(false),
-        });
         Ok(Indexer {
-            shared,
+            shared: Shared::new(dir, snapshot),
             sender: RwLock::new(None),
             order: Mutex::new(()),
             next: AtomicU32::new(watermark.0),
             thread: Mutex::new(None),
+            lock: Mutex::new(None),
             texts: super::cache::TextCache::new(limits.text_cache_bytes),
         })
     }
@@ -247,21 +226,21 @@ impl Indexer {
         }
     }
 
-    /// Commits what was handed over, stops the writer, and marks the index as closed in good order.
+    /// Commits what was handed over, ends the merge that is going on, and stops the writer.
     /// # Errors
-    /// `Index`, `Io`.
+    /// `Index`.
     pub(crate) fn close(&self) -> Result<(), Error> {
         drop(self.sender.write().take());
         let Some(thread) = self.thread.lock().take() else { return Ok(()) };
-        if thread.join().is_err() {
+        let joined = thread.join();
+        self.lock.lock().take();
+        if joined.is_err() {
             return Err(self.shared.error("its writer panicked"));
         }
         if self.shared.failure.lock().is_some() {
             return Err(self.failed());
         }
-        let dir = &self.shared.dir;
-        let closed = Index::open_in_dir(dir).map_err(|e| self.shared.error(e))?;
-        self.shared.trust(&ids(&closed)).map_err(Error::io(dir))
+        Ok(())
     }
 
     /// The index as the last commit left it.
@@ -282,19 +261,19 @@ impl Indexer {
             .or_else(|| damaged.then(|| "reading it failed; it is checked when it is opened next".to_owned()))
     }
 
-    /// The names of files whose checksum is wrong.
+    /// The names of damaged files.
     pub(crate) fn damaged_files(&self) -> Vec<String> {
-        // A file that a merge replaced meanwhile is no damage: asked twice, and only what is there both times.
-        let look = || -> Option<std::collections::HashSet<PathBuf>> {
-            Index::open_in_dir(&self.shared.dir).ok()?.validate_checksum().ok()
-        };
-        let read = AssertUnwindSafe(|| {
-            let first = look().filter(|files| !files.is_empty())?;
-            let again = look()?;
-            let both = first.intersection(&again).filter(|file| self.shared.dir.join(file).exists());
-            Some(both.map(|file| file.display().to_string()).collect())
-        });
-        std::panic::catch_unwind(read).unwrap_or_else(|_| Some(vec!["a file".to_owned()])).unwrap_or_default()
+        let mut damaged = Vec::new();
+        if List::load(&self.shared.dir).is_err() {
+            damaged.push(list::LIST.to_owned());
+        }
+        for segment in &self.snapshot().segments {
+            match segment.damage() {
+                Ok(found) => damaged.extend(found),
+                Err(error) => damaged.push(format!("a file ({error})")),
+            }
+        }
+        damaged
     }
 
     /// Remembers that the index could not be read, so that its files are checked when it is opened next.
@@ -302,8 +281,8 @@ impl Indexer {
         tracing::warn!(index = %self.shared.dir.display(), what, "the search index fails; messages are scanned instead");
         self.shared.damaged.store(true, Ordering::Relaxed);
         // An index that is only read is not touched.
-        if self.sender.read().is_some()
-            && let Err(error) = self.shared.trust(&[])
+        if self.lock.lock().is_some()
+            && let Err(error) = list::suspect(&self.shared.dir)
         {
             tracing::warn!(%error, "the next opening may trust the damaged index");
         }
@@ -327,152 +306,85 @@ impl Drop for Indexer {
     }
 }
 
-/// Keeps other programs from writing the index, and writes it.
-fn writer(index: &Index, dir: &Path, limits: &Limits) -> Result<IndexWriter, Error> {
-    index.tokenizers().register(TOKENIZER, Words);
-    let options = IndexWriterOptions::builder()
-        .num_worker_threads(1)
-        .num_merge_threads(1)
-        .memory_budget_per_thread(limits.index_memory_bytes.clamp(16 << 20, 1 << 30))
-        .build();
-    let writer = index.writer_with_options(options);
-    let writer = writer.map_err(|e| Error::Index { path: dir.to_owned(), what: e.to_string() })?;
-    writer.set_merge_policy(Box::new(BoundedMerges::new(dir.to_owned(), MERGE_BYTES)));
-    Ok(writer)
+/// Keeps other programs from writing the index.
+fn lock(dir: &Path) -> Result<File, Error> {
+    let lock = File::open(dir).map_err(Error::io(dir))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+        rustix::io::Errno::WOULDBLOCK => {
+            Error::Index { path: dir.to_owned(), what: "another mailkeep writes it".to_owned() }
+        }
+        other => Error::io(dir)(other.into()),
+    })?;
+    Ok(lock)
 }
 
-/// What searching needs of an index that is written.
-struct Reading {
-    reader: IndexReader,
-    snapshot: Snapshot,
-    vocabularies: Arc<Budget>,
+fn empty() -> List {
+    // Names of an index that was here before are not given again: somebody may still read its files.
+    List { versions: versions(), next: 1, segments: Vec::new() }
 }
 
-impl Reading {
-    fn new(index: &Index, watermark: MsgNo, limits: &Limits) -> Result<Reading, String> {
-        let work = AssertUnwindSafe(|| {
-            let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into();
-            let reader: IndexReader = reader.map_err(|e: tantivy::TantivyError| e.to_string())?;
-            let vocabularies = Budget::new(limits.vocabulary_cache_bytes);
-            let segments = reader.searcher();
-            let snapshot = Snapshot::new(segments.segment_readers(), watermark, &vocabularies, None)?;
-            Ok(Reading { reader, snapshot, vocabularies })
-        });
-        std::panic::catch_unwind(work).unwrap_or_else(|_| Err("reading it panics".to_owned()))
+type Known = (List, Vec<Arc<Segment>>);
+
+/// The index in `dir`, if there is one that can be trusted; else why not.
+fn open_existing(dir: &Path, messages: MsgNo, cache: &Arc<BlockCache>) -> Result<Option<Known>, String> {
+    let Some(list) = List::load(dir)? else { return Ok(None) };
+    if list.versions != versions() {
+        return Err(format!("it is of another version: {}", list.versions));
     }
-}
-
-/// The index in `dir` with its watermark, if there is one that can be trusted; else why not.
-fn open_existing(dir: &Path, messages: MsgNo) -> Result<Option<(Index, MsgNo)>, String> {
-    if !dir.join("meta.json").exists() {
-        return Ok(None);
+    if list.segments.last().is_some_and(|last| last.messages.1 > messages.0) {
+        return Err("it knows messages that the store does not have".to_owned());
     }
-    // The library trusts its files: damage may end in a panic.
-    let opened = std::panic::catch_unwind(|| {
-        let index = Index::open_in_dir(dir).map_err(|e| e.to_string())?;
-        if index.schema() != schema() {
-            return Err("it has other fields".to_owned());
-        }
-        let meta = index.load_metas().map_err(|e| e.to_string())?;
-        let watermark = match meta.payload.as_deref() {
-            None if meta.segments.is_empty() => MsgNo(0),
-            None => return Err("its commit has no watermark".to_owned()),
-            Some(payload) => payload
-                .strip_prefix(&versions())
-                .and_then(|next| next.parse().ok())
-                .map(MsgNo)
-                .ok_or_else(|| format!("it is of another version: {payload}"))?,
-        };
-        if watermark > messages {
-            return Err("it knows messages that the store does not have".to_owned());
-        }
-        let held: u64 = meta.segments.iter().map(|s| u64::from(s.num_docs())).sum();
-        if held != u64::from(watermark.0) {
-            return Err(format!("it holds {held} messages instead of {}", watermark.0));
-        }
-        if let Some(file) = damaged_file(dir, &index, &meta.segments)? {
-            return Err(format!("{} is damaged", file.display()));
-        }
-        Ok(Some((index, watermark)))
-    });
-    opened.unwrap_or_else(|_| Err("reading it panics".to_owned()))
-}
-
-/// The segments of the last commit.
-fn ids(index: &Index) -> Vec<String> {
-    let ids = index.searchable_segment_ids().unwrap_or_default();
-    ids.iter().map(SegmentId::uuid_string).collect()
-}
-
-/// Reads the files of all segments that aren't known to be sound; gives the first one that is damaged.
-fn damaged_file(dir: &Path, index: &Index, segments: &[SegmentMeta]) -> Result<Option<PathBuf>, String> {
-    // Not there, or damaged itself: nothing is known to be sound.
-    let sound = std::fs::read_to_string(dir.join(SOUND)).unwrap_or_default();
-    let sound: HashSet<&str> = sound.lines().collect();
-    let young: HashSet<String> = segments.iter().map(|segment| segment.id().uuid_string()).collect();
-    for entry in std::fs::read_dir(dir).map_err(|e| e.to_string())? {
-        let name = PathBuf::from(entry.map_err(|e| e.to_string())?.file_name());
-        let Some(segment) = name.to_str().and_then(|name| name.split('.').next()) else { continue };
-        if !young.contains(segment) || sound.contains(segment) {
-            continue;
-        }
-        if !index.directory().validate_checksum(&name).map_err(|e| e.to_string())? {
-            return Ok(Some(name));
+    let open = |meta: &SegmentMeta| Segment::open(dir, meta, cache).map(Arc::new).map_err(|e| e.to_string());
+    let segments = list.segments.iter().map(open).collect::<Result<Vec<_>, String>>()?;
+    if list::is_suspect(dir) {
+        for segment in &segments {
+            if let Some(file) = segment.damage().map_err(|e| e.to_string())? {
+                return Err(format!("{file} is damaged"));
+            }
         }
     }
-    Ok(None)
+    Ok(Some((list, segments)))
 }
 
-fn create(dir: &Path) -> Result<Index, Error> {
-    match std::fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(dir)(e)),
-        _ => {}
-    }
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    // Nothing is stored in it, so nothing of it needs a compressor's thread.
-    let settings = IndexSettings {
-        docstore_compression: Compressor::None,
-        docstore_compress_dedicated_thread: false,
-        ..IndexSettings::default()
-    };
-    Index::builder()
-        .schema(schema())
-        .settings(settings)
-        .create_in_dir(dir)
-        .map_err(|e| Error::Index { path: dir.to_owned(), what: e.to_string() })
+/// A merge that goes on beside the writer.
+struct Merging {
+    /// The serial numbers of its sources.
+    sources: Vec<u64>,
+    serial: u64,
+    done: Receiver<io::Result<Option<SegmentMeta>>>,
+    thread: JoinHandle<()>,
 }
 
 /// The writer's thread.
 struct Work {
     shared: Arc<Shared>,
-    /// The last commit's segments.
-    committed: Vec<String>,
-    writer: IndexWriter,
-    reader: IndexReader,
-    vocabularies: Arc<Budget>,
+    builder: Builder,
+    segments: Vec<Arc<Segment>>,
+    next_serial: u64,
+    cache: Arc<BlockCache>,
+    merging: Option<Merging>,
     next: u32,
-    messages: u64,
     bytes: u64,
     since: Option<Instant>,
     most_messages: u64,
     most_bytes: u64,
+    most_memory: usize,
 }
 
 impl Work {
     fn run(mut self, jobs: &Receiver<Job>) {
-        let shared = self.shared.clone();
+        let shared = Arc::clone(&self.shared);
         // A panic must reach those who wait, too.
         let work = AssertUnwindSafe(|| {
+            self.begin_merge()?;
             self.work(jobs)?;
-            if shared.abandon.load(Ordering::Relaxed) {
-                return Ok(());
+            if !shared.is_abandoned() {
+                self.commit()?;
             }
-            self.commit()?;
-            self.writer.wait_merging_threads()
+            self.end_merge()
         });
-        let done = std::panic::catch_unwind(work).unwrap_or_else(|_| {
-            Err(tantivy::TantivyError::ErrorInThread("the index's writer panicked".to_owned()))
-        });
+        let done = std::panic::catch_unwind(work)
+            .unwrap_or_else(|_| Err(io::Error::other("the index's writer panicked")));
         if let Err(e) = done {
             tracing::error!(index = %shared.dir.display(), error = %e, "the search index takes no more messages");
             *shared.failure.lock() = Some(e.to_string());
@@ -480,76 +392,127 @@ impl Work {
         shared.committed.notify_all();
     }
 
-    fn work(&mut self, jobs: &Receiver<Job>) -> tantivy::Result<()> {
+    fn work(&mut self, jobs: &Receiver<Job>) -> io::Result<()> {
+        let idle = never();
         loop {
-            let job = match self.since {
-                Some(since) => jobs.recv_deadline(since + COMMIT_AFTER),
-                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match job {
-                Ok(Job::Texts(texts)) => {
-                    for (number, text) in texts {
-                        if self.shared.abandon.load(Ordering::Relaxed) {
-                            return Ok(());
+            let merged = self.merging.as_ref().map_or(&idle, |merging| &merging.done);
+            let wait =
+                self.since.map(|since| (since + COMMIT_AFTER).saturating_duration_since(Instant::now()));
+            select! {
+                recv(jobs) -> job => match job {
+                    Ok(Job::Texts(texts)) => {
+                        for (number, text) in texts {
+                            if self.shared.is_abandoned() {
+                                return Ok(());
+                            }
+                            self.add(number, &text)?;
                         }
-                        self.add(number, &text)?;
                     }
-                }
-                Ok(Job::Commit) | Err(RecvTimeoutError::Timeout) => self.commit()?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                    Ok(Job::Commit) => self.commit()?,
+                    Err(_) => return Ok(()),
+                },
+                recv(merged) -> _ready => self.end_merge()?,
+                default(wait.unwrap_or(Duration::MAX)) => self.commit()?,
             }
         }
     }
 
-    fn add(&mut self, number: MsgNo, text: &SearchText) -> tantivy::Result<()> {
-        let mut document = TantivyDocument::new();
-        document.add_u64(number_field(), u64::from(number.0));
-        for field in &text.fields {
-            if let Some(part) = Part::of_header(&field.name) {
-                document.add_text(part.field(), fold(&field.value));
-            }
-        }
-        let folded = Folded::new(text);
-        self.bytes += folded.bytes() as u64;
-        for line in folded.header {
-            document.add_text(Part::Header.field(), line);
-        }
-        for entry in folded.body {
-            document.add_text(Part::Body.field(), entry);
-        }
-        self.writer.add_document(document)?;
+    fn add(&mut self, number: MsgNo, text: &SearchText) -> io::Result<()> {
+        self.builder.add(text);
+        let strings = text.fields.iter().map(|field| field.name.len() + field.value.len());
+        self.bytes += strings.chain(text.body.iter().map(String::len)).sum::<usize>() as u64;
         self.next = number.0 + 1;
-        self.messages += 1;
         self.since.get_or_insert_with(Instant::now);
-        if self.messages >= self.most_messages || self.bytes >= self.most_bytes {
-            self.commit()?;
-        }
+        let full = u64::from(self.builder.messages()) >= self.most_messages
+            || self.bytes >= self.most_bytes
+            || self.builder.bytes() >= self.most_memory;
+        if full { self.commit() } else { Ok(()) }
+    }
+
+    fn serial(&mut self) -> u64 {
+        self.next_serial += 1;
+        self.next_serial - 1
+    }
+
+    /// Makes these segments what counts.
+    fn publish(&mut self, segments: Vec<Arc<Segment>>) -> io::Result<()> {
+        let metas = segments.iter().map(|segment| segment.meta.clone()).collect();
+        List { versions: versions(), next: self.next_serial, segments: metas }.save(&self.shared.dir)?;
+        *self.shared.snapshot.write() = Arc::new(Snapshot::new(segments.clone()));
+        self.segments = segments;
         Ok(())
     }
 
-    fn commit(&mut self) -> tantivy::Result<()> {
-        if self.since.is_none() {
+    fn commit(&mut self) -> io::Result<()> {
+        if self.since.take().is_none() {
             return Ok(());
         }
-        let mut commit = self.writer.prepare_commit()?;
-        commit.set_payload(&format!("{}{}", versions(), self.next));
-        commit.commit()?;
-        self.reader.reload()?;
-        let now = ids(self.writer.index());
-        let older: Vec<String> = std::mem::replace(&mut self.committed, now);
-        if let Err(error) = self.shared.trust(&older) {
-            tracing::warn!(%error, "the next opening reads more of the search index than it would have to");
-        }
-        let before = self.shared.snapshot.read().clone();
-        let readers = self.reader.searcher();
-        let snapshot =
-            Snapshot::new(readers.segment_readers(), MsgNo(self.next), &self.vocabularies, Some(&before))
-                .map_err(tantivy::TantivyError::InternalError)?;
-        *self.shared.snapshot.write() = Arc::new(snapshot);
-        (self.messages, self.bytes, self.since) = (0, 0, None);
+        let serial = self.serial();
+        let first = self.next - self.builder.messages();
+        let meta = self.builder.write(&self.shared.dir, serial, first)?;
+        self.bytes = 0;
+        let segment = Arc::new(Segment::open(&self.shared.dir, &meta, &self.cache)?);
+        let segments = self.segments.iter().cloned().chain([segment]).collect();
+        self.publish(segments)?;
         // Taken for the waiters' sake: none can miss the change between its look and its sleep.
         drop(self.shared.failure.lock());
         self.shared.committed.notify_all();
+        self.begin_merge()
+    }
+
+    /// Begins a merge if one is due and none goes on.
+    fn begin_merge(&mut self) -> io::Result<()> {
+        let sizes: Vec<u64> = self.segments.iter().map(|segment| segment.meta.bytes.iter().sum()).collect();
+        let Some(range) = merge::due(&sizes).filter(|_| self.merging.is_none()) else { return Ok(()) };
+        let sources: Vec<Arc<Segment>> = self.segments.get(range).unwrap_or_default().to_vec();
+        let serial = self.serial();
+        let (sender, done) = bounded(1);
+        let serials = sources.iter().map(|segment| segment.meta.serial).collect();
+        let shared = Arc::clone(&self.shared);
+        let work = move || {
+            let stop = || shared.is_abandoned();
+            let merged = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                merge::merge(&shared.dir, serial, &sources, &stop)
+            }));
+            let merged = merged.unwrap_or_else(|_| Err(io::Error::other("merging panicked")));
+            // Who asked may be gone; then nobody wants it.
+            drop(sender.send(merged));
+        };
+        let thread = std::thread::Builder::new().name("merge".to_owned()).spawn(work)?;
+        self.merging = Some(Merging { sources: serials, serial, done, thread });
         Ok(())
+    }
+
+    /// Waits for the merge that goes on and puts its segment in its sources' place; a merge that failed leaves all as it is.
+    fn end_merge(&mut self) -> io::Result<()> {
+        let Some(Merging { sources, serial, done, thread }) = self.merging.take() else { return Ok(()) };
+        let merged = done.recv().unwrap_or_else(|_| Err(io::Error::other("merging ended without a word")));
+        if thread.join().is_err() {
+            tracing::error!(index = %self.shared.dir.display(), "merging panicked");
+        }
+        let dir = self.shared.dir.clone();
+        let meta = match merged {
+            Ok(Some(meta)) => meta,
+            Ok(None) => return list::remove_segment(&dir, serial),
+            Err(error) => {
+                tracing::warn!(index = %dir.display(), %error, "segments of the search index could not be merged");
+                self.shared.damaged.store(true, Ordering::Relaxed);
+                list::suspect(&dir)?;
+                return list::remove_segment(&dir, serial);
+            }
+        };
+        let at = |serial: u64| self.segments.iter().position(|segment| segment.meta.serial == serial);
+        let ends =
+            sources.first().zip(sources.last()).and_then(|(&first, &last)| Some((at(first)?, at(last)?)));
+        let Some((first, last)) = ends else { return Ok(()) };
+        let segment = Arc::new(Segment::open(&dir, &meta, &self.cache)?);
+        let mut segments = self.segments.clone();
+        segments.splice(Range { start: first, end: last + 1 }, [segment]);
+        self.publish(segments)?;
+        for serial in sources {
+            // Searches that have them open read on.
+            list::remove_segment(&dir, serial)?;
+        }
+        self.begin_merge()
     }
 }

@@ -1,20 +1,30 @@
 //! Search with the RFC's exact meaning (RFC 3501 §6.4.4): the index narrows, the stored text decides.
 
+mod bits;
+mod build;
 mod cache;
+mod dictionary;
 mod fields;
 pub(crate) mod index;
-mod merges;
+mod list;
+mod merge;
+mod paged;
+mod phrase;
 mod plan;
+mod postings;
 mod scan;
+mod segment;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod words;
+#[cfg(test)]
+mod words_tests;
 
 use crate::prepared::Parsed;
 use crate::store::columns::columns;
 use crate::store::{Part, Store};
-use crate::text::{Field, SearchText};
+use crate::text::{Field, SearchText, is_machine_header};
 use crate::{Cancel, Error, FolderView, MsgNo, Row, Storage, UidRanges};
 use plan::{Ground, Plan, Source};
 use scan::Folded;
@@ -120,35 +130,48 @@ impl Storage {
     }
 }
 
-/// What the terms of an index are made by.
+/// What the units of an index are made by.
 pub(crate) fn index_versions() -> String {
-    fields::versions().trim_end_matches(" next ").to_owned()
+    fields::versions()
 }
 
-/// Words of a message that are rare, for a look whether the index has them: with the part of the index that they are in.
-pub(crate) fn terms_to_try(text: &SearchText) -> Vec<(fields::Part, String)> {
-    let folded = Folded::new(text);
-    let longest = |lines: &[String]| {
-        let all = lines.iter().flat_map(|line| words::terms(line));
-        all.max_by_key(|term| term.len()).map(ToOwned::to_owned)
+/// Units of a message that are rare, for a look whether the index has them: with the part of the index that they are in.
+pub(crate) fn units_to_try(text: &SearchText) -> Vec<(fields::Part, Vec<u8>)> {
+    let mut cutter = words::Cutter::default();
+    let mut longest = |text: &str| {
+        let mut longest = Vec::new();
+        cutter.entry(text, |unit| {
+            if unit.len() > longest.len() {
+                longest = unit.to_vec();
+            }
+        });
+        longest
     };
-    let header = longest(&folded.header).map(|term| (fields::Part::Header, term));
-    let body = longest(&folded.body).map(|term| (fields::Part::Body, term));
-    header.into_iter().chain(body).collect()
+    let lines = text.fields.iter().filter(|field| !is_machine_header(&field.name)).map(|field| {
+        let part = fields::Part::of_header(&field.name).unwrap_or(fields::Part::Other);
+        (part, longest(&crate::text::fold(&field.value)))
+    });
+    let header = lines.max_by_key(|(_, unit)| unit.len());
+    let body = text.body.iter().map(|entry| longest(&crate::text::fold(entry))).max_by_key(Vec::len);
+    header
+        .into_iter()
+        .chain(body.map(|unit| (fields::Part::Body, unit)))
+        .filter(|(_, unit)| unit.len() > 2)
+        .collect()
 }
 
-/// Whether the index has this term in this part of a message.
+/// Whether the index has this unit in this part of a message.
 /// # Errors
 /// `Cancelled`, `Index`.
 pub(crate) fn holds(
     snapshot: &snapshot::Snapshot,
     part: fields::Part,
-    term: &str,
+    unit: &[u8],
     no: MsgNo,
     cancel: &Cancel,
 ) -> Result<bool, Error> {
-    let lookup = words::Lookup::Exact(words::Like::Is(term.to_owned()));
-    match snapshot.find(part, &lookup, &|| cancel.check()) {
+    let lookup = words::Lookup::One(words::Like::Is(unit.to_vec()));
+    match snapshot.find(part, &lookup, true, &|| cancel.check()) {
         Ok(found) => Ok(found.is_some_and(|found| found.sure.contains(no.0))),
         Err(snapshot::FindError::Stopped(error)) => Err(error),
         Err(snapshot::FindError::Index(what)) => Err(Error::Index { path: "index".into(), what }),

@@ -8,9 +8,9 @@
 use super::fields::Part;
 use super::scan::{Folded, Needle, Scope, header_has};
 use super::snapshot::{FindError, Found, Snapshot};
-use super::words::Lookup;
+use super::words::{Like, Lookup, name_unit};
 use super::{Day, Key};
-use crate::text::{Field, fold, is_machine_header};
+use crate::text::{Field, is_machine_header};
 use crate::{Error, MsgNo, Row};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -353,30 +353,45 @@ fn narrow(
     check: &dyn Fn() -> Result<(), Error>,
 ) -> Result<Option<Found>, FindError> {
     let lookup = Lookup::new(needle.as_str());
-    let find = |part: Part, lookup: &Lookup| snapshot.find(part, lookup, check);
     let name = match scope {
-        Scope::Body => return find(Part::Body, &lookup),
+        Scope::Body => return snapshot.find(Part::Body, &lookup, false, check),
         Scope::Text => {
-            let Some(mut found) = find(Part::Header, &lookup)? else { return Ok(None) };
-            let Some(body) = find(Part::Body, &lookup)? else { return Ok(None) };
-            found.sure |= body.sure;
-            found.maybe |= body.maybe;
-            return Ok(Some(found));
+            let mut all = Found::default();
+            for part in Part::ALL {
+                let Some(found) = snapshot.find(part, &lookup, true, check)? else { return Ok(None) };
+                all.sure |= found.sure;
+                all.maybe |= found.maybe;
+            }
+            return Ok(Some(all));
         }
         Scope::Header(name) => name,
     };
-    match Part::of_header(name) {
-        Some(part) if lookup != Lookup::Nothing => return find(part, &lookup),
-        _ if is_machine_header(name) => return Ok(None),
-        _ => {}
+    if is_machine_header(name) {
+        return Ok(None);
     }
-    // Other fields stand in the index as `Name: value` together; name and value narrow, the header decides.
-    let named = find(Part::Header, &Lookup::new(&fold(&format!("{name}:"))))?;
-    let valued = find(Part::Header, &lookup)?;
-    Ok([named, valued]
-        .into_iter()
-        .flatten()
-        .map(|f| f.sure | f.maybe)
-        .reduce(|a, b| a & b)
-        .map(|maybe| Found { sure: RoaringBitmap::new(), maybe }))
+    // The index has a field's whole line, the key asks for its value: at its edges they differ.
+    let edges = needle.as_str().starts_with(' ') || needle.as_str().ends_with(' ');
+    let lookup = match needle.as_str() {
+        " " => Lookup::Nothing,
+        _ if edges => lookup.loosened(),
+        _ => lookup,
+    };
+    let found = match (name_unit(name), Part::of_header(name)) {
+        (Some(name), Some(part)) if lookup == Lookup::Nothing => {
+            snapshot.find(part, &Lookup::One(Like::Is(name)), true, check)?
+        }
+        (_, Some(part)) => snapshot.find(part, &lookup, false, check)?,
+        (Some(name), None) => Some(snapshot.find_in_field(&name, &lookup, check)?),
+        // Such a name is text like any other, and the header decides.
+        (None, None) => {
+            let found = snapshot.find(Part::Other, &lookup.loosened(), false, check)?;
+            return Ok(
+                found.map(|found| Found { sure: RoaringBitmap::new(), maybe: found.sure | found.maybe })
+            );
+        }
+    };
+    Ok(found.map(|found| match edges {
+        true => Found { sure: RoaringBitmap::new(), maybe: found.sure | found.maybe },
+        false => found,
+    }))
 }

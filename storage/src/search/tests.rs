@@ -2,6 +2,7 @@
 //! indexes deleted, of another version, damaged, abandoned half-way, and the bounds that clients reach.
 
 use super::index::Indexer;
+use super::list::List;
 use super::plan::{Ground, Plan, Source};
 use super::scan::Folded;
 use super::{Day, Flag, Key};
@@ -367,14 +368,33 @@ fn one_word_is_answered_without_reading_a_message() {
         assert_eq!(mail.search(Some(&indexer), &key), mail.scan(&key), "{needle}");
         assert_eq!(mail.texts_read.get(), 0, "{needle}");
     }
-    let key = Key::And(vec![text_key("text with"), Key::On(Day(0))]);
-    assert_eq!(mail.search(Some(&indexer), &key), mail.scan(&key));
+    let header = |name: &str, needle: &str| Key::Header(name.to_owned(), needle.to_owned());
+    for key in [
+        text_key("text with"),
+        text_key("xt wi"),
+        text_key("line, 4"),
+        text_key(", "),
+        text_key("+"),
+        text_key("subject: naïve"),
+        Key::Body("--".to_owned()),
+        header("subject", "number 3"),
+        header("subject", "subject"),
+        header("x-mailer", "pigeon 2.1"),
+        header("x-mailer", "geon 3"),
+        header("sender", "ann"),
+        header("sender", ""),
+        header("from", ""),
+    ] {
+        assert_eq!(mail.search(Some(&indexer), &key), mail.scan(&key), "{key:?}");
+        assert_eq!((mail.texts_read.get(), mail.fields_read.get()), (0, 0), "{key:?}");
+    }
     let on = mail.scan(&Key::On(Day(0))).len();
-    assert!(on > 0 && mail.texts_read.get() == on, "dates narrow what is verified");
-    let key = Key::Header("x-mailer".to_owned(), "pigeon 2.1".to_owned());
-    assert_eq!(mail.search(Some(&indexer), &key).len(), mail.rows.len());
-    assert_eq!((mail.texts_read.get(), mail.fields_read.get()), (0, mail.rows.len()), "headers need no body");
-    let key = Key::And(vec![text_key("xt wi"), Key::Header("x-mailer".to_owned(), "geon 3".to_owned())]);
+    let key = Key::And(vec![header("received", "relay"), Key::On(Day(0))]);
+    assert_eq!(mail.search(Some(&indexer), &key).len(), on);
+    assert!(on > 0 && mail.fields_read.get() == on, "dates narrow what is verified");
+    assert_eq!(mail.texts_read.get(), 0, "headers need no body");
+    let long = "some text with Abschlussrechnung and no more".replace(' ', "");
+    let key = Key::And(vec![text_key(&format!("{long} x")), header("received", "absent")]);
     assert_eq!(mail.search(Some(&indexer), &key), Vec::<u32>::new());
     assert_eq!(mail.texts_read.get(), 0, "the header decides before the body is read");
 }
@@ -440,81 +460,96 @@ fn a_lost_old_or_damaged_index_is_made_anew() {
     same(&deleted);
     deleted.close().unwrap();
 
-    let meta = path.join("meta.json");
-    let text = std::fs::read_to_string(&meta).unwrap();
-    let other = text.replace("text ", "text 99");
-    assert_ne!(text, other);
-    std::fs::write(&meta, other).unwrap();
+    let mut list = List::load(&path).unwrap().unwrap();
+    list.versions = list.versions.replace("text ", "text 99");
+    list.save(&path).unwrap();
     let old = open(&path, 40);
     assert_eq!(old.watermark(), MsgNo(0), "another version");
     fill(&old, &mail, 40, 9);
     same(&old);
-    // What is not known to be sound is read: damage in any file is found.
     drop(old);
-    let mut files: Vec<_> = std::fs::read_dir(&path).unwrap().map(|f| f.unwrap().path()).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e != "lock" && e != "json"));
-    files.sort();
-    assert!(files.len() > 5, "{files:?}");
-    for at in 0..files.len() {
-        let mut names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|f| f.unwrap().path()).collect();
-        names.retain(|f| f.extension().is_some_and(|e| e != "lock" && e != "json"));
-        names.sort();
-        let Some(file) = names.get(at) else { break };
-        let mut bytes = std::fs::read(file).unwrap();
-        let middle = bytes.len() / 3;
-        bytes[middle] ^= 0x40;
-        std::fs::write(file, bytes).unwrap();
-        std::fs::write(path.join("sound-segments"), "").unwrap();
-        let damaged = open(&path, 40);
-        assert_eq!(damaged.watermark(), MsgNo(0), "{}", file.display());
-        fill(&damaged, &mail, 40, 9);
-        same(&damaged);
-    }
-    std::fs::write(&meta, "{").unwrap();
+    std::fs::write(path.join("segments"), "{").unwrap();
     let broken = open(&path, 40);
     assert_eq!(broken.watermark(), MsgNo(0));
     same(&broken);
 }
 
-/// After a kill an opening reads the youngest segments only, however large the index is.
 #[test]
-fn an_abandoned_writer_leaves_its_older_segments_trusted() {
+fn a_rotten_byte_is_noticed_the_answer_stays_right_and_the_next_opening_begins_anew() {
     let mail = small();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("index");
-    let listed = || -> Vec<String> {
-        let text = std::fs::read_to_string(path.join("sound-segments")).unwrap();
-        text.lines().map(str::to_owned).collect()
-    };
-    let indexer = indexed(&path, &mail, 20, 20);
-    assert_eq!(listed(), [""; 0], "the first commit is not trusted yet");
-    fill(&indexer, &mail, 40, 20);
-    let old = listed();
-    assert_eq!(old.len(), 1);
-    drop(indexer);
-    let young = open(&path, 40);
-    assert_eq!((young.watermark(), listed()), (MsgNo(40), old.clone()));
-    young.close().unwrap();
-    assert_eq!(listed().len(), 2, "closed in order, all are trusted");
-    // A young one's damage is found at once; an older one's, which nobody looks for, is no error either.
-    for trusted in [true, false] {
-        std::fs::write(path.join("sound-segments"), listed()[0].clone()).unwrap();
-        for file in std::fs::read_dir(&path).unwrap().map(|f| f.unwrap().path()) {
-            let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-            if name.ends_with(".pos") && name.starts_with(&listed()[0]) == trusted {
-                let mut bytes = std::fs::read(&file).unwrap();
-                bytes[0] ^= 1;
-                std::fs::write(&file, bytes).unwrap();
+    let keys = [text_key("rechnung"), text_key("next line, 4"), text_key("日本語"), text_key("e t")];
+    indexed(&path, &mail, 40, 9).close().unwrap();
+    let mut files: Vec<_> = std::fs::read_dir(&path).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.file_name().is_some_and(|name| name != "segments"));
+    assert_eq!(files.len(), 15);
+    for file in files {
+        let sound = std::fs::read(&file).unwrap();
+        for place in [0, sound.len() / 3, sound.len() / 2, sound.len() - 1] {
+            let mut bytes = sound.clone();
+            bytes[place] ^= 0x40;
+            std::fs::write(&file, bytes).unwrap();
+            let what = format!("{} at {place}", file.display());
+            let opened = open(&path, 40);
+            let snapshot = opened.snapshot();
+            if opened.watermark() == MsgNo(40) {
+                let name = file.file_name().unwrap().to_str().unwrap();
+                assert_eq!(opened.damaged_files(), [name], "{what}");
+                for key in &keys {
+                    let damaged = |what: &str| opened.report_damage(what);
+                    let ground = Ground {
+                        rows: &mail.rows,
+                        snapshot: Some(&snapshot),
+                        check: &|| Ok(()),
+                        damaged: &damaged,
+                    };
+                    let found: Vec<u32> = Plan::new(key).run(&ground, &mail).unwrap().iter().collect();
+                    assert_eq!(found, mail.scan(key), "{what}: {key:?}");
+                }
+                opened.report_damage("a test looks");
+                opened.close().unwrap();
+                assert_eq!(open(&path, 40).watermark(), MsgNo(0), "{what}");
             }
+            drop(opened);
+            std::fs::remove_dir_all(&path).unwrap();
+            indexed(&path, &mail, 40, 9).close().unwrap();
+            assert_eq!(std::fs::read(&file).unwrap(), sound, "an index of the same texts is the same");
         }
-        let opened = open(&path, 40);
-        assert!(trusted || opened.watermark() == MsgNo(0));
-        if opened.watermark() == MsgNo(0) {
-            fill(&opened, &mail, 20, 20);
-            fill(&opened, &mail, 40, 20);
-        }
-        opened.close().unwrap();
     }
+    // Suspected wrongly.
+    let opened = open(&path, 40);
+    opened.report_damage("it was something else");
+    assert!(opened.trouble().is_some());
+    opened.close().unwrap();
+    let again = open(&path, 40);
+    assert_eq!((again.watermark(), again.trouble()), (MsgNo(40), None));
+}
+
+/// Enough commits that segments are merged, and merged ones again.
+#[test]
+fn merged_segments_answer_as_their_sources_did() {
+    let texts = (0..300).map(|n| {
+        let word = WORDS[n % WORDS.len()];
+        let long = "abc".repeat(n % 90);
+        message(&format!("{word} number {n}"), &format!("text {word} {long}{n}\r\nnext line, {}", n * n))
+    });
+    let mail = Mail::new(texts.collect());
+    let dir = tempfile::tempdir().unwrap();
+    let keys = ["number 29", "rechnung", "line, 4", "日本語", "e t", "abcabc1", "text", "--", "+", "9"]
+        .map(text_key);
+    let indexer = indexed(dir.path(), &mail, 300, 4);
+    indexer.close().unwrap();
+    let again = open(dir.path(), 300);
+    assert!(again.snapshot().segments() < 75, "{}", again.snapshot().segments());
+    for key in &keys {
+        assert_eq!(mail.search(Some(&again), key), mail.scan(key), "{key:?}");
+        assert_eq!(mail.texts_read.get(), 0);
+    }
+    assert_eq!(again.damaged_files(), Vec::<String>::new());
+    let files = std::fs::read_dir(dir.path()).unwrap().count();
+    again.close().unwrap();
+    assert!(files <= 3 * again.snapshot().segments() + 1 + 3, "sources are removed");
 }
 
 #[test]

@@ -5,7 +5,6 @@
 //! ignored and a new pack begun, so that no byte is ever written over. Damage before complete batches is an error, never
 //! the end of the archive.
 
-use super::{Running, Store};
 use super::columns::ColumnCache;
 use super::compact::{self, Beside};
 use super::facts::{Fact, decode_all};
@@ -13,6 +12,7 @@ use super::rebuild::card;
 use super::state::State;
 use super::tail::Tail;
 use super::write::Writer;
+use super::{Running, Store};
 use crate::db::{self, BatchEnd, Db};
 use crate::pack::crypt::WRAPPED_BYTES;
 use crate::pack::disk::{Disk, DiskFile, Overlay};

@@ -50,7 +50,7 @@ impl Storage {
                 Opened::Open(store) => {
                     let indexer = store.indexer();
                     let snapshot = indexer.snapshot();
-                    status.documents = snapshot.numbers().count() as u64;
+                    status.documents = u64::from(snapshot.watermark().0);
                     status.watermark = u64::from(snapshot.watermark().0);
                     status.tail = store.tail.messages(store.next_msg());
                     status.segments = snapshot.segments() as u64;

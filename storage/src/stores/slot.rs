@@ -5,8 +5,8 @@
 use super::registry::Entry;
 use super::shadow::Shadow;
 use super::view::{Numbers, Share};
-use crate::store::{Running, Store};
 use crate::store::state::Folder;
+use crate::store::{Running, Store};
 use crate::{Error, FolderId, StoreNo, StoreState, Uid};
 use parking_lot::RwLock;
 use std::collections::HashMap;

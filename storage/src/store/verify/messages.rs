@@ -2,10 +2,9 @@
 
 use super::{Event, Job, Pages};
 use crate::prepared::Parsed;
-use crate::search::{holds, terms_to_try};
+use crate::search::{holds, units_to_try};
 use crate::store::{message, rows};
 use crate::{Error, MsgNo};
-use roaring::RoaringBitmap;
 use std::ops::Range;
 
 impl Job<'_> {
@@ -52,8 +51,8 @@ impl Job<'_> {
         if no >= snapshot.watermark() {
             return Ok(());
         }
-        for (part, term) in terms_to_try(&fresh.text) {
-            match holds(&snapshot, part, &term, no, self.cancel) {
+        for (part, unit) in units_to_try(&fresh.text) {
+            match holds(&snapshot, part, &unit, no, self.cancel) {
                 Ok(true) => {}
                 Ok(false) => tell("the search index lacks words of the message: mailkeep index rebuild")?,
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
@@ -63,27 +62,16 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The index: a document for each message, none for no message, and files that are what they were.
+    /// The index: messages that the store has, and files that are what they were.
     pub(crate) fn index(&self) -> Result<(), Error> {
         let indexer = self.store.indexer();
-        let snapshot = indexer.snapshot();
-        let (mut numbers, mut documents, mut twice, mut above) = (RoaringBitmap::new(), 0u64, 0u64, 0u64);
-        let next = self.store.next_msg();
-        for number in snapshot.numbers() {
-            documents += 1;
-            twice += u64::from(!numbers.insert(number));
-            above += u64::from(MsgNo(number) >= next);
-        }
-        self.say(Event::Documents(documents))?;
-        let missing = u64::from(snapshot.watermark().0) - numbers.range_cardinality(..snapshot.watermark().0);
-        for (count, what) in [
-            (missing, "messages have no document"),
-            (twice, "documents are there twice"),
-            (above, "documents are of no message"),
-        ] {
-            if count > 0 {
-                self.tell(format!("the search index: {count} {what}; mailkeep index rebuild"))?;
-            }
+        let watermark = indexer.watermark();
+        self.say(Event::Documents(u64::from(watermark.0)))?;
+        if watermark > self.store.next_msg() {
+            let above = watermark.0 - self.store.next_msg().0;
+            self.tell(format!(
+                "the search index: {above} messages are not the store's; mailkeep index rebuild"
+            ))?;
         }
         if self.slice.is_all() {
             for file in indexer.damaged_files() {

@@ -346,12 +346,15 @@ fn open_existing(dir: &Path, messages: MsgNo, cache: &Arc<BlockCache>) -> Result
     Ok(Some((list, segments)))
 }
 
+/// What a merge comes to; none when it was stopped.
+type Merged = io::Result<Option<SegmentMeta>>;
+
 /// A merge that goes on beside the writer.
 struct Merging {
     /// The serial numbers of its sources.
     sources: Vec<u64>,
     serial: u64,
-    done: Receiver<io::Result<Option<SegmentMeta>>>,
+    done: Receiver<Merged>,
     thread: JoinHandle<()>,
 }
 
@@ -381,7 +384,7 @@ impl Work {
             if !shared.is_abandoned() {
                 self.commit()?;
             }
-            self.end_merge()
+            self.end_merge(None)
         });
         let done = std::panic::catch_unwind(work)
             .unwrap_or_else(|_| Err(io::Error::other("the index's writer panicked")));
@@ -411,7 +414,7 @@ impl Work {
                     Ok(Job::Commit) => self.commit()?,
                     Err(_) => return Ok(()),
                 },
-                recv(merged) -> _ready => self.end_merge()?,
+                recv(merged) -> merged => self.end_merge(merged.ok())?,
                 default(wait.unwrap_or(Duration::MAX)) => self.commit()?,
             }
         }
@@ -483,10 +486,12 @@ impl Work {
         Ok(())
     }
 
-    /// Waits for the merge that goes on and puts its segment in its sources' place; a merge that failed leaves all as it is.
-    fn end_merge(&mut self) -> io::Result<()> {
+    /// Puts the segment of the merge that goes on in its sources' place, having waited for it unless it is there already; a merge
+    /// that failed leaves all as it is.
+    fn end_merge(&mut self, merged: Option<Merged>) -> io::Result<()> {
         let Some(Merging { sources, serial, done, thread }) = self.merging.take() else { return Ok(()) };
-        let merged = done.recv().unwrap_or_else(|_| Err(io::Error::other("merging ended without a word")));
+        let merged = merged.or_else(|| done.recv().ok());
+        let merged = merged.unwrap_or_else(|| Err(io::Error::other("merging ended without a word")));
         if thread.join().is_err() {
             tracing::error!(index = %self.shared.dir.display(), "merging panicked");
         }

@@ -61,7 +61,7 @@ pub enum Error {
     Index {
         /// The index directory.
         path: PathBuf,
-        /// What tantivy said.
+        /// What is wrong.
         what: String,
     },
     /// The key does not open this store.

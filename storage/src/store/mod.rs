@@ -14,6 +14,7 @@ pub(crate) mod facts;
 pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod open;
+mod progress;
 pub(crate) mod rebuild;
 pub(crate) mod reindex;
 pub(crate) mod renewal;
@@ -27,6 +28,7 @@ pub(crate) mod write;
 pub use cancel::Cancel;
 pub use columns::Columns;
 pub use message::{Message, MessageReader};
+pub use progress::Progress;
 pub(crate) use types::Part;
 pub use types::{
     Added, CheckReport, Committed, FolderInfo, FolderView, InternalDate, NewPlacement, Row, Sighting,

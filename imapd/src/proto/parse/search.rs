@@ -1,8 +1,9 @@
-//! SEARCH's program (RFC 3501 §6.4.4, RFC 4731 for RETURN), turned into storage's keys.
+//! SEARCH's program (RFC 3501 §6.4.4, RFC 5032, RFC 5182; RETURN of RFC 4731, RFC 5182, RFC 9394), turned into storage's keys.
 //!
 //! Iterative, with a stack of its own: ORs chain by the hundred and can't overflow anything. Keys that a read-only
 //! archive knows the answer of (UNDELETED, SEEN, RECENT …) become All or Nothing here and cost nothing later.
 
+use super::partial::Partial;
 use super::{Cursor, Wrong};
 use crate::proto::date;
 use storage::UidRanges;
@@ -15,7 +16,7 @@ pub(crate) const MAX_KEYS: usize = 1_024;
 /// Deepest tree of AND, OR and NOT once chains of the same kind are joined.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// What RETURN asks for (RFC 4731).
+/// What RETURN asks for (RFC 4731; SAVE of RFC 5182, PARTIAL of RFC 9394).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Returns {
     /// MIN
@@ -26,15 +27,48 @@ pub(crate) struct Returns {
     pub(crate) all: bool,
     /// COUNT
     pub(crate) count: bool,
+    /// SAVE
+    pub(crate) save: bool,
+    /// PARTIAL
+    pub(crate) partial: Option<Partial>,
 }
 
-/// A parsed SEARCH.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Search {
-    /// RETURN's options; none: the plain answer.
-    pub(crate) returns: Option<Returns>,
-    /// What is looked for.
-    pub(crate) key: Key,
+impl Returns {
+    /// Whether nothing is to be told.
+    pub(crate) fn is_save_alone(&self) -> bool {
+        *self == Returns { save: true, ..Returns::default() }
+    }
+}
+
+/// The charset of a command's strings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Charset {
+    encoding: &'static encoding_rs::Encoding,
+    /// No byte above 127 belongs to it.
+    ascii: bool,
+}
+
+impl Charset {
+    const UTF_8: Charset = Charset { encoding: encoding_rs::UTF_8, ascii: false };
+
+    fn named(name: &[u8]) -> Result<Charset, Refused> {
+        let encoding = encoding_rs::Encoding::for_label_no_replacement(name).ok_or(Refused::Charset)?;
+        // What has NULs between letters stands in no IMAP string; the other one is no charset of mail.
+        let useless = [encoding_rs::UTF_16BE, encoding_rs::UTF_16LE, encoding_rs::X_USER_DEFINED];
+        if useless.contains(&encoding) {
+            return Err(Refused::Charset);
+        }
+        let ascii = [&b"us-ascii"[..], b"ascii"].iter().any(|label| name.eq_ignore_ascii_case(label));
+        Ok(Charset { encoding, ascii })
+    }
+
+    fn decode(self, bytes: &[u8]) -> Result<String, Refused> {
+        if self.ascii && !bytes.is_ascii() {
+            return Err(Refused::Charset);
+        }
+        let text = self.encoding.decode_without_bom_handling_and_without_replacement(bytes);
+        text.map(std::borrow::Cow::into_owned).ok_or(Refused::Charset)
+    }
 }
 
 /// Why a SEARCH was not taken.
@@ -63,23 +97,41 @@ enum Open {
     Or(Option<Node>),
 }
 
-/// Parses what follows `SEARCH `, in a mailbox with these UIDs.
-pub(crate) fn search(c: &mut Cursor<'_>, mailbox: &UidRanges) -> Result<Search, Refused> {
-    let mut returns = None;
-    if c.eat_word("RETURN") {
-        c.sp()?;
-        returns = Some(return_options(c)?);
-        c.sp()?;
+/// Parses RETURN with its options, if it is next, and the blank behind it.
+pub(crate) fn returns(c: &mut Cursor<'_>) -> Result<Option<Returns>, Wrong> {
+    if !c.eat_word("RETURN") {
+        return Ok(None);
     }
-    let mut charset = encoding_rs::UTF_8;
-    if c.eat_word("CHARSET") {
-        c.sp()?;
-        let name = c.astring()?;
-        c.sp()?;
-        charset = encoding_rs::Encoding::for_label_no_replacement(&name).ok_or(Refused::Charset)?;
+    c.sp()?;
+    let returns = return_options(c)?;
+    c.sp()?;
+    Ok(Some(returns))
+}
+
+/// Parses CHARSET, if it is next. Without it 8-bit counts as UTF-8: some clients never send it.
+pub(crate) fn charset(c: &mut Cursor<'_>) -> Result<Charset, Refused> {
+    if !c.eat_word("CHARSET") {
+        return Ok(Charset::UTF_8);
     }
-    let key = program(&mut Program { c, mailbox, charset, keys: 0 })?;
-    Ok(Search { returns, key })
+    c.sp()?;
+    charset_name(c)
+}
+
+/// Parses a charset's name and the blank behind it.
+pub(crate) fn charset_name(c: &mut Cursor<'_>) -> Result<Charset, Refused> {
+    let name = c.astring()?;
+    c.sp()?;
+    Charset::named(&name)
+}
+
+/// Parses a search's keys, in a mailbox with these UIDs; `saved`: what `$` means.
+pub(crate) fn criteria(
+    c: &mut Cursor<'_>,
+    mailbox: &UidRanges,
+    saved: &UidRanges,
+    charset: Charset,
+) -> Result<Key, Refused> {
+    program(&mut Program { c, mailbox, saved, charset, keys: 0 })
 }
 
 fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
@@ -91,6 +143,11 @@ fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
             b"MAX" => returns.max = true,
             b"ALL" => returns.all = true,
             b"COUNT" => returns.count = true,
+            b"SAVE" => returns.save = true,
+            b"PARTIAL" if returns.partial.is_none() => {
+                c.sp()?;
+                returns.partial = Some(Partial::parse(c)?);
+            }
             _ => return Err(Wrong("unknown RETURN option")),
         }
         if c.peek() != Some(b')') {
@@ -100,13 +157,18 @@ fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
     if returns == Returns::default() {
         returns.all = true;
     }
+    // RFC 9394 §3.1: both together are an error.
+    if returns.all && returns.partial.is_some() {
+        return Err(Wrong("RETURN has either ALL or PARTIAL"));
+    }
     Ok(returns)
 }
 
 struct Program<'c, 'a> {
     c: &'c mut Cursor<'a>,
     mailbox: &'c UidRanges,
-    charset: &'static encoding_rs::Encoding,
+    saved: &'c UidRanges,
+    charset: Charset,
     keys: usize,
 }
 
@@ -221,6 +283,9 @@ impl Program<'_, '_> {
         if self.c.at_set() {
             return Ok(Key::Uids(self.c.set()?.clamped(self.mailbox)));
         }
+        if self.c.eat(b'$') {
+            return Ok(Key::Uids(self.saved.intersect(self.mailbox)));
+        }
         let name = self.c.atom()?.to_ascii_uppercase();
         Ok(match name.as_slice() {
             b"ALL" | b"SEEN" | b"OLD" | b"UNDELETED" | b"UNDRAFT" => Key::All,
@@ -243,6 +308,8 @@ impl Program<'_, '_> {
             b"BEFORE" => Key::Before(self.day()?),
             b"ON" => Key::On(self.day()?),
             b"SINCE" => Key::Since(self.day()?),
+            b"OLDER" => Key::ArrivedUntil(self.ago()?),
+            b"YOUNGER" => Key::ArrivedFrom(self.ago()?),
             b"SENTBEFORE" => Key::SentBefore(self.day()?),
             b"SENTON" => Key::SentOn(self.day()?),
             b"SENTSINCE" => Key::SentSince(self.day()?),
@@ -250,6 +317,9 @@ impl Program<'_, '_> {
             b"SMALLER" => Key::Smaller(self.number()?),
             b"UID" => {
                 self.c.sp()?;
+                if self.c.eat(b'$') {
+                    return Ok(Key::Uids(self.saved.intersect(self.mailbox)));
+                }
                 Key::Uids(self.c.set()?.uids(self.mailbox))
             }
             _ => return Err(Wrong("unknown search key").into()),
@@ -266,6 +336,16 @@ impl Program<'_, '_> {
         self.c.number()
     }
 
+    /// So many seconds ago (RFC 5032), seconds since 1970.
+    fn ago(&mut self) -> Result<i64, Wrong> {
+        let secs = self.number()?;
+        let secs = u32::try_from(secs).ok().filter(|&secs| secs > 0);
+        let secs = secs.ok_or(Wrong("the number of seconds is wrong"))?;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        Ok(now.saturating_sub(i64::from(secs)))
+    }
+
     fn day(&mut self) -> Result<storage::search::Day, Wrong> {
         self.c.sp()?;
         date::parse_day(&self.c.astring()?).ok_or(Wrong("the date is wrong"))
@@ -274,8 +354,7 @@ impl Program<'_, '_> {
     fn text(&mut self) -> Result<String, Refused> {
         self.c.sp()?;
         let bytes = self.c.astring()?;
-        let text = self.charset.decode_without_bom_handling_and_without_replacement(&bytes);
-        text.map(std::borrow::Cow::into_owned).ok_or(Refused::Charset)
+        self.charset.decode(&bytes)
     }
 }
 
@@ -287,9 +366,12 @@ mod tests {
 
     fn parse(text: &[u8]) -> Result<Key, Refused> {
         let mut c = Cursor::new(text);
-        let found = search(&mut c, &UidRanges::from_spans([(11, 20)]))?;
+        returns(&mut c)?;
+        let charset = charset(&mut c)?;
+        let saved = UidRanges::from_spans([(12, 13), (20, 30)]);
+        let key = criteria(&mut c, &UidRanges::from_spans([(11, 20)]), &saved, charset)?;
         c.end()?;
-        Ok(found.key)
+        Ok(key)
     }
     fn header(name: &str, text: &str) -> Key {
         Key::Header(name.into(), text.into())
@@ -372,14 +454,24 @@ mod tests {
     }
 
     #[test]
-    fn returns() {
-        let of = |text: &str| search(&mut Cursor::new(text.as_bytes()), &UidRanges::new()).unwrap().returns;
+    fn return_options() {
+        let of = |text: &str| returns(&mut Cursor::new(text.as_bytes())).unwrap();
         assert_eq!(of("ALL"), None);
         assert_eq!(of("RETURN () ALL"), Some(Returns { all: true, ..Returns::default() }));
         assert_eq!(
             of("RETURN (MIN count) ALL"),
             Some(Returns { min: true, count: true, ..Returns::default() })
         );
+        let save = of("RETURN (SAVE) ALL").unwrap();
+        assert!(save.save && !save.all && save.is_save_alone());
+        assert!(!of("RETURN (SAVE MIN) ALL").unwrap().is_save_alone());
+        let partial = of("RETURN (partial -1:-100 COUNT) ALL").unwrap();
+        assert_eq!(partial.partial, Some(Partial { a: 1, b: 100, from_end: true }));
+        for bad in
+            ["RETURN (PARTIAL) ALL", "RETURN (PARTIAL 1:2 ALL) ALL", "RETURN (PARTIAL 1:2 PARTIAL 1:2) ALL"]
+        {
+            assert!(returns(&mut Cursor::new(bad.as_bytes())).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -345,6 +345,18 @@ impl Source<'_> {
                 out.extend_from_slice(b"BODYSTRUCTURE ");
                 out.extend_from_slice(&self.card()?.bodystructure);
             }
+            Item::Preview { lazy } => {
+                out.extend_from_slice(b"PREVIEW ");
+                match self.storage.preview(self.row) {
+                    Ok(text) => encode::string(text.as_bytes(), out),
+                    // RFC 8970 §4: NIL only where LAZY allows it.
+                    Err(error) if *lazy => {
+                        tracing::warn!(%error, "a preview that may be left out could not be made");
+                        out.extend_from_slice(b"NIL");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
             Item::Section { label, path, text, partial } => {
                 out.extend_from_slice(label);
                 return self.section(path, text, *partial, out);

@@ -14,6 +14,7 @@ pub(crate) mod facts;
 pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod open;
+pub(crate) mod preview;
 mod progress;
 pub(crate) mod rebuild;
 pub(crate) mod reindex;
@@ -62,6 +63,7 @@ pub(crate) struct Store {
     pub(crate) state: RwLock<State>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) columns: Mutex<ColumnCache>,
+    pub(crate) previews: preview::PreviewCache,
     pub(crate) tail: Tail,
     pub(crate) renewal: renewal::Renewal,
     /// Held as long as the store is open: no second program writes it.

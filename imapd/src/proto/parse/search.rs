@@ -424,6 +424,59 @@ mod tests {
     }
 
     #[test]
+    fn charsets_that_mail_knows() {
+        for (label, bytes, expected) in [
+            ("UTF-8", &b"\xc3\xa9"[..], "\u{e9}"),
+            ("US-ASCII", b"e", "e"),
+            ("ISO-8859-1", b"\xe9", "\u{e9}"),
+            ("iso-8859-15", b"\xa4", "\u{20ac}"),
+            ("ISO-8859-5", b"\xbf", "\u{41f}"),
+            ("windows-1251", b"\xcf", "\u{41f}"),
+            ("Windows-1252", b"\x80", "\u{20ac}"),
+            ("KOI8-R", b"\xf0", "\u{41f}"),
+            ("ISO-2022-JP", b"\x1b$B$\"\x1b(B", "\u{3042}"),
+            ("Shift_JIS", b"\x82\xa0", "\u{3042}"),
+            ("EUC-JP", b"\xa4\xa2", "\u{3042}"),
+            ("GB18030", b"\xc4\xe3", "\u{4f60}"),
+            ("Big5", b"\xa4\xa4", "\u{4e2d}"),
+            ("EUC-KR", b"\xb0\xa1", "\u{ac00}"),
+        ] {
+            let command =
+                [format!("CHARSET \"{label}\" BODY {{{}}}\r\n", bytes.len()).as_bytes(), bytes].concat();
+            assert_eq!(parse(&command), Ok(Key::Body(expected.into())), "{label}");
+        }
+        for (label, bytes) in [
+            ("utf-8", &b"\xe9"[..]),
+            ("us-ascii", b"\xe9"),
+            ("ASCII", b"\xc3\xa9"),
+            ("shift_jis", b"\x82"),
+            ("euc-kr", b"\xff\xff"),
+            ("utf-16le", b"a"),
+            ("x-user-defined", b"a"),
+        ] {
+            let command =
+                [format!("CHARSET {label} BODY {{{}}}\r\n", bytes.len()).as_bytes(), bytes].concat();
+            assert_eq!(parse(&command), Err(Refused::Charset), "{label}");
+        }
+    }
+
+    #[test]
+    fn what_was_saved_and_what_is_within_a_time() {
+        let saved = Key::Uids(UidRanges::from_spans([(12, 13), (20, 20)]));
+        assert_eq!(parse(b"$"), Ok(saved.clone()), "only what the mailbox has");
+        assert_eq!(parse(b"NOT UID $"), Ok(Key::Not(Box::new(saved))));
+        for bad in ["$1", "1,$", "OLDER 0", "YOUNGER", "OLDER -1", "YOUNGER 4294967296"] {
+            assert!(matches!(parse(bad.as_bytes()), Err(Refused::Wrong(_))), "{bad}");
+        }
+        let (Ok(Key::ArrivedUntil(old)), Ok(Key::ArrivedFrom(young))) =
+            (parse(b"OLDER 1000"), parse(b"YOUNGER 10"))
+        else {
+            panic!("both are moments");
+        };
+        assert!((989..=991).contains(&(young - old)));
+    }
+
+    #[test]
     fn what_is_refused() {
         for bad in [
             "",

@@ -62,6 +62,7 @@ fn value(n: usize, by: By, size: u64) -> String {
         By::To => FROM[n / 4 % 4].1.to_owned(),
         By::DisplayTo => FROM[n / 4 % 4].2.to_owned(),
         By::Cc => FROM[n / 16 % 4].1.to_owned(),
+        By::Relevancy => unreachable!("the test sorts by scores elsewhere"),
     }
 }
 
@@ -131,7 +132,7 @@ fn compare(storage: &Storage) {
             a.0.cmp(&b.0)
         });
         let expected: Vec<Uid> = expected.into_iter().map(|(uid, ..)| *uid).collect();
-        let found = storage.sort(&view, uids, criteria, &Cancel::default()).unwrap();
+        let found = storage.sort(&view, uids, criteria, &[], &Cancel::default()).unwrap();
         assert_eq!(found, expected, "{criteria:?}");
     }
     for by in [Threading::References, Threading::OrderedSubject] {
@@ -148,6 +149,28 @@ fn compare(storage: &Storage) {
         seen.sort();
         assert_eq!(seen, some.iter().collect::<Vec<_>>(), "each message once: {by:?}");
     }
+}
+
+fn relevancy(storage: &Storage) {
+    let view = storage.view(&path()).unwrap();
+    let all = messages(storage, &view);
+    let words = ["beta".to_owned(), "zoe".to_owned()];
+    let scores = storage.relevancy(&view, &view.uids, &words, &Cancel::default()).unwrap();
+    assert_eq!(scores.len(), COUNT);
+    for ((_, n, _), score) in all.iter().zip(&scores) {
+        let subject = if BASES[n % 7] == "BETA" { 100 } else { 20 };
+        let people = if FROM[n % 4].2 == "ZOE" || FROM[n / 4 % 4].2 == "ZOE" { 65 } else { 20 };
+        assert_eq!(u32::from(*score), (subject + people) / 2, "message {n}");
+    }
+    let by = |reverse| {
+        let criteria = [Criterion { by: By::Relevancy, reverse }];
+        storage.sort(&view, &view.uids, &criteria, &scores, &Cancel::default()).unwrap()
+    };
+    let mut expected: Vec<_> = all.iter().map(|(uid, ..)| *uid).zip(&scores).collect();
+    expected.sort_by_key(|(uid, score)| (std::cmp::Reverse(**score), *uid));
+    assert!(by(false).into_iter().eq(expected.iter().map(|(uid, _)| *uid)));
+    expected.sort_by_key(|(uid, score)| (**score, *uid));
+    assert!(by(true).into_iter().eq(expected.iter().map(|(uid, _)| *uid)));
 }
 
 /// The threads as they are written.
@@ -171,6 +194,7 @@ fn every_order_is_the_plain_sorts() {
     }
     assert_eq!(from, COUNT);
     compare(&storage);
+    relevancy(&storage);
     let before = threads(&storage);
     storage.close().unwrap();
     drop(storage);
@@ -190,8 +214,8 @@ fn every_order_is_the_plain_sorts() {
     let by = [Criterion { by: By::Date, reverse: false }];
     let (patient, gone) = (Cancel::default(), Cancel::default());
     gone.set();
-    assert!(matches!(storage.sort(&view, &view.uids, &by, &patient), Err(Error::SearchTime { .. })));
-    assert!(matches!(storage.sort(&view, &view.uids, &by, &gone), Err(Error::Cancelled)));
+    assert!(matches!(storage.sort(&view, &view.uids, &by, &[], &patient), Err(Error::SearchTime { .. })));
+    assert!(matches!(storage.sort(&view, &view.uids, &by, &[], &gone), Err(Error::Cancelled)));
     let thread = |cancel| storage.thread(&view, &view.uids, Threading::References, cancel);
     assert!(matches!(thread(&patient), Err(Error::SearchTime { .. })));
     assert!(matches!(thread(&gone), Err(Error::Cancelled)));

@@ -235,7 +235,7 @@ fn orders_and_threads_are_dovecots() -> Result {
         let mut theirs: Vec<u32> =
             theirs.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
         let criteria = [Criterion { by, reverse: false }];
-        let ours = storage.sort(&view, &view.uids, &criteria, &Cancel::default())?;
+        let ours = storage.sort(&view, &view.uids, &criteria, &[], &Cancel::default())?;
         let mut ours: Vec<u32> = ours.into_iter().map(|uid| uid.0).collect();
         let same = ours == theirs;
         let mut listed = Vec::new();

@@ -51,6 +51,17 @@ impl Found {
             }
         }
     }
+    /// Its messages' scores, in its order.
+    fn scores(&self, uids: &UidRanges, scores: &[u8]) -> Vec<u8> {
+        let of = |uid: Uid| {
+            let at = uids.seq_of(uid).and_then(|n| usize::try_from(n - 1).ok());
+            at.and_then(|at| scores.get(at)).copied()
+        };
+        match self {
+            Found::Set(set) => set.iter().filter_map(of).collect(),
+            Found::Order(all) => all.iter().copied().filter_map(of).collect(),
+        }
+    }
     fn set(&self) -> UidRanges {
         match self {
             Found::Set(set) => set.clone(),
@@ -107,10 +118,11 @@ pub(crate) fn head(tag: &[u8], by_uid: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(if by_uid { b") UID" } else { b")" });
 }
 
-/// What follows the front of `* ESEARCH`.
+/// What follows the front of `* ESEARCH`. `scores`: which messages have which, for RELEVANCY (RFC 6203 §4).
 pub(crate) fn extended(
     returns: &Returns,
     found: Found,
+    scores: Option<&(UidRanges, Vec<u8>)>,
     numbering: &Numbering,
     out: &mut Vec<u8>,
 ) -> Box<dyn Work> {
@@ -123,7 +135,9 @@ pub(crate) fn extended(
     item(returns.min, b" MIN ", found.first().and_then(|uid| numbering.of(uid)));
     item(returns.max, b" MAX ", found.last().and_then(|uid| numbering.of(uid)));
     item(returns.count, b" COUNT ", Some(found.len()));
-    let mut end: &'static [u8] = b"\r\n";
+    let mut end: &'static [u8] = b"";
+    let listing = returns.all || returns.partial.is_some();
+    let all = if scores.is_some() && !listing { found.clone() } else { Found::Order(Vec::new()) };
     let mut listed = Found::Set(UidRanges::new());
     if let Some(partial) = returns.partial {
         let (first, last) = partial.places(found.len());
@@ -131,7 +145,7 @@ pub(crate) fn extended(
         out.extend_from_slice(b" PARTIAL (");
         partial.write(out);
         out.push(b' ');
-        end = b")\r\n";
+        end = b")";
         if listed.len() == 0 {
             out.extend_from_slice(b"NIL");
         }
@@ -139,7 +153,46 @@ pub(crate) fn extended(
         listed = found;
         out.extend_from_slice(b" ALL ");
     }
-    Box::new(Listing { source: numbering.runs(listed), rest: None, first: true, plain: false, end })
+    // The scores stand in the order of what is listed, of all where nothing is.
+    let told = if listing { &listed } else { &all };
+    let scores = scores.map(|(uids, scores)| told.scores(uids, scores)).filter(|scores| !scores.is_empty());
+    let list = Listing { source: numbering.runs(listed), rest: None, first: true, plain: false, end };
+    Box::new(Extended { list: Some(list), scores: scores.map(Vec::into_iter), first: true })
+}
+
+/// The list of `* ESEARCH`, then its scores.
+struct Extended {
+    list: Option<Listing>,
+    scores: Option<std::vec::IntoIter<u8>>,
+    first: bool,
+}
+
+impl Work for Extended {
+    fn step(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<bool, Refusal> {
+        if let Some(list) = &mut self.list {
+            if !list.step(out, cancel)? {
+                return Ok(false);
+            }
+            self.list = None;
+        }
+        if let Some(scores) = &mut self.scores {
+            while out.len() < CHUNK {
+                let Some(score) = scores.next() else {
+                    out.extend_from_slice(b")\r\n");
+                    return Ok(true);
+                };
+                out.extend_from_slice(if self.first { b" RELEVANCY (" } else { b" " });
+                self.first = false;
+                encode::number(u64::from(score), out);
+            }
+            return Ok(false);
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(true)
+    }
+    fn is_inside_line(&self) -> bool {
+        true
+    }
 }
 
 /// What SAVE keeps (RFC 5182 §2.4, RFC 9394 §3.2): all that was found, but where only ends or a part of it were asked for.
@@ -293,7 +346,7 @@ mod tests {
         assert!(chunks > 1);
         let mut out = Vec::new();
         let returns = Returns { all: true, ..Returns::default() };
-        let work = extended(&returns, Found::Order(backwards), &numbering(&found, true), &mut out);
+        let work = extended(&returns, Found::Order(backwards), None, &numbering(&found, true), &mut out);
         let (text, chunks) = all(out, work);
         let reversed: Vec<&str> = numbers.iter().rev().map(String::as_str).collect();
         assert_eq!(text, format!(" ALL {}\r\n", reversed.join(",")));
@@ -306,7 +359,8 @@ mod tests {
         let set = Found::Set(UidRanges::from_spans([(12, 14), (20, 20), (31, 32)]));
         let order = Found::Order([32, 12, 31, 20, 14, 13].map(Uid).to_vec());
         let none = Found::Set(UidRanges::new());
-        let of = |min, max, all, count, partial| Returns { min, max, all, count, partial, save: false };
+        let of =
+            |min, max, all, count, partial| Returns { min, max, all, count, partial, ..Returns::default() };
         let partial = |a, b, from_end| Some(Partial { a, b, from_end });
         for (returns, found, by_uid, expected) in [
             (of(true, true, true, true, None), &set, true, " MIN 12 MAX 32 COUNT 6 ALL 12:14,20,31:32"),
@@ -323,7 +377,29 @@ mod tests {
             (of(false, false, false, false, partial(2, 3, false)), &order, false, " PARTIAL (2:3 2,11)"),
         ] {
             let mut out = Vec::new();
-            let work = extended(&returns, found.clone(), &numbering(&mailbox, by_uid), &mut out);
+            let work = extended(&returns, found.clone(), None, &numbering(&mailbox, by_uid), &mut out);
+            assert_eq!(all(out, work).0, format!("{expected}\r\n"));
+        }
+    }
+
+    #[test]
+    fn scores_stand_in_the_order_of_what_is_listed() {
+        let mailbox = UidRanges::from_spans([(11, 20)]);
+        let uids = UidRanges::from_spans([(12, 13), (20, 20)]);
+        let scores = (uids.clone(), vec![5, 99, 42]);
+        let returns =
+            |all, count, partial| Returns { all, count, partial, relevancy: true, ..Returns::default() };
+        let order = Found::Order([20, 12, 13].map(Uid).to_vec());
+        let last = Some(Partial { a: 1, b: 2, from_end: true });
+        for (returns, found, expected) in [
+            (returns(true, false, None), Found::Set(uids.clone()), " ALL 12:13,20 RELEVANCY (5 99 42)"),
+            (returns(true, false, None), order.clone(), " ALL 20,12,13 RELEVANCY (42 5 99)"),
+            (returns(false, true, None), order.clone(), " COUNT 3 RELEVANCY (42 5 99)"),
+            (returns(false, false, last), order, " PARTIAL (-1:-2 12,13) RELEVANCY (5 99)"),
+            (returns(true, true, None), Found::Set(UidRanges::new()), " COUNT 0"),
+        ] {
+            let mut out = Vec::new();
+            let work = extended(&returns, found, Some(&scores), &numbering(&mailbox, true), &mut out);
             assert_eq!(all(out, work).0, format!("{expected}\r\n"));
         }
     }
@@ -331,7 +407,15 @@ mod tests {
     #[test]
     fn what_save_keeps() {
         let found = Found::Order([5, 1, 9, 7].map(Uid).to_vec());
-        let of = |min, max, all, count, partial| Returns { min, max, all, count, partial, save: true };
+        let of = |min, max, all, count, partial| Returns {
+            min,
+            max,
+            all,
+            count,
+            partial,
+            save: true,
+            ..Returns::default()
+        };
         let partial = Some(Partial { a: 2, b: 2, from_end: false });
         for (returns, expected) in [
             (of(false, false, false, false, None), vec![1, 5, 7, 9]),

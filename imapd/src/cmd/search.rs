@@ -1,5 +1,5 @@
 //! SEARCH, SORT and THREAD with their UID forms (RFC 3501 §6.4.4, RFC 5256; RETURN of RFC 4731, RFC 5182, RFC 5267 §3 and
-//! RFC 9394). Storage decides what matches and in which order; `answer` writes it in chunks.
+//! RFC 9394; FUZZY of RFC 6203). Storage decides what matches and in which order; `answer` writes it in chunks.
 //!
 //! A search that may have to read messages takes a place in the queue first, and gives it back as soon as it knows its answer.
 
@@ -9,7 +9,7 @@ use crate::proto::parse::{Cursor, order};
 use crate::reply::Refusal;
 use crate::session::{Call, Done, Session, Work};
 use std::sync::Arc;
-use storage::order::{Criterion, Threading};
+use storage::order::{By, Criterion, Threading};
 use storage::search::Key;
 use storage::{Cancel, FolderView, Progress, Storage, UidRanges};
 
@@ -72,7 +72,17 @@ fn begin(
         other => other?,
     };
     c.end()?;
-    let ordered = !matches!(then, Then::Search);
+    let search::Criteria { key, fuzzy } = key;
+    let by_relevancy = match &then {
+        Then::Sort(criteria) => criteria.iter().any(|criterion| criterion.by == By::Relevancy),
+        _ => false,
+    };
+    // RFC 6203 §4, §5: without FUZZY there is nothing to be relevant to.
+    if fuzzy.is_none() && (by_relevancy || returns.is_some_and(|returns| returns.relevancy)) {
+        return Err(Refusal::Bad("RELEVANCY needs FUZZY"));
+    }
+    let scored = by_relevancy || returns.is_some_and(|returns| returns.relevancy);
+    let ordered = scored || !matches!(then, Then::Search);
     let waits = key.needs_text() || (ordered && mailbox_uids.len() > LARGE_MAILBOX);
     let work = Seeking {
         storage: s.world.storage.clone(),
@@ -80,6 +90,7 @@ fn begin(
         tag: call.tag.to_vec(),
         numbering: Numbering { mailbox: mailbox_uids, by_uid: call.uid },
         key,
+        words: fuzzy.filter(|_| scored),
         then,
         returns,
         waits,
@@ -97,6 +108,8 @@ struct Seeking {
     tag: Vec<u8>,
     numbering: Numbering,
     key: Key,
+    /// What messages are scored by; none: they aren't.
+    words: Option<Vec<String>>,
     then: Then,
     returns: Option<Returns>,
     /// It needs a place in the queue to go on.
@@ -117,6 +130,11 @@ impl Seeking {
             }
             None => UidRanges::new(),
         };
+        let scores = match (&self.words, &self.view) {
+            (Some(words), Some(view)) => self.storage.relevancy(view, &found, words, cancel)?,
+            _ => Vec::new(),
+        };
+        let scored = returns_scores(self.returns).then(|| (found.clone(), scores.clone()));
         let (name, found) = match (&self.then, &self.view) {
             (Then::Thread(by), Some(view)) => {
                 let forest = self.storage.thread(view, &found, *by, cancel)?;
@@ -127,7 +145,8 @@ impl Seeking {
                 return Ok(None);
             }
             (Then::Sort(criteria), Some(view)) => {
-                (&b"SORT"[..], Found::Order(self.storage.sort(view, &found, criteria, cancel)?))
+                let order = self.storage.sort(view, &found, criteria, &scores, cancel)?;
+                (&b"SORT"[..], Found::Order(order))
             }
             (Then::Sort(_), None) => (&b"SORT"[..], Found::Order(Vec::new())),
             (Then::Search, _) => (&b"SEARCH"[..], Found::Set(found)),
@@ -143,8 +162,12 @@ impl Seeking {
             }
         }
         answer::head(&self.tag, self.numbering.by_uid, out);
-        Ok(Some(answer::extended(&returns, found, &self.numbering, out)))
+        Ok(Some(answer::extended(&returns, found, scored.as_ref(), &self.numbering, out)))
     }
+}
+
+fn returns_scores(returns: Option<Returns>) -> bool {
+    returns.is_some_and(|returns| returns.relevancy)
 }
 
 impl Work for Seeking {

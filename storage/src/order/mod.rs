@@ -8,6 +8,7 @@ mod casemap;
 mod forest;
 mod keys;
 mod references;
+mod relevancy;
 mod subject;
 
 pub use forest::{Forest, Token, Walk};
@@ -17,6 +18,7 @@ use crate::store::Store;
 use crate::store::columns::columns;
 use crate::{Cancel, Error, FolderView, Storage, Uid, UidRanges};
 use references::Input;
+use relevancy::Words;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +44,8 @@ pub enum By {
     DisplayFrom,
     /// Name of the first address of To, its address where it has none.
     DisplayTo,
+    /// Scores that the caller has, the greatest first (RFC 6203 §5).
+    Relevancy,
 }
 
 /// One of the things that messages are sorted by, the most important one first.
@@ -63,7 +67,8 @@ pub enum Threading {
 }
 
 impl Storage {
-    /// The messages of `uids` in order. `uids` that the view doesn't have are left out.
+    /// The messages of `uids` in order. `uids` that the view doesn't have are left out. `scores`: what [`By::Relevancy`] goes by, of
+    /// each message of `uids`; empty if that is not asked for.
     /// # Errors
     /// `Cancelled`, `SearchTime`; `Unavailable` when a store that holds some of them can't be read; those of the database.
     pub fn sort(
@@ -71,6 +76,7 @@ impl Storage {
         view: &FolderView,
         uids: &UidRanges,
         criteria: &[Criterion],
+        scores: &[u8],
         cancel: &Cancel,
     ) -> Result<Vec<Uid>, Error> {
         let check = self.until(cancel);
@@ -81,7 +87,10 @@ impl Storage {
             // A second time the same, forwards or backwards, it decides nothing.
             if !seen.contains(&criterion.by) {
                 seen.push(criterion.by);
-                values.push((picked.values(criterion.by, &check)?, criterion.reverse));
+                values.push(match criterion.by {
+                    By::Relevancy => (picked.scores(scores), !criterion.reverse),
+                    by => (picked.values(by, &check)?, criterion.reverse),
+                });
             }
         }
         check()?;
@@ -103,6 +112,19 @@ impl Storage {
             });
         }
         Ok(order.into_iter().filter_map(|at| picked.uids.get(at as usize)).map(|&uid| Uid(uid)).collect())
+    }
+
+    /// How relevant each message of `uids` is to these words, 1 to 100 (RFC 6203 §4); in the order of `uids`.
+    /// # Errors
+    /// As [`Storage::sort`].
+    pub fn relevancy(
+        &self,
+        view: &FolderView,
+        uids: &UidRanges,
+        words: &[String],
+        cancel: &Cancel,
+    ) -> Result<Vec<u8>, Error> {
+        Picked::new(self, view, uids)?.relevancy(words, &self.until(cancel))
     }
 
     /// The messages of `uids` as threads.
@@ -211,10 +233,45 @@ impl Picked {
         Ok(())
     }
 
+    /// A caller's scores.
+    fn scores(&self, scores: &[u8]) -> Vec<i64> {
+        (0..self.uids.len()).map(|at| scores.get(at).copied().map_or(0, i64::from)).collect()
+    }
+
+    fn relevancy(&self, words: &[String], check: &dyn Fn() -> Result<(), Error>) -> Result<Vec<u8>, Error> {
+        let words = Words::new(words);
+        let count = self.uids.len();
+        // Who is only in one column has no more than its share of it.
+        let mut scores = vec![0u8; count];
+        let mut people: Vec<[u32; 4]> = vec![[0; 4]; count];
+        let mut names = Texts::default();
+        names.number(b"");
+        for (column, place) in [(Column::From, 0), (Column::To, 2)] {
+            self.read(column, check, &mut |at, entry| {
+                if let (Entry::Person { mailbox, display }, Some(known)) = (entry, people.get_mut(at)) {
+                    let numbers = [names.number(mailbox), names.number(display)];
+                    known.iter_mut().skip(place).zip(numbers).for_each(|(known, number)| *known = number);
+                }
+            })?;
+        }
+        let names = names.all();
+        let name = |number: u32| names.get(number as usize).map_or("", String::as_str);
+        self.read(Column::Subject, check, &mut |at, entry| {
+            if let (Entry::Subject { text, .. }, Some(score), Some(people)) =
+                (entry, scores.get_mut(at), people.get(at))
+            {
+                let subject = String::from_utf8_lossy(text);
+                *score = words.score(&relevancy::Texts { subject: &subject, people: people.map(name) });
+            }
+        })?;
+        Ok(scores)
+    }
+
     /// What each message compares by, as numbers.
     fn values(&self, by: By, check: &dyn Fn() -> Result<(), Error>) -> Result<Vec<i64>, Error> {
         let (column, display) = match by {
             By::Arrival => return Ok(self.dates.clone()),
+            By::Relevancy => return Ok(vec![0; self.uids.len()]),
             By::Size => {
                 return Ok(self.sizes.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect());
             }
@@ -318,6 +375,17 @@ impl Texts {
         let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
         self.numbers.insert(text.into(), next);
         next
+    }
+
+    /// The texts by number.
+    fn all(self) -> Vec<String> {
+        let mut all = vec![String::new(); self.numbers.len()];
+        for (text, number) in self.numbers {
+            if let Some(place) = all.get_mut(number as usize) {
+                *place = String::from_utf8_lossy(&text).into_owned();
+            }
+        }
+        all
     }
 
     /// Of each number its text's place in the order of the texts.

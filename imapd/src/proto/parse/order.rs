@@ -28,6 +28,7 @@ pub(crate) fn criteria(c: &mut Cursor<'_>) -> Result<Vec<Criterion>, Wrong> {
             b"TO" => By::To,
             b"DISPLAYFROM" => By::DisplayFrom,
             b"DISPLAYTO" => By::DisplayTo,
+            b"RELEVANCY" => By::Relevancy,
             _ => return Err(Wrong("unknown sort criterion")),
         };
         all.push(Criterion { by, reverse });

@@ -16,7 +16,8 @@ pub(crate) const MAX_KEYS: usize = 1_024;
 /// Deepest tree of AND, OR and NOT once chains of the same kind are joined.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// What RETURN asks for (RFC 4731; SAVE of RFC 5182, PARTIAL of RFC 9394).
+/// What RETURN asks for (RFC 4731; SAVE of RFC 5182, PARTIAL of RFC 9394, RELEVANCY of
+/// RFC 6203).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Returns {
     /// MIN
@@ -31,6 +32,17 @@ pub(crate) struct Returns {
     pub(crate) save: bool,
     /// PARTIAL
     pub(crate) partial: Option<Partial>,
+    /// RELEVANCY
+    pub(crate) relevancy: bool,
+}
+
+/// A search's keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Criteria {
+    /// What is looked for.
+    pub(crate) key: Key,
+    /// The words that FUZZY looks for (RFC 6203); none without FUZZY.
+    pub(crate) fuzzy: Option<Vec<String>>,
 }
 
 impl Returns {
@@ -94,6 +106,7 @@ struct Node {
 enum Open {
     Paren(Vec<Node>),
     Not,
+    Fuzzy,
     Or(Option<Node>),
 }
 
@@ -130,8 +143,10 @@ pub(crate) fn criteria(
     mailbox: &UidRanges,
     saved: &UidRanges,
     charset: Charset,
-) -> Result<Key, Refused> {
-    program(&mut Program { c, mailbox, saved, charset, keys: 0 })
+) -> Result<Criteria, Refused> {
+    let mut p = Program { c, mailbox, saved, charset, keys: 0, open_fuzzy: 0, fuzzy: None };
+    let key = program(&mut p)?;
+    Ok(Criteria { key, fuzzy: p.fuzzy })
 }
 
 fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
@@ -144,6 +159,7 @@ fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
             b"ALL" => returns.all = true,
             b"COUNT" => returns.count = true,
             b"SAVE" => returns.save = true,
+            b"RELEVANCY" => returns.relevancy = true,
             b"PARTIAL" if returns.partial.is_none() => {
                 c.sp()?;
                 returns.partial = Some(Partial::parse(c)?);
@@ -170,6 +186,9 @@ struct Program<'c, 'a> {
     saved: &'c UidRanges,
     charset: Charset,
     keys: usize,
+    /// FUZZYs that the next key stands under.
+    open_fuzzy: usize,
+    fuzzy: Option<Vec<String>>,
 }
 
 fn program(p: &mut Program<'_, '_>) -> Result<Key, Refused> {
@@ -194,11 +213,21 @@ fn program(p: &mut Program<'_, '_>) -> Result<Key, Refused> {
             stack.push(Open::Or(None));
             continue;
         }
+        if p.c.eat_word("FUZZY") {
+            p.c.sp()?;
+            p.open_fuzzy += 1;
+            p.fuzzy.get_or_insert_default();
+            stack.push(Open::Fuzzy);
+            continue;
+        }
         p.keys += 1;
+        let key = p.key()?;
         if p.keys > MAX_KEYS {
             return Err(Wrong("the search has too many keys").into());
         }
-        let mut node = Node { key: p.key()?, depth: 1 };
+        // FUZZY makes several of one.
+        let depth = if matches!(key, Key::And(_)) { 2 } else { 1 };
+        let mut node = Node { key, depth };
         // A key is complete: close whatever it completes.
         loop {
             if node.depth > MAX_DEPTH {
@@ -206,6 +235,7 @@ fn program(p: &mut Program<'_, '_>) -> Result<Key, Refused> {
             }
             match stack.pop() {
                 Some(Open::Not) => node = not(node),
+                Some(Open::Fuzzy) => p.open_fuzzy -= 1,
                 Some(Open::Or(Some(left))) => node = join(vec![left, node], false),
                 Some(Open::Or(None)) => {
                     p.c.sp()?;
@@ -296,14 +326,15 @@ impl Program<'_, '_> {
             b"UNFLAGGED" => Key::Not(Box::new(Key::Flag(Flag::Flagged))),
             b"KEYWORD" => self.keyword()?.map_or(Key::Nothing, Key::Flag),
             b"UNKEYWORD" => self.keyword()?.map_or(Key::All, |f| Key::Not(Box::new(Key::Flag(f)))),
-            b"TEXT" => Key::Text(self.text()?),
-            b"BODY" => Key::Body(self.text()?),
+            b"TEXT" => self.needle(&Key::Text)?,
+            b"BODY" => self.needle(&Key::Body)?,
             b"FROM" | b"TO" | b"CC" | b"BCC" | b"SUBJECT" => {
-                Key::Header(String::from_utf8_lossy(&name).into_owned(), self.text()?)
+                let name = String::from_utf8_lossy(&name).into_owned();
+                self.needle(&|text| Key::Header(name.clone(), text))?
             }
             b"HEADER" => {
                 let field = self.text()?;
-                Key::Header(field, self.text()?)
+                self.needle(&|text| Key::Header(field.clone(), text))?
             }
             b"BEFORE" => Key::Before(self.day()?),
             b"ON" => Key::On(self.day()?),
@@ -323,6 +354,25 @@ impl Program<'_, '_> {
                 Key::Uids(self.c.set()?.uids(self.mailbox))
             }
             _ => return Err(Wrong("unknown search key").into()),
+        })
+    }
+
+    /// A key about a text. Under FUZZY its words are looked for, each anywhere and as a part of words too.
+    fn needle(&mut self, key: &dyn Fn(String) -> Key) -> Result<Key, Refused> {
+        let text = self.text()?;
+        let Some(fuzzy) = self.fuzzy.as_mut().filter(|_| self.open_fuzzy > 0) else { return Ok(key(text)) };
+        let mut words: Vec<&str> =
+            text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        words.sort_unstable();
+        words.dedup();
+        self.keys += words.len().saturating_sub(1);
+        // Refused by who counts them, not made.
+        words.truncate(MAX_KEYS);
+        fuzzy.extend(words.iter().map(|word| (*word).to_owned()));
+        Ok(match words[..] {
+            [] => key(text),
+            [one] => key(one.to_owned()),
+            _ => Key::And(words.into_iter().map(|word| key(word.to_owned())).collect()),
         })
     }
 
@@ -369,9 +419,9 @@ mod tests {
         returns(&mut c)?;
         let charset = charset(&mut c)?;
         let saved = UidRanges::from_spans([(12, 13), (20, 30)]);
-        let key = criteria(&mut c, &UidRanges::from_spans([(11, 20)]), &saved, charset)?;
+        let found = criteria(&mut c, &UidRanges::from_spans([(11, 20)]), &saved, charset)?;
         c.end()?;
-        Ok(key)
+        Ok(found.key)
     }
     fn header(name: &str, text: &str) -> Key {
         Key::Header(name.into(), text.into())
@@ -474,6 +524,41 @@ mod tests {
             panic!("both are moments");
         };
         assert!((989..=991).contains(&(young - old)));
+    }
+
+    #[test]
+    fn fuzzy_looks_for_words() {
+        let text = |words: &[&str]| words.iter().map(|word| Key::Text((*word).into())).collect::<Vec<_>>();
+        for (command, key) in [
+            ("FUZZY TEXT \"big, red bridge\"", Key::And(text(&["big", "bridge", "red"]))),
+            ("FUZZY TEXT bridge", Key::Text("bridge".into())),
+            ("FUZZY TEXT \"->\"", Key::Text("->".into())),
+            ("FUZZY SUBJECT \"a b\"", Key::And(vec![header("SUBJECT", "a"), header("SUBJECT", "b")])),
+            ("FUZZY FUZZY ALL", Key::All),
+            ("FUZZY (TEXT \"b a\" LARGER 5) TEXT \"d c\"", {
+                let mut all = text(&["a", "b"]);
+                all.extend([Key::Larger(5), Key::Text("d c".into())]);
+                Key::And(all)
+            }),
+            ("OR FUZZY BODY x BODY \"y z\"", Key::Or(vec![Key::Body("x".into()), Key::Body("y z".into())])),
+        ] {
+            assert_eq!(parse(command.as_bytes()), Ok(key), "{command}");
+        }
+        let words = |n: usize| {
+            let all: Vec<String> = (0..n).map(|n| format!("w{n}")).collect();
+            parse(format!("FUZZY BODY \"{}\"", all.join(" ")).as_bytes())
+        };
+        assert!(words(MAX_KEYS).is_ok());
+        assert!(words(MAX_KEYS + 1).is_err(), "each word is a key");
+        let found = |text: &str| {
+            criteria(&mut Cursor::new(text.as_bytes()), &UidRanges::new(), &UidRanges::new(), Charset::UTF_8)
+        };
+        assert_eq!(found("TEXT x").unwrap().fuzzy, None);
+        assert_eq!(found("FUZZY ALL").unwrap().fuzzy, Some(vec![]));
+        assert_eq!(
+            found("NOT FUZZY (TEXT \"b a\") TEXT c").unwrap().fuzzy,
+            Some(vec!["a".into(), "b".into()])
+        );
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn shown(storage: &Storage) -> Vec<String> {
         let cancel = Cancel::default();
         for by in [By::Subject, By::Date, By::From] {
             let criterion = Criterion { by, reverse: true };
-            lines.push(format!("{:?}", storage.sort(&view, &view.uids, &[criterion], &cancel).unwrap()));
+            lines.push(format!("{:?}", storage.sort(&view, &view.uids, &[criterion], &[], &cancel).unwrap()));
         }
         let threads = storage.thread(&view, &view.uids, Threading::References, &cancel).unwrap();
         lines.push(format!("{threads:?}"));

@@ -48,6 +48,9 @@ impl Prepared {
     }
 }
 
+/// What the database keeps of a message beside its row.
+pub(crate) type CardAndKeys = (Card, Keys);
+
 /// What parsing gives; the same for the same bytes, when they are archived and when they are read again.
 #[derive(Debug)]
 pub(crate) struct Parsed {

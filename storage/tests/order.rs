@@ -23,7 +23,7 @@ const FROM: [(&str, &str, &str); 4] = [
 
 /// Message `n`; one in five has no Date.
 fn raw(n: usize) -> String {
-    let date = if n % 5 == 0 {
+    let date = if n.is_multiple_of(5) {
         String::new()
     } else {
         format!("Date: {} Mar 2021 10:00:00 +0000\n", n * 7 % 28 + 1)
@@ -53,7 +53,7 @@ fn value(n: usize, by: By, size: u64) -> String {
     let number = |n: i64| format!("{n:020}");
     match by {
         By::Arrival => number(arrival(n)),
-        By::Date if n % 5 == 0 => number(arrival(n)),
+        By::Date if n.is_multiple_of(5) => number(arrival(n)),
         By::Date => number(1_614_592_800 + (n as i64 * 7 % 28) * 86_400),
         By::Size => number(size as i64),
         By::Subject => BASES[n % 7].to_owned(),

@@ -243,7 +243,7 @@ fn orders_and_threads_are_dovecots() -> Result {
             let at = files.iter().position(|f| f.ends_with(file)).context("a listed file is there")?;
             listed.push(u32::try_from(at + 1)?);
         }
-        ensure!(listed.is_empty() != same, "{key}: what is listed differs, and only that");
+        ensure!(listed.is_empty() == same, "{key}: what is listed differs, and only that");
         ours.retain(|uid| !listed.contains(uid));
         theirs.retain(|uid| !listed.contains(uid));
         for (a, b) in ours.iter().zip(&theirs).filter(|(a, b)| a != b).take(40) {

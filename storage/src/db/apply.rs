@@ -14,6 +14,7 @@ use crate::evidence::Hash;
 use crate::order::Keys;
 use crate::pack::varint::put;
 use crate::pack::{Addr, LogHead};
+use crate::prepared::CardAndKeys;
 use crate::store::facts::{
     DeletionFact, Ends, Fact, FloorsFact, FolderFact, HeadFact, MessageFact, MoveFact, PartFact,
     PlacementFact, TombstoneFact,
@@ -75,7 +76,7 @@ pub(crate) fn apply(
     state: &State,
     end: &BatchEnd,
     facts: &[Fact],
-    card_of: &mut dyn FnMut(&MessageFact) -> Result<(Card, Keys), Error>,
+    card_of: &mut dyn FnMut(&MessageFact) -> Result<CardAndKeys, Error>,
 ) -> Result<Changes, Error> {
     let mut work = Work::open(db, txn, state)?;
     if end.batch != state.counters.batch + 1 {
@@ -197,7 +198,7 @@ impl<'a> Work<'a> {
         self.changes.folders.get_mut(&id).ok_or_else(|| self.db.derived("a folder vanished"))
     }
 
-    fn message(&mut self, m: &MessageFact, (card, keys): (Card, Keys)) -> Result<(), Error> {
+    fn message(&mut self, m: &MessageFact, (card, keys): CardAndKeys) -> Result<(), Error> {
         if m.no.0 != self.changes.counters.next_msg {
             return Err(self.wrong("message numbers have a gap"));
         }

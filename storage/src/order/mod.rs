@@ -170,13 +170,16 @@ pub(crate) fn hashes(references: &[u8]) -> impl Iterator<Item = u64> + '_ {
     references.as_chunks().0.iter().map(|&id| u64::from_le_bytes(id))
 }
 
+/// Message numbers, each with a place.
+type Numbers = Vec<(u32, u32)>;
+
 /// The messages that are to be put in order, in the mailbox's order, and where their keys are.
 struct Picked {
     uids: Vec<u32>,
     dates: Vec<i64>,
     sizes: Vec<u64>,
     /// Of each store the message numbers, rising, with the message's place in `uids`.
-    stores: Vec<(Arc<Store>, Vec<(u32, u32)>)>,
+    stores: Vec<(Arc<Store>, Numbers)>,
 }
 
 impl Picked {

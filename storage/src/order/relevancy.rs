@@ -37,7 +37,7 @@ impl Words {
         };
         let sum: u32 = self.0.iter().map(of).sum();
         let count = u32::try_from(self.0.len()).unwrap_or(1);
-        let score = if count == 0 { 100 } else { (sum / count).clamp(1, 100) };
+        let score = sum.checked_div(count).map_or(100, |mean| mean.clamp(1, 100));
         u8::try_from(score).unwrap_or(100)
     }
 }

@@ -14,7 +14,7 @@ use crate::incoming::{Content, LineEnds};
 use crate::order::Keys;
 use crate::pack::varint::put;
 use crate::pack::{ChunkAddr, ChunkSink, Class, Handle, crypt};
-use crate::prepared::Parsed;
+use crate::prepared::{CardAndKeys, Parsed};
 use crate::skeleton::{Form, Section, Skeleton};
 use crate::text::SearchText;
 use crate::{
@@ -69,7 +69,7 @@ pub(crate) struct Ready {
     #[expect(clippy::type_complexity, reason = "it is called once")]
     pub(super) facts: Box<dyn FnOnce(&[ChunkAddr]) -> Result<Vec<Fact>, Error>>,
     pub(super) chunks: ChunkSink,
-    pub(super) cards: HashMap<MsgNo, (Card, Keys)>,
+    pub(super) cards: HashMap<MsgNo, CardAndKeys>,
     pub(super) texts: Vec<(MsgNo, SearchText)>,
     pub(super) new_bytes: u64,
 }

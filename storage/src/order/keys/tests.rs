@@ -1,3 +1,5 @@
+//! Keys of written-out headers, their bounds, and that columns come back.
+
 use super::*;
 use crate::incoming::Content;
 use crate::mime::Tree;

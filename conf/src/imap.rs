@@ -41,6 +41,8 @@ pub struct Imap {
     pub max_connections_per_address: usize,
     /// Connections from one address that have not logged in.
     pub max_before_login_per_address: usize,
+    /// Searches that read messages and run at once; one user has at most half of them.
+    pub max_searches: usize,
 }
 
 impl Default for Imap {
@@ -63,6 +65,7 @@ impl Default for Imap {
             max_connections_per_user: 250,
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,
+            max_searches: 4,
         }
     }
 }

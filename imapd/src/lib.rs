@@ -7,6 +7,7 @@ mod cmd;
 mod gate;
 mod net;
 mod proto;
+mod queue;
 mod reply;
 mod session;
 
@@ -51,6 +52,12 @@ pub struct Settings {
     pub max_connections_per_address: usize,
     /// Connections from one address that have not logged in.
     pub max_before_login_per_address: usize,
+    /// Searches that read messages and run at once; one user has at most half of them. Others wait their turn.
+    pub max_searches: usize,
+    /// A search that runs longer tells how far it is.
+    pub progress_after_ms: u64,
+    /// Pause between what it tells.
+    pub progress_every_ms: u64,
 }
 
 impl Default for Settings {
@@ -73,6 +80,9 @@ impl Default for Settings {
             max_connections_per_user: 250,
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,
+            max_searches: 4,
+            progress_after_ms: 1_000,
+            progress_every_ms: 5_000,
         }
     }
 }

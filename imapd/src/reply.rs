@@ -43,6 +43,10 @@ impl Refusal {
     }
 }
 
+/// What clients may send instead (RFC 3501 §7.1): the names that mail uses of the charsets that are known.
+const BADCHARSET: &str = "BADCHARSET (UTF-8 US-ASCII ISO-8859-1 ISO-8859-2 ISO-8859-15 WINDOWS-1250 WINDOWS-1251 \
+     WINDOWS-1252 KOI8-R ISO-2022-JP SHIFT_JIS EUC-JP GB18030 BIG5 EUC-KR)";
+
 impl From<Wrong> for Refusal {
     fn from(wrong: Wrong) -> Refusal {
         Refusal::Bad(wrong.0)
@@ -54,7 +58,7 @@ impl From<search::Refused> for Refusal {
         match refused {
             search::Refused::Wrong(wrong) => wrong.into(),
             search::Refused::Charset => {
-                Refusal::No("BADCHARSET (UTF-8 US-ASCII)", "The charset is unknown or a string is not in it")
+                Refusal::No(BADCHARSET, "The charset is unknown or a string is not in it")
             }
             search::Refused::Limit(why) => Refusal::No("LIMIT", why),
         }
@@ -128,7 +132,8 @@ mod tests {
             (storage::Error::Cancelled.into(), ""),
             (
                 search::Refused::Charset.into(),
-                "a NO [BADCHARSET (UTF-8 US-ASCII)] The charset is unknown or a string is not in it\r\n",
+                "a NO [BADCHARSET (UTF-8 US-ASCII ISO-8859-1 ISO-8859-2 ISO-8859-15 WINDOWS-1250 WINDOWS-1251 \
+                 WINDOWS-1252 KOI8-R ISO-2022-JP SHIFT_JIS EUC-JP GB18030 BIG5 EUC-KR)] The charset is unknown or a string is not in it\r\n",
             ),
         ] {
             let mut out = Vec::new();

@@ -51,6 +51,8 @@ pub(crate) fn imap(conf: &Conf) -> imapd::Settings {
         max_connections_per_user: imap.max_connections_per_user,
         max_connections_per_address: imap.max_connections_per_address,
         max_before_login_per_address: imap.max_before_login_per_address,
+        max_searches: imap.max_searches,
+        ..imapd::Settings::default()
     }
 }
 

@@ -13,6 +13,7 @@ pub mod incoming;
 pub mod keys;
 mod limits;
 pub mod mime;
+pub mod order;
 mod pack;
 mod path;
 mod prepared;
@@ -33,7 +34,7 @@ pub use prepared::Prepared;
 pub use store::verify::{Damage, Slice};
 pub use store::{
     Added, Cancel, CheckReport, Columns, Committed, FolderInfo, FolderView, InternalDate, Message,
-    MessageReader, NewPlacement, Row, Sighting, SourceFlags, StoreInfo, StoreState, Whereabouts,
+    MessageReader, NewPlacement, Progress, Row, Sighting, SourceFlags, StoreInfo, StoreState, Whereabouts,
 };
 pub use stores::{
     Batch, Changed, Compacted, IndexStatus, PackSnapshot, RebuildReport, Rekeyed, Rows, Sizes, Snapshot,

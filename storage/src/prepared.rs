@@ -5,6 +5,7 @@
 use crate::card::{Card, Dates};
 use crate::incoming::Content;
 use crate::mime::Tree;
+use crate::order::Keys;
 use crate::skeleton::{Parts, Skeleton};
 use crate::text::SearchText;
 use crate::{ContentHash, Error, Incoming, Limits};
@@ -47,12 +48,16 @@ impl Prepared {
     }
 }
 
+/// What the database keeps of a message beside its row.
+pub(crate) type CardAndKeys = (Card, Keys);
+
 /// What parsing gives; the same for the same bytes, when they are archived and when they are read again.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     /// Bytes of the message's own header, blank line included.
     pub(crate) header_len: u64,
     pub(crate) card: Card,
+    pub(crate) keys: Keys,
     pub(crate) text: SearchText,
     pub(crate) parts: Parts,
 }
@@ -65,13 +70,15 @@ impl Parsed {
             let header_len = tree.entities.first()?.header.end.min(size);
             let card = Card::new(&tree, content, limits);
             let text = SearchText::new(&tree, content, limits);
-            Some(Parsed { header_len, card, text, parts: Parts::new(&tree) })
+            let keys = Keys::new(&tree.entities.first()?.header_bytes, &card);
+            Some(Parsed { header_len, card, keys, text, parts: Parts::new(&tree) })
         };
         match std::panic::catch_unwind(AssertUnwindSafe(parse)) {
             Ok(Some(parsed)) => parsed,
             Ok(None) | Err(_) => Parsed {
                 header_len: header_end(content).unwrap_or(0),
                 card: Card::raw(size),
+                keys: Keys::default(),
                 text: SearchText::default(),
                 parts: Parts::default(),
             },

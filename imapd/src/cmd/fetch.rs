@@ -4,13 +4,15 @@
 //! out whole and the command ends in NO. Bytes are streamed; should they turn out wrong when a part of them has gone
 //! out already, the connection is dropped: never a wrong message as if right.
 
+use super::answer;
 use super::section::{self, MAX_FIELDS_BYTES};
 use crate::proto::parse::Cursor;
 use crate::proto::parse::fetch::{Item, Portion, items};
-use crate::proto::set::SeqSet;
+use crate::proto::parse::partial::Partial;
+use crate::proto::set::Targets;
 use crate::proto::{date, encode};
 use crate::reply::Refusal;
-use crate::session::{CHUNK, Call, Done, Mailbox, Session, Work};
+use crate::session::{CHUNK, Call, Done, Session, Work};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,16 +25,42 @@ const MAX_HELD: usize = 512 << 10;
 /// FETCH
 pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.sp()?;
-    let set = c.set()?;
+    let targets = c.targets()?;
     c.sp()?;
     let items = items(c)?;
+    let partial = partial(c)?;
     c.end()?;
-    let uids = resolve(s.selected()?, &set, call.uid)?;
+    let mut uids = resolve(s, &targets, call.uid)?;
+    if let Some(partial) = partial {
+        let (first, last) = partial.places(uids.len());
+        uids = answer::place(&uids, first, last);
+    }
     begin(s, uids, items, call.uid, "FETCH done")
 }
 
+/// FETCH's modifier PARTIAL (RFC 9394 §3.3), if it is there.
+fn partial(c: &mut Cursor<'_>) -> Result<Option<Partial>, Refusal> {
+    if !c.rest().starts_with(b" (") {
+        return Ok(None);
+    }
+    c.sp()?;
+    c.byte(b'(', "a modifier is missing")?;
+    if !c.eat_word("PARTIAL") {
+        return Err(Refusal::Bad("Unknown FETCH modifier"));
+    }
+    c.sp()?;
+    let partial = Partial::parse(c)?;
+    c.byte(b')', "a list of modifiers is not closed")?;
+    Ok(Some(partial))
+}
+
 /// The messages of a FETCH's or STORE's set: absent UIDs are fine, absent sequence numbers are not.
-pub(crate) fn resolve(mailbox: &Mailbox, set: &SeqSet, by_uid: bool) -> Result<UidRanges, Refusal> {
+pub(crate) fn resolve(s: &Session, targets: &Targets, by_uid: bool) -> Result<UidRanges, Refusal> {
+    let mailbox = s.selected()?;
+    let set = match targets {
+        Targets::Saved => return Ok(s.saved.intersect(mailbox.uids())),
+        Targets::Set(set) => set,
+    };
     if by_uid {
         Ok(set.uids(mailbox.uids()))
     } else {
@@ -316,6 +344,18 @@ impl Source<'_> {
             Item::BodyStructure => {
                 out.extend_from_slice(b"BODYSTRUCTURE ");
                 out.extend_from_slice(&self.card()?.bodystructure);
+            }
+            Item::Preview { lazy } => {
+                out.extend_from_slice(b"PREVIEW ");
+                match self.storage.preview(self.row) {
+                    Ok(text) => encode::string(text.as_bytes(), out),
+                    // RFC 8970 §4: NIL only where LAZY allows it.
+                    Err(error) if *lazy => {
+                        tracing::warn!(%error, "a preview that may be left out could not be made");
+                        out.extend_from_slice(b"NIL");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Item::Section { label, path, text, partial } => {
                 out.extend_from_slice(label);

@@ -2,6 +2,7 @@
 //! untagged answers, and leaves the tagged one to the session.
 
 pub(crate) mod acl;
+pub(crate) mod answer;
 pub(crate) mod capability;
 pub(crate) mod enable;
 pub(crate) mod fetch;

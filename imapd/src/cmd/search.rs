@@ -1,150 +1,192 @@
-//! SEARCH and UID SEARCH (RFC 3501 §6.4.4, RETURN of RFC 4731). Storage decides what matches; the answer is written in
-//! chunks.
+//! SEARCH, SORT and THREAD with their UID forms (RFC 3501 §6.4.4, RFC 5256; RETURN of RFC 4731, RFC 5182, RFC 5267 §3 and
+//! RFC 9394; FUZZY of RFC 6203). Storage decides what matches and in which order; `answer` writes it in chunks.
+//!
+//! A search that may have to read messages takes a place in the queue first, and gives it back as soon as it knows its answer.
 
-use crate::proto::encode;
-use crate::proto::parse::Cursor;
-use crate::proto::parse::search::{Returns, search};
-use crate::proto::set::Runs;
+use super::answer::{self, Found, Numbering};
+use crate::proto::parse::search::{self, Returns};
+use crate::proto::parse::{Cursor, order};
 use crate::reply::Refusal;
-use crate::session::{CHUNK, Call, Done, Session, Work};
-use storage::Cancel;
+use crate::session::{Call, Done, Session, Work};
+use std::sync::Arc;
+use storage::order::{By, Criterion, Threading};
+use storage::search::Key;
+use storage::{Cancel, FolderView, Progress, Storage, UidRanges};
+
+/// A mailbox of more messages is put in order only by so many sessions at once as may search: it takes memory.
+const LARGE_MAILBOX: u64 = 50_000;
+
+/// What is made of what a search finds.
+#[derive(Debug)]
+enum Then {
+    Search,
+    Sort(Vec<Criterion>),
+    Thread(Threading),
+}
 
 /// SEARCH
 pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.sp()?;
+    let returns = search::returns(c)?;
+    let charset = search::charset(c);
+    begin(s, call, c, returns, charset, Then::Search, "SEARCH done")
+}
+
+/// SORT (RFC 5256 §3; RETURN makes it ESORT, RFC 5267 §3)
+pub(crate) fn sort(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
+    c.sp()?;
+    let returns = search::returns(c)?;
+    let criteria = order::criteria(c)?;
+    c.sp()?;
+    let charset = search::charset_name(c);
+    begin(s, call, c, returns, charset, Then::Sort(criteria), "SORT done")
+}
+
+/// THREAD (RFC 5256 §3)
+pub(crate) fn thread(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
+    c.sp()?;
+    let threading = order::threading(c)?;
+    c.sp()?;
+    let charset = search::charset_name(c);
+    begin(s, call, c, None, charset, Then::Thread(threading), "THREAD done")
+}
+
+fn begin(
+    s: &mut Session,
+    call: &mut Call<'_>,
+    c: &mut Cursor<'_>,
+    returns: Option<Returns>,
+    charset: Result<search::Charset, search::Refused>,
+    then: Then,
+    words: &'static str,
+) -> Result<Done, Refusal> {
     let mailbox = s.selected()?;
-    let asked = search(c, mailbox.uids())?;
+    let mailbox_uids = Arc::clone(mailbox.uids());
+    let key = charset.and_then(|charset| search::criteria(c, &mailbox_uids, &s.saved, charset));
+    let key = match key.map_err(Refusal::from) {
+        // RFC 5182 §2.1: a NO leaves nothing saved, a BAD what was.
+        Err(refusal @ Refusal::No(..)) if returns.is_some_and(|returns| returns.save) => {
+            s.saved = Arc::default();
+            return Err(refusal);
+        }
+        other => other?,
+    };
     c.end()?;
-    let found = match mailbox.view() {
-        // Only what the snapshot has: a store that came back shows the rest with the next SELECT.
-        Some(view) => s.world.storage.search(view, &asked.key, call.cancel)?.intersect(mailbox.uids()),
-        None => storage::UidRanges::new(),
+    let search::Criteria { key, fuzzy } = key;
+    let by_relevancy = match &then {
+        Then::Sort(criteria) => criteria.iter().any(|criterion| criterion.by == By::Relevancy),
+        _ => false,
     };
-    let runs = Runs::new(&found, mailbox.uids(), call.uid);
-    let Some(returns) = asked.returns else {
-        call.out.extend_from_slice(b"* SEARCH");
-        return Ok(Done::Work(Box::new(Numbers { runs, rest: None }), "SEARCH done"));
+    // RFC 6203 §4, §5: without FUZZY there is nothing to be relevant to.
+    if fuzzy.is_none() && (by_relevancy || returns.is_some_and(|returns| returns.relevancy)) {
+        return Err(Refusal::Bad("RELEVANCY needs FUZZY"));
+    }
+    let scored = by_relevancy || returns.is_some_and(|returns| returns.relevancy);
+    let ordered = scored || !matches!(then, Then::Search);
+    let waits = key.needs_text() || (ordered && mailbox_uids.len() > LARGE_MAILBOX);
+    let work = Seeking {
+        storage: s.world.storage.clone(),
+        view: mailbox.view().cloned(),
+        tag: call.tag.to_vec(),
+        numbering: Numbering { mailbox: mailbox_uids, by_uid: call.uid },
+        key,
+        words: fuzzy.filter(|_| scored),
+        then,
+        returns,
+        waits,
+        progress: Progress::default(),
+        answer: None,
+        saved: returns.filter(|returns| returns.save).map(|_| UidRanges::new()),
     };
-    let ends = found.first().zip(found.last()).and_then(|(first, last)| {
-        let number = |uid: storage::Uid| {
-            if call.uid { Some(u64::from(uid.0)) } else { mailbox.uids().seq_of(uid) }
+    Ok(Done::Work(Box::new(work), words))
+}
+
+/// A search, then its answer.
+struct Seeking {
+    storage: Storage,
+    view: Option<FolderView>,
+    tag: Vec<u8>,
+    numbering: Numbering,
+    key: Key,
+    /// What messages are scored by; none: they aren't.
+    words: Option<Vec<String>>,
+    then: Then,
+    returns: Option<Returns>,
+    /// It needs a place in the queue to go on.
+    waits: bool,
+    progress: Progress,
+    answer: Option<Box<dyn Work>>,
+    /// What is saved when it ends: nothing, should it fail.
+    saved: Option<UidRanges>,
+}
+
+impl Seeking {
+    fn find(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<Option<Box<dyn Work>>, Refusal> {
+        let found = match &self.view {
+            // Only what the snapshot has: a store that came back shows the rest with the next SELECT.
+            Some(view) => {
+                let all = self.storage.search_watched(view, &self.key, cancel, &self.progress)?;
+                all.intersect(&self.numbering.mailbox)
+            }
+            None => UidRanges::new(),
         };
-        Some((number(first)?, number(last)?))
-    });
-    begin_extended(call, &returns, ends, found.len());
-    if returns.all && ends.is_some() {
-        call.out.extend_from_slice(b" ALL ");
-        return Ok(Done::Work(Box::new(Set { runs, first: true }), "SEARCH done"));
+        let scores = match (&self.words, &self.view) {
+            (Some(words), Some(view)) => self.storage.relevancy(view, &found, words, cancel)?,
+            _ => Vec::new(),
+        };
+        let scored = returns_scores(self.returns).then(|| (found.clone(), scores.clone()));
+        let (name, found) = match (&self.then, &self.view) {
+            (Then::Thread(by), Some(view)) => {
+                let forest = self.storage.thread(view, &found, *by, cancel)?;
+                return Ok(Some(answer::threads(forest.walk(), &self.numbering, out)));
+            }
+            (Then::Thread(_), None) => {
+                out.extend_from_slice(b"* THREAD\r\n");
+                return Ok(None);
+            }
+            (Then::Sort(criteria), Some(view)) => {
+                let order = self.storage.sort(view, &found, criteria, &scores, cancel)?;
+                (&b"SORT"[..], Found::Order(order))
+            }
+            (Then::Sort(_), None) => (&b"SORT"[..], Found::Order(Vec::new())),
+            (Then::Search, _) => (&b"SEARCH"[..], Found::Set(found)),
+        };
+        let Some(returns) = self.returns else {
+            return Ok(Some(answer::plain(name, found, &self.numbering, out)));
+        };
+        if returns.save {
+            self.saved = Some(answer::saved(&returns, &found));
+            // RFC 5182 §2.1: SAVE alone is not answered.
+            if returns.is_save_alone() {
+                return Ok(None);
+            }
+        }
+        answer::head(&self.tag, self.numbering.by_uid, out);
+        Ok(Some(answer::extended(&returns, found, scored.as_ref(), &self.numbering, out)))
     }
-    call.out.extend_from_slice(b"\r\n");
-    Ok(Done::Ok("SEARCH done"))
 }
 
-/// The tag is quoted always: the new Outlook needs it so.
-fn begin_extended(call: &mut Call<'_>, returns: &Returns, ends: Option<(u64, u64)>, count: u64) {
-    let out = &mut *call.out;
-    out.extend_from_slice(b"* ESEARCH (TAG ");
-    encode::string(call.tag, out);
-    out.extend_from_slice(if call.uid { b") UID" } else { b")" });
-    let mut item = |asked: bool, word: &[u8], value: Option<u64>| {
-        if let Some(value) = value.filter(|_| asked) {
-            out.extend_from_slice(word);
-            encode::number(value, out);
+fn returns_scores(returns: Option<Returns>) -> bool {
+    returns.is_some_and(|returns| returns.relevancy)
+}
+
+impl Work for Seeking {
+    fn step(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<bool, Refusal> {
+        if let Some(answer) = &mut self.answer {
+            return answer.step(out, cancel);
         }
-    };
-    item(returns.min, b" MIN ", ends.map(|e| e.0));
-    item(returns.max, b" MAX ", ends.map(|e| e.1));
-    item(returns.count, b" COUNT ", Some(count));
-}
-
-/// The numbers of a plain answer.
-struct Numbers {
-    runs: Runs,
-    rest: Option<(u64, u64)>,
-}
-
-impl Work for Numbers {
-    fn step(&mut self, out: &mut Vec<u8>, _: &Cancel) -> Result<bool, Refusal> {
-        while let Some((first, last)) = self.rest.take().or_else(|| self.runs.next()) {
-            if out.len() >= CHUNK {
-                self.rest = Some((first, last));
-                return Ok(false);
-            }
-            out.push(b' ');
-            encode::number(first, out);
-            if first < last {
-                self.rest = Some((first + 1, last));
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-        Ok(true)
+        let found = self.find(out, cancel);
+        self.waits = false;
+        self.answer = found?;
+        Ok(self.answer.is_none())
     }
     fn is_inside_line(&self) -> bool {
-        true
+        self.answer.as_ref().is_some_and(|answer| answer.is_inside_line())
     }
-}
-
-/// The set of an extended answer.
-struct Set {
-    runs: Runs,
-    first: bool,
-}
-
-impl Work for Set {
-    fn step(&mut self, out: &mut Vec<u8>, _: &Cancel) -> Result<bool, Refusal> {
-        while out.len() < CHUNK {
-            let Some((first, last)) = self.runs.next() else {
-                out.extend_from_slice(b"\r\n");
-                return Ok(true);
-            };
-            if !self.first {
-                out.push(b',');
-            }
-            self.first = false;
-            encode::number(first, out);
-            if first < last {
-                out.push(b':');
-                encode::number(last, out);
-            }
-        }
-        Ok(false)
+    fn queued(&self) -> Option<&Progress> {
+        self.waits.then_some(&self.progress)
     }
-    fn is_inside_line(&self) -> bool {
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use storage::UidRanges;
-
-    /// Every other UID of 40,000: an answer of several chunks, none larger than a chunk and a number.
-    #[test]
-    fn a_long_answer_comes_in_chunks_and_is_whole() {
-        let found = UidRanges::from_spans((1..=20_000).map(|n| (2 * n, 2 * n)));
-        let runs = || Runs::new(&found, &found, true);
-        let numbers: Vec<String> = found.iter().map(|uid| uid.to_string()).collect();
-        let works: [(Box<dyn Work>, String); 2] = [
-            (Box::new(Numbers { runs: runs(), rest: None }), format!(" {}\r\n", numbers.join(" "))),
-            (Box::new(Set { runs: runs(), first: true }), format!("{}\r\n", numbers.join(","))),
-        ];
-        for (mut work, expected) in works {
-            let (mut all, mut chunks) = (Vec::new(), 0);
-            loop {
-                let mut out = Vec::new();
-                let done = work.step(&mut out, &Cancel::default()).unwrap();
-                assert!(out.len() <= CHUNK + 22);
-                all.extend(out);
-                chunks += 1;
-                if done {
-                    break;
-                }
-            }
-            assert_eq!(String::from_utf8(all).unwrap(), expected);
-            assert!(chunks > 1);
-        }
-        let by_number = Runs::new(&found, &found, false);
-        assert_eq!(by_number.collect::<Vec<_>>(), [(1, 20_000)]);
+    fn saved(&mut self) -> Option<UidRanges> {
+        self.saved.take()
     }
 }

@@ -12,6 +12,8 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     c.end()?;
     // RFC 3501 §6.3.1: the mailbox selected before is given up, even if this one can't be opened.
     s.mailbox = None;
+    // RFC 5182 §2.1: nothing is saved then.
+    s.saved = std::sync::Arc::default();
     let mailbox = s.open(name.as_deref())?;
     let out = &mut *call.out;
     out.extend_from_slice(b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded)\r\n");
@@ -30,5 +32,6 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
 pub(crate) fn close(s: &mut Session, _: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.end()?;
     s.mailbox = None;
+    s.saved = std::sync::Arc::default();
     Ok(Done::Ok("Closed"))
 }

@@ -12,11 +12,11 @@ use crate::session::{Call, Done, Session};
 /// STORE, UID STORE
 pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.sp()?;
-    let set = c.set()?;
+    let targets = c.targets()?;
     c.sp()?;
     let store = simple::store(c)?;
     c.end()?;
-    let uids = fetch::resolve(s.selected()?, &set, call.uid)?;
+    let uids = fetch::resolve(s, &targets, call.uid)?;
     if store.deletes || s.world.settings.refuse_store {
         return Err(Refusal::READ_ONLY);
     }

@@ -22,7 +22,7 @@ pub(crate) fn subscribe(_: &mut Session, _: &mut Call<'_>, c: &mut Cursor<'_>) -
 pub(crate) fn expunge(_: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     if call.uid {
         c.sp()?;
-        c.set()?;
+        c.targets()?;
     }
     c.end()?;
     Ok(Done::Ok("Nothing to expunge"))

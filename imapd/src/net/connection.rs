@@ -3,8 +3,10 @@
 //! A session's steps run on blocking threads; while one makes the next chunk, the last one is written and unread input
 //! is gathered up to a bound, so that a client that goes away is noticed and one that doesn't read holds no thread.
 
+use super::told::Told;
 use crate::Settings;
 use crate::gate::Gate;
+use crate::queue::{Queue, Turn};
 use crate::session::{CHUNK, Next, Session, Step, World};
 use std::io;
 use std::net::IpAddr;
@@ -13,9 +15,9 @@ use std::time::Duration;
 use storage::Cancel;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 /// Input gathered while a command runs; more waits in the kernel.
@@ -43,6 +45,7 @@ pub(crate) enum Line {
 pub(crate) struct Shared {
     pub(crate) world: Arc<World>,
     pub(crate) gate: Gate,
+    pub(crate) queue: Queue,
     pub(crate) tls: TlsAcceptor,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) changes: watch::Receiver<u64>,
@@ -129,6 +132,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     let mut next = Next::Read;
     // Whether a line or literal was half written when the last step began.
     let mut inside = false;
+    // What is told while a search waits and works.
+    let mut told: Option<Told> = None;
     loop {
         let wait = match next {
             Next::Read | Next::Idle => {
@@ -144,6 +149,23 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             Next::More => None,
+            Next::Queue => {
+                write(stream, &mut unsent).await?;
+                let Some((tag, progress)) = session.queued() else {
+                    return Err(io::Error::other("nothing waits for its turn"));
+                };
+                let told = told.insert(Told::new(tag, progress, &shared.world.settings));
+                let user = session.user.clone().unwrap_or_default();
+                match wait_turn(stream, &mut ahead, &shared.queue, &user, told, &mut stop).await? {
+                    Waited::Turn(turn) => session.take_turn(turn),
+                    Waited::Gone => return Ok(End::Closed),
+                    Waited::Stop => {
+                        last_words(stream, GOING_DOWN).await?;
+                        return Ok(End::Closed);
+                    }
+                }
+                None
+            }
             Next::StartTls => {
                 write(stream, &mut unsent).await?;
                 return Ok(End::StartTls(Box::new(session)));
@@ -189,10 +211,54 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         ahead = Vec::new();
         inside = session.is_inside_line();
         let job = start(session, &cancel);
-        let (back, step) = drive(stream, job, &mut unsent, &mut ahead, &mut gone, &cancel, &mut stop).await?;
+        let link = Link { unsent: &mut unsent, ahead: &mut ahead, gone: &mut gone, told: told.as_mut() };
+        let (back, step) = drive(stream, job, link, &cancel, &mut stop).await?;
         session = back;
+        told = told.filter(|_| session.queued().is_some());
         unsent = step.out;
         next = step.next;
+    }
+}
+
+/// What a step's connection has to carry meanwhile.
+struct Link<'l> {
+    unsent: &'l mut Vec<u8>,
+    ahead: &'l mut Vec<u8>,
+    gone: &'l mut bool,
+    told: Option<&'l mut Told>,
+}
+
+/// How waiting in the queue ended.
+enum Waited {
+    Turn(Turn),
+    Gone,
+    Stop,
+}
+
+/// Waits until the user may search, telling the client that it waits. No thread is held meanwhile.
+async fn wait_turn<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    ahead: &mut Vec<u8>,
+    queue: &Queue,
+    user: &str,
+    told: &mut Told,
+    stop: &mut watch::Receiver<bool>,
+) -> io::Result<Waited> {
+    let mut turn = queue.enter(user);
+    loop {
+        tokio::select! {
+            biased;
+            () = super::stopped(stop) => return Ok(Waited::Stop),
+            turn = &mut turn => {
+                return turn.map(Waited::Turn).map_err(|_| io::Error::other("the queue has gone"));
+            }
+            got = fill(stream, ahead), if ahead.len() < MAX_AHEAD => {
+                if !matches!(got, Ok(n) if n > 0) {
+                    return Ok(Waited::Gone);
+                }
+            }
+            () = tokio::time::sleep_until(told.due()) => write(stream, &mut told.line()).await?,
+        }
     }
 }
 
@@ -200,15 +266,30 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
 async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     job: Job,
-    unsent: &mut Vec<u8>,
-    ahead: &mut Vec<u8>,
-    gone: &mut bool,
+    link: Link<'_>,
     cancel: &Cancel,
     stop: &mut watch::Receiver<bool>,
 ) -> io::Result<(Session, Step)> {
+    let Link { unsent, ahead, gone, told } = link;
     let (mut read, mut write_half) = tokio::io::split(stream);
+    let ended = Notify::new();
     let both = async {
-        let (written, done) = tokio::join!(write(&mut write_half, unsent), job);
+        let work = async {
+            let done = job.await;
+            ended.notify_one();
+            done
+        };
+        let speak = async {
+            write(&mut write_half, unsent).await?;
+            let Some(told) = told else { return Ok(()) };
+            // A line that was begun is ended: only between two of them the job's end is looked for.
+            while timeout_at(told.due(), ended.notified()).await.is_err() {
+                *unsent = told.line();
+                write(&mut write_half, unsent).await?;
+            }
+            Ok(())
+        };
+        let (written, done): (io::Result<()>, _) = tokio::join!(speak, work);
         written.map(|()| done)
     };
     tokio::pin!(both);

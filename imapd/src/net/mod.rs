@@ -3,9 +3,11 @@
 //! Invariant: every connection's task is known here, so that `run` returns only when all of them have ended.
 
 mod connection;
+mod told;
 
 use crate::Settings;
 use crate::gate::Gate;
+use crate::queue::Queue;
 use crate::session::World;
 use auth::Auth;
 use connection::{Line, Shared};
@@ -73,7 +75,8 @@ impl Server {
         let subscription =
             self.world.storage.subscribe(move |_| changed.send_modify(|n| *n = n.wrapping_add(1)));
         let gate = Gate::new(&self.world.settings);
-        let shared = Shared { world: self.world, gate, tls: self.tls, stop: stop.clone(), changes };
+        let queue = Queue::new(self.world.settings.max_searches);
+        let shared = Shared { world: self.world, gate, queue, tls: self.tls, stop: stop.clone(), changes };
         let mut accepting = JoinSet::new();
         for (listener, line) in self
             .imap

@@ -8,6 +8,15 @@ use storage::{Uid, UidRanges};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SeqSet(pub(crate) Vec<(Option<u32>, Option<u32>)>);
 
+/// Which messages a command is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Targets {
+    /// Those of a set.
+    Set(SeqSet),
+    /// Those that the last SEARCH with SAVE found (RFC 5182).
+    Saved,
+}
+
 impl SeqSet {
     /// Parses a whole set; `None` if it is none (0 is no message number).
     pub(crate) fn parse(text: &[u8]) -> Option<SeqSet> {

@@ -16,11 +16,12 @@ use crate::gate::Place;
 use crate::proto::encode;
 use crate::proto::frame::{Bounds, Frame, Framed, Why};
 use crate::proto::parse::Cursor;
+use crate::queue::Turn;
 use crate::reply::Refusal;
 use auth::{Auth, Privilege};
 use std::net::IpAddr;
 use std::sync::Arc;
-use storage::{Cancel, Storage};
+use storage::{Cancel, Progress, Storage, UidRanges};
 
 /// An answer is handed on once it is this long.
 pub(crate) const CHUNK: usize = 64 << 10;
@@ -40,6 +41,8 @@ pub(crate) enum Next {
     More,
     /// Bring bytes.
     Read,
+    /// Write what there is, get the user a place in the queue, [`Session::take_turn`], call [`Session::step`].
+    Queue,
     /// Bring bytes, or call [`Session::step`] when folders have changed.
     Idle,
     /// Write what there is, forget unread bytes, begin TLS, then [`Session::tls_begun`].
@@ -62,6 +65,14 @@ pub(crate) trait Work: Send {
     /// Whether a line or literal is half written between two steps.
     fn is_inside_line(&self) -> bool {
         false
+    }
+    /// While its next step needs a place in the queue: how far it is.
+    fn queued(&self) -> Option<&Progress> {
+        None
+    }
+    /// What `$` means once it has ended, in whatever way (RFC 5182); none: what it meant.
+    fn saved(&mut self) -> Option<UidRanges> {
+        None
     }
 }
 
@@ -98,8 +109,6 @@ pub(crate) struct Call<'a> {
     pub(crate) uid: bool,
     /// Where its answer goes.
     pub(crate) out: &'a mut Vec<u8>,
-    /// Set when the client has gone.
-    pub(crate) cancel: &'a Cancel,
 }
 
 struct Running {
@@ -116,6 +125,9 @@ pub(crate) struct Session {
     pub(crate) user: Option<String>,
     pub(crate) mailbox: Option<Mailbox>,
     pub(crate) place: Place,
+    /// What `$` means (RFC 5182).
+    pub(crate) saved: Arc<UidRanges>,
+    turn: Option<Turn>,
     frame: Frame,
     mode: Mode,
     tag: Vec<u8>,
@@ -137,6 +149,8 @@ impl Session {
             user: None,
             mailbox: None,
             place,
+            saved: Arc::default(),
+            turn: None,
             frame: Frame::new(),
             mode: Mode::Command,
             tag: Vec::new(),
@@ -169,6 +183,15 @@ impl Session {
     pub(crate) fn is_inside_line(&self) -> bool {
         self.running.as_ref().is_some_and(|r| r.work.is_inside_line())
     }
+    /// The user has a place in the queue: the command that waited goes on.
+    pub(crate) fn take_turn(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+    }
+    /// The tag of a command that needs a place in the queue, or has one, and how far it is.
+    pub(crate) fn queued(&self) -> Option<(Vec<u8>, Progress)> {
+        let progress = self.running.as_ref()?.work.queued()?;
+        Some((self.tag.clone(), progress.clone()))
+    }
     /// TLS has begun: whatever was read before doesn't count (RFC 3501 §6.2.1).
     pub(crate) fn tls_begun(&mut self) {
         self.frame.clear();
@@ -196,21 +219,29 @@ impl Session {
                 return Step { out, next: Next::More };
             }
             if let Some(running) = &mut self.running {
+                if running.work.queued().is_none() {
+                    self.turn = None;
+                } else if self.turn.is_none() {
+                    return Step { out, next: Next::Queue };
+                }
+                let ended = |work: &mut Box<dyn Work>| work.saved().map(Arc::new);
                 match running.work.step(&mut out, cancel) {
                     Ok(false) => {}
                     Ok(true) => {
                         let words = running.words;
-                        self.running = None;
+                        self.saved = ended(&mut running.work).unwrap_or_else(|| Arc::clone(&self.saved));
+                        (self.running, self.turn) = (None, None);
                         if let Some(words) = words {
                             self.finish(Ok(Done::Ok(words)), &mut out);
                         }
                     }
                     Err(refusal) => {
-                        self.running = None;
+                        self.saved = ended(&mut running.work).unwrap_or_else(|| Arc::clone(&self.saved));
+                        (self.running, self.turn) = (None, None);
                         self.finish(Err(refusal), &mut out);
                     }
                 }
-            } else if !self.take(&mut out, cancel) {
+            } else if !self.take(&mut out) {
                 self.next = if self.mode == Mode::Idle { Next::Idle } else { Next::Read };
                 break;
             }
@@ -219,7 +250,7 @@ impl Session {
     }
 
     /// Takes the next command or line; false when there is none yet.
-    fn take(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> bool {
+    fn take(&mut self, out: &mut Vec<u8>) -> bool {
         let bounds = self.bounds();
         if self.mode != Mode::Command {
             let Some(line) = self.frame.next_line(bounds.line) else { return false };
@@ -242,7 +273,7 @@ impl Session {
             }
             Framed::Command(line) => {
                 self.commands += 1;
-                self.command(&line, out, cancel);
+                self.command(&line, out);
             }
             Framed::Refused { head, why } => {
                 self.commands += 1;
@@ -269,24 +300,18 @@ impl Session {
         Bounds { line, literal, literals: literal.saturating_mul(4) }
     }
 
-    fn command(&mut self, line: &[u8], out: &mut Vec<u8>, cancel: &Cancel) {
+    fn command(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let mut c = Cursor::new(line);
         let Some(tag) = tag_of(&mut c) else {
             self.tag = b"*".to_vec();
             return self.finish(Err(Refusal::Bad("The tag is wrong")), out);
         };
         self.tag = tag.to_vec();
-        let result = self.run(tag, &mut c, out, cancel);
+        let result = self.run(tag, &mut c, out);
         self.finish(result, out);
     }
 
-    fn run(
-        &mut self,
-        tag: &[u8],
-        c: &mut Cursor<'_>,
-        out: &mut Vec<u8>,
-        cancel: &Cancel,
-    ) -> Result<Done, Refusal> {
+    fn run(&mut self, tag: &[u8], c: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<Done, Refusal> {
         c.sp()?;
         let mut verb = c.atom()?;
         let uid = verb.eq_ignore_ascii_case(b"UID");
@@ -295,8 +320,10 @@ impl Session {
             verb = c.atom()?;
         }
         let command = table::find(verb, uid).ok_or(Refusal::Bad("Unknown command"))?;
-        self.may_expunge =
-            uid || ![&b"FETCH"[..], b"STORE", b"SEARCH"].iter().any(|by| verb.eq_ignore_ascii_case(by));
+        self.may_expunge = uid
+            || ![&b"FETCH"[..], b"STORE", b"SEARCH", b"SORT", b"THREAD"]
+                .iter()
+                .any(|by| verb.eq_ignore_ascii_case(by));
         command.allowed(self)?;
         self.still_welcome()?;
         if command.needs_mailbox()
@@ -304,7 +331,7 @@ impl Session {
         {
             return Err(VANISHED);
         }
-        (command.run)(self, &mut Call { tag, uid, out, cancel }, c)
+        (command.run)(self, &mut Call { tag, uid, out }, c)
     }
 
     /// Rights are asked anew for every command, so that a change counts at once.

@@ -17,6 +17,9 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::aw
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use zeroize::Zeroizing;
 
+/// What a search that takes long says meanwhile.
+pub(crate) const IN_PROGRESS: &str = "* OK [INPROGRESS (";
+
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// Where a hung test gives up; nothing is measured by it.
@@ -234,7 +237,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 all.push(end.to_owned());
                 return all;
             }
-            all.push(line);
+            // How far a search is may be told at any time, on a machine that is busy.
+            if !line.starts_with(IN_PROGRESS) {
+                all.push(line);
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! comment; a first line `# before login` leaves the login to the dialogue. With UPDATE_DIALOGUES=1 the answers are
 //! written anew, to be read before they are committed.
 
-use crate::common::{Client, World, data, open};
+use crate::common::{Client, IN_PROGRESS, World, data, open};
 use std::path::Path;
 use tokio::net::TcpStream;
 
@@ -45,7 +45,10 @@ async fn play(mut client: Client<TcpStream>, text: &str, file: &Path) {
             assert_eq!(client.line().await, None, "{place}");
             return;
         } else if let Some(expected) = line.strip_prefix("S: ").or_else(|| (line == "S:").then_some("")) {
-            let found = client.line().await.unwrap_or_else(|| panic!("{place}: closed"));
+            let mut found = client.line().await.unwrap_or_else(|| panic!("{place}: closed"));
+            while found.starts_with(IN_PROGRESS) {
+                found = client.line().await.unwrap_or_else(|| panic!("{place}: closed"));
+            }
             let same = match expected.split_once('…') {
                 Some((start, end)) => {
                     found.len() >= start.len() + end.len() && found.starts_with(start) && found.ends_with(end)

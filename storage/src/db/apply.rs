@@ -7,12 +7,14 @@ use super::leaves::{self, Tree};
 use super::pages::{self, PAGE_ROWS, Placed};
 use super::{
     ARCHIVES, BATCHES, CARDS, Db, EXTRAS, FOLDERS, FORMER, GONE, HEADS, IDENTITIES, LEAVES, MESSAGES, META,
-    MessageEntry, PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front, groups,
+    MessageEntry, ORDERS, PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front, groups, orders,
 };
 use crate::card::Card;
 use crate::evidence::Hash;
+use crate::order::Keys;
 use crate::pack::varint::put;
 use crate::pack::{Addr, LogHead};
+use crate::prepared::CardAndKeys;
 use crate::store::facts::{
     DeletionFact, Ends, Fact, FloorsFact, FolderFact, HeadFact, MessageFact, MoveFact, PartFact,
     PlacementFact, TombstoneFact,
@@ -67,14 +69,14 @@ impl Changes {
     }
 }
 
-/// Writes a batch's facts through `txn`. `card_of` gives the card of each new message.
+/// Writes a batch's facts through `txn`. `card_of` gives the card and the sort keys of each new message.
 pub(crate) fn apply(
     db: &Db,
     txn: &WriteTransaction,
     state: &State,
     end: &BatchEnd,
     facts: &[Fact],
-    card_of: &mut dyn FnMut(&MessageFact) -> Result<Card, Error>,
+    card_of: &mut dyn FnMut(&MessageFact) -> Result<CardAndKeys, Error>,
 ) -> Result<Changes, Error> {
     let mut work = Work::open(db, txn, state)?;
     if end.batch != state.counters.batch + 1 {
@@ -113,6 +115,7 @@ struct Work<'a> {
     messages: Table<'a, u32, &'static [u8]>,
     identities: Table<'a, (u64, u32), ()>,
     cards: Table<'a, u32, &'static [u8]>,
+    orders: Table<'a, (u8, u32), &'static [u8]>,
     placements: Table<'a, (u32, u32), &'static [u8]>,
     extras: Table<'a, (u32, u32), &'static [u8]>,
     places: Table<'a, (u32, u32, u32), &'static [u8]>,
@@ -133,6 +136,7 @@ struct Work<'a> {
     /// Size and sent day of messages that placements named.
     sizes: HashMap<MsgNo, (u64, Option<i32>)>,
     new_cards: Vec<Card>,
+    new_keys: Vec<Keys>,
     /// Numbers and hashes of the leaves that the batch brings.
     new_leaves: Vec<(u64, Hash)>,
 }
@@ -154,6 +158,7 @@ impl<'a> Work<'a> {
             messages: txn.open_table(MESSAGES).map_err(e)?,
             identities: txn.open_table(IDENTITIES).map_err(e)?,
             cards: txn.open_table(CARDS).map_err(e)?,
+            orders: txn.open_table(ORDERS).map_err(e)?,
             placements: txn.open_table(PLACEMENTS).map_err(e)?,
             extras: txn.open_table(EXTRAS).map_err(e)?,
             places: txn.open_table(PLACES).map_err(e)?,
@@ -171,6 +176,7 @@ impl<'a> Work<'a> {
             pending: BTreeMap::new(),
             sizes: HashMap::new(),
             new_cards: Vec::new(),
+            new_keys: Vec::new(),
             new_leaves: Vec::new(),
         })
     }
@@ -192,7 +198,7 @@ impl<'a> Work<'a> {
         self.changes.folders.get_mut(&id).ok_or_else(|| self.db.derived("a folder vanished"))
     }
 
-    fn message(&mut self, m: &MessageFact, card: Card) -> Result<(), Error> {
+    fn message(&mut self, m: &MessageFact, (card, keys): CardAndKeys) -> Result<(), Error> {
         if m.no.0 != self.changes.counters.next_msg {
             return Err(self.wrong("message numbers have a gap"));
         }
@@ -202,6 +208,7 @@ impl<'a> Work<'a> {
         self.identities.insert((front(&m.hash.0), m.no.0), ()).map_err(|e| self.db.err(e))?;
         self.sizes.insert(m.no, (m.size, sent_day));
         self.new_cards.push(card);
+        self.new_keys.push(keys);
         let counters = &mut self.changes.counters;
         counters.next_msg = next_number(m.no)?;
         counters.message_bytes = counters.message_bytes.saturating_add(m.size);
@@ -274,6 +281,7 @@ impl<'a> Work<'a> {
         // An empty row tells it from one that is lost.
         self.messages.insert(no.0, &[][..]).map_err(|e| self.db.err(e))?;
         self.new_cards.push(Card::raw(0));
+        self.new_keys.push(Keys::default());
         self.changes.counters.next_msg = next_number(no)?;
         Ok(())
     }
@@ -525,9 +533,10 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Writes the new cards, into the last group first while that is small.
+    /// Writes the new cards and sort keys, into the last groups first while those are small.
     fn put_cards(&mut self) -> Result<(), Error> {
         let mut first = self.changes.counters.next_msg - self.new_cards.len() as u32;
+        orders::put_all(self.db, &mut self.orders, first, &std::mem::take(&mut self.new_keys))?;
         if !self.new_cards.is_empty() {
             let last = self.cards.last().map_err(|e| self.err(e))?;
             let last = last.map(|(k, v)| (k.value(), v.value().to_vec()));

@@ -10,6 +10,7 @@ pub(crate) mod folders;
 pub(crate) mod groups;
 mod leaves;
 mod messages;
+mod orders;
 pub(crate) mod pages;
 mod read;
 
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The layout of the tables; another one is rebuilt from the packs.
-pub(crate) const DATABASE_VERSION: u64 = 2;
+pub(crate) const DATABASE_VERSION: u64 = 3;
 
 /// Commits after which a file is worth compacting.
 const COMPACT_AFTER_COMMITS: u64 = 8;
@@ -41,6 +42,8 @@ pub(crate) const MESSAGES: TableDefinition<'_, u32, &[u8]> = TableDefinition::ne
 pub(crate) const IDENTITIES: TableDefinition<'_, (u64, u32), ()> = TableDefinition::new("identities");
 /// First message number of a group → [`groups`].
 pub(crate) const CARDS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("cards");
+/// Column and first message number of a group → [`orders`].
+pub(crate) const ORDERS: TableDefinition<'_, (u8, u32), &[u8]> = TableDefinition::new("orders");
 /// Folder and first UID of a page → [`pages`].
 pub(crate) const PLACEMENTS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("placements");
 /// Folder and UID → line ends and prefix, where they are unusual.
@@ -130,6 +133,7 @@ impl Db {
         txn.open_table(MESSAGES).map_err(|e| self.err(e))?;
         txn.open_table(IDENTITIES).map_err(|e| self.err(e))?;
         txn.open_table(CARDS).map_err(|e| self.err(e))?;
+        txn.open_table(ORDERS).map_err(|e| self.err(e))?;
         txn.open_table(PLACEMENTS).map_err(|e| self.err(e))?;
         txn.open_table(EXTRAS).map_err(|e| self.err(e))?;
         txn.open_table(PLACES).map_err(|e| self.err(e))?;

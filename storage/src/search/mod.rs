@@ -25,7 +25,7 @@ use crate::prepared::Parsed;
 use crate::store::columns::columns;
 use crate::store::{Part, Store};
 use crate::text::{Field, SearchText, is_machine_header};
-use crate::{Cancel, Error, FolderView, MsgNo, Row, Storage, UidRanges};
+use crate::{Cancel, Error, FolderView, MsgNo, Progress, Row, Storage, UidRanges};
 use plan::{Ground, Plan, Source};
 use scan::Folded;
 use std::sync::Arc;
@@ -65,6 +65,10 @@ pub enum Key {
     On(Day),
     /// See `Before`.
     Since(Day),
+    /// INTERNALDATE is this moment or an earlier one, seconds since 1970.
+    ArrivedUntil(i64),
+    /// INTERNALDATE is this moment or a later one, seconds since 1970.
+    ArrivedFrom(i64),
     /// The Date field's day, disregarding time and zone.
     SentBefore(Day),
     /// See `SentBefore`.
@@ -89,12 +93,42 @@ pub enum Key {
     Not(Box<Key>),
 }
 
+impl Key {
+    /// Whether index or messages may have to be read to answer it: the rest is known of every message.
+    #[must_use]
+    pub fn needs_text(&self) -> bool {
+        let mut open = vec![self];
+        while let Some(key) = open.pop() {
+            match key {
+                Key::Text(_) | Key::Body(_) | Key::Header(..) => return true,
+                Key::And(keys) | Key::Or(keys) => open.extend(keys),
+                Key::Not(key) => open.push(key),
+                _ => {}
+            }
+        }
+        false
+    }
+}
+
 impl Storage {
     /// The UIDs of the folder's messages that match `key`, exactly; complete up to the view's last message.
     /// A message whose stored bytes are damaged matches by what is known without them, and is named in the log.
     /// # Errors
     /// `Cancelled`, `SearchTime`, and whatever reading gives.
     pub fn search(&self, view: &FolderView, key: &Key, cancel: &Cancel) -> Result<UidRanges, Error> {
+        self.search_watched(view, key, cancel, &Progress::default())
+    }
+
+    /// As [`Storage::search`]; `progress` follows it.
+    /// # Errors
+    /// As [`Storage::search`].
+    pub fn search_watched(
+        &self,
+        view: &FolderView,
+        key: &Key,
+        cancel: &Cancel,
+        progress: &Progress,
+    ) -> Result<UidRanges, Error> {
         let secs = self.limits().search_time_secs;
         let end = Instant::now().checked_add(Duration::from_secs(secs));
         let check = || {
@@ -108,7 +142,7 @@ impl Storage {
         let mut found = UidRanges::new();
         for part in view.parts.iter() {
             let some = match self.store_of(part) {
-                Ok(store) => search_part(&store, part, key, &check)?,
+                Ok(store) => search_part(&store, part, key, &check, progress)?,
                 // What a missing store's messages are numbered and flagged is known all the same.
                 Err(Error::Unavailable { .. }) if flags_only(key) => {
                     let mut rows = self.flag_rows(view, &part.uids);
@@ -184,6 +218,7 @@ fn search_part(
     part: &Part,
     key: &Key,
     check: &dyn Fn() -> Result<(), Error>,
+    progress: &Progress,
 ) -> Result<UidRanges, Error> {
     let plan = Plan::new(key);
     let columns = columns(store, part.folder, &part.uids)?;
@@ -199,7 +234,7 @@ fn search_part(
         check,
         damaged: &|what| store.indexer().report_damage(what),
     };
-    let found = plan.run(&ground, &Stored { store, check })?;
+    let found = plan.run(&ground, &Stored { store, check, progress })?;
     let uids: UidRanges = found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect();
     Ok(uids.intersect(&part.uids))
 }
@@ -237,6 +272,7 @@ impl Source for Nowhere {
 struct Stored<'a> {
     store: &'a Arc<Store>,
     check: &'a dyn Fn() -> Result<(), Error>,
+    progress: &'a Progress,
 }
 
 impl Stored<'_> {
@@ -253,6 +289,12 @@ impl Stored<'_> {
 }
 
 impl Source for Stored<'_> {
+    fn expect(&self, messages: u64) {
+        self.progress.expect(messages);
+    }
+    fn advance(&self) {
+        self.progress.advance();
+    }
     fn fields(&self, number: MsgNo) -> Result<Arc<Vec<Field>>, Error> {
         (self.check)()?;
         let header = self.store.message(number).and_then(|message| message.header());

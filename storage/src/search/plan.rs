@@ -19,6 +19,10 @@ use std::sync::Arc;
 pub(crate) trait Source {
     /// The header's fields.
     fn fields(&self, message: MsgNo) -> Result<Arc<Vec<Field>>, Error>;
+    /// Told how many messages are left open.
+    fn expect(&self, _messages: u64) {}
+    /// Told when one more of them is decided.
+    fn advance(&self) {}
     /// The whole folded text.
     fn text(&self, message: MsgNo) -> Result<Arc<Folded>, Error>;
 }
@@ -139,12 +143,14 @@ impl<'k> Plan<'k> {
         let Some(root) = self.nodes.first() else { return Ok(RoaringBitmap::new()) };
         let mut found = root.bounds.sure.clone();
         let open = root.bounds.may() - &root.bounds.sure;
+        source.expect(open.len());
         for row in open {
             (ground.check)()?;
             let Some(message) = ground.rows.get(row as usize).map(|r| r.msg) else { continue };
             if self.decide(row, &mut Reading { source, message, fields: None, text: None })? {
                 found.insert(row);
             }
+            source.advance();
         }
         Ok(found)
     }
@@ -303,6 +309,8 @@ fn by_columns(key: &Key, rows: &[Row], all: &RoaringBitmap) -> RoaringBitmap {
         Key::Before(Day(day)) => pick(&|row| arrived(row) < *day),
         Key::On(Day(day)) => pick(&|row| arrived(row) == *day),
         Key::Since(Day(day)) => pick(&|row| arrived(row) >= *day),
+        Key::ArrivedUntil(moment) => pick(&|row| row.date.secs <= *moment),
+        Key::ArrivedFrom(moment) => pick(&|row| row.date.secs >= *moment),
         Key::SentBefore(Day(day)) => pick(&|row| sent(row, &|d| d < *day)),
         Key::SentOn(Day(day)) => pick(&|row| sent(row, &|d| d == *day)),
         Key::SentSince(Day(day)) => pick(&|row| sent(row, &|d| d >= *day)),

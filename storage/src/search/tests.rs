@@ -102,6 +102,8 @@ impl Mail {
             Key::Before(Day(day)) => arrived < *day,
             Key::On(Day(day)) => arrived == *day,
             Key::Since(Day(day)) => arrived >= *day,
+            Key::ArrivedUntil(moment) => row.date.secs <= *moment,
+            Key::ArrivedFrom(moment) => row.date.secs >= *moment,
             Key::SentBefore(Day(day)) => sent.is_some_and(|s| s < *day),
             Key::SentOn(Day(day)) => sent.is_some_and(|s| s == *day),
             Key::SentSince(Day(day)) => sent.is_some_and(|s| s >= *day),

@@ -492,7 +492,7 @@ impl Compaction<'_> {
         removed_path(&path, folder)
     }
 
-    /// The new packs' database, made by the function that commits use; cards are taken over.
+    /// The new packs' database, made by the function that commits use; cards and sort keys are taken over.
     fn database(&mut self, from: &Prepared) -> Result<(Db, State), Error> {
         let path = self.beside.database();
         let file: Arc<dyn DiskFile> = self.disk.create(&path).map_err(Error::io(&path))?;
@@ -520,7 +520,8 @@ impl Compaction<'_> {
                     None => db.write()?,
                 };
                 let store = self.store;
-                let card_of = &mut |m: &MessageFact| groups.card(store, m.no);
+                let card_of =
+                    &mut |m: &MessageFact| Ok((groups.card(store, m.no)?, groups.keys(store, m.no)?));
                 let changes = db::apply(&db, &open, &state, &end, &facts, card_of)?;
                 changes.publish(&mut state);
                 waiting += facts.len();

@@ -11,9 +11,10 @@ use super::message::PIECE_BYTES;
 use super::state::Counters;
 use crate::card::Card;
 use crate::incoming::{Content, LineEnds};
+use crate::order::Keys;
 use crate::pack::varint::put;
 use crate::pack::{ChunkAddr, ChunkSink, Class, Handle, crypt};
-use crate::prepared::Parsed;
+use crate::prepared::{CardAndKeys, Parsed};
 use crate::skeleton::{Form, Section, Skeleton};
 use crate::text::SearchText;
 use crate::{
@@ -68,7 +69,7 @@ pub(crate) struct Ready {
     #[expect(clippy::type_complexity, reason = "it is called once")]
     pub(super) facts: Box<dyn FnOnce(&[ChunkAddr]) -> Result<Vec<Fact>, Error>>,
     pub(super) chunks: ChunkSink,
-    pub(super) cards: HashMap<MsgNo, Card>,
+    pub(super) cards: HashMap<MsgNo, CardAndKeys>,
     pub(super) texts: Vec<(MsgNo, SearchText)>,
     pub(super) new_bytes: u64,
 }
@@ -81,6 +82,7 @@ struct NewMessage {
     header_len: u64,
     pieces: Vec<NewPiece>,
     card: Card,
+    keys: Keys,
     text: SearchText,
 }
 
@@ -238,8 +240,8 @@ impl Draft {
             };
             pieces.push(NewPiece { at, len, line });
         }
-        let (card, text) = (parsed.card, parsed.text);
-        self.messages.push(NewMessage { no, hash, size, header_len, pieces, card, text });
+        let Parsed { card, keys, text, .. } = parsed;
+        self.messages.push(NewMessage { no, hash, size, header_len, pieces, card, keys, text });
         self.known.insert(hash, no);
         Ok(no)
     }
@@ -319,7 +321,7 @@ impl Draft {
         let mut parts = Vec::with_capacity(messages.len());
         for m in messages {
             parts.push((m.no, m.hash, m.size, m.header_len, m.pieces));
-            cards.insert(m.no, m.card);
+            cards.insert(m.no, (m.card, m.keys));
             texts.push((m.no, m.text));
         }
         let facts =

@@ -14,6 +14,8 @@ pub(crate) mod facts;
 pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod open;
+pub(crate) mod preview;
+mod progress;
 pub(crate) mod rebuild;
 pub(crate) mod reindex;
 pub(crate) mod renewal;
@@ -27,6 +29,7 @@ pub(crate) mod write;
 pub use cancel::Cancel;
 pub use columns::Columns;
 pub use message::{Message, MessageReader};
+pub use progress::Progress;
 pub(crate) use types::Part;
 pub use types::{
     Added, CheckReport, Committed, FolderInfo, FolderView, InternalDate, NewPlacement, Row, Sighting,
@@ -60,6 +63,7 @@ pub(crate) struct Store {
     pub(crate) state: RwLock<State>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) columns: Mutex<ColumnCache>,
+    pub(crate) previews: preview::PreviewCache,
     pub(crate) tail: Tail,
     pub(crate) renewal: renewal::Renewal,
     /// Held as long as the store is open: no second program writes it.

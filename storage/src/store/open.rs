@@ -264,6 +264,7 @@ pub(crate) fn open(with: Opening<'_>) -> Result<Running, Error> {
         state: RwLock::new(state),
         writer: Mutex::new(writer),
         columns: Mutex::new(ColumnCache::new(limits.column_cache_bytes)),
+        previews: super::preview::PreviewCache::new(),
         tail,
         renewal: super::renewal::Renewal::default(),
         limits: limits.clone(),

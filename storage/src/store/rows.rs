@@ -5,6 +5,7 @@
 use super::Store;
 use crate::card::Card;
 use crate::db::pages::PAGE_ROWS;
+use crate::order::Keys;
 use crate::{Error, FolderId, MsgNo, Row, Uid, UidRanges};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -97,13 +98,29 @@ impl Wanted {
     }
 }
 
-/// The groups of cards that were read last.
+/// Sort keys that are read at once.
+const KEYS: u32 = 256;
+
+/// The groups of cards, and the sort keys, that were read last.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     groups: VecDeque<(u32, Vec<Card>)>,
+    keys: (u32, Vec<Keys>),
 }
 
 impl Groups {
+    /// A message's sort keys; its neighbours' are at hand after.
+    pub(crate) fn keys(&mut self, store: &Store, no: MsgNo) -> Result<Keys, Error> {
+        let first = no.0 / KEYS * KEYS;
+        let at = (no.0 - first) as usize;
+        if self.keys.0 != first || self.keys.1.len() <= at {
+            let end = store.next_msg().0.min(first.saturating_add(KEYS));
+            self.keys = (first, store.db.keys(first..end)?);
+        }
+        let found = self.keys.1.get(at).cloned();
+        found.ok_or_else(|| Error::Missing { what: format!("the sort keys of message number {}", no.0) })
+    }
+
     /// A message's card; its neighbours are at hand after.
     pub(crate) fn card(&mut self, store: &Arc<Store>, no: MsgNo) -> Result<Card, Error> {
         let within = |(first, cards): &(u32, Vec<Card>)| {

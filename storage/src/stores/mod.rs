@@ -316,6 +316,12 @@ impl Storage {
     pub fn card(&self, row: &Row) -> Result<Card, Error> {
         store_rows::Groups::default().card(&self.shared.store(row.store)?, row.msg)
     }
+    /// The first words of a message's text, at most 200 characters (RFC 8970); empty if it has none.
+    /// # Errors
+    /// `Missing`, `Corrupt`, `WrongContent`, `Unavailable`.
+    pub fn preview(&self, row: &Row) -> Result<Arc<str>, Error> {
+        self.shared.store(row.store)?.preview(row.msg)
+    }
     /// Opens a message.
     /// # Errors
     /// `Missing`, `Unavailable`.

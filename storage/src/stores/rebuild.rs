@@ -363,6 +363,7 @@ impl Shared {
         store.db.replace(db);
         *store.state.write() = state;
         store.columns.lock().clear();
+        store.previews.clear();
         drop(turn);
         Ok((rebuilt, None))
     }

@@ -8,6 +8,7 @@ mod charset;
 mod fold;
 mod header;
 mod html;
+mod preview;
 mod transfer;
 
 use crate::mime::field::Fields;
@@ -17,6 +18,7 @@ use crate::{Limits, incoming::Content};
 
 pub use fold::fold;
 pub use header::{decode_words, is_machine_header};
+pub(crate) use preview::preview;
 
 /// The version of [`fold()`] and of what text is taken; stands in the index, another one means a new index.
 pub const TEXT_VERSION: u32 = 2;

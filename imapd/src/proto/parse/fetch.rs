@@ -23,6 +23,11 @@ pub(crate) enum Item {
     Body,
     /// BODYSTRUCTURE
     BodyStructure,
+    /// PREVIEW (RFC 8970)
+    Preview {
+        /// It may be left out rather than waited for.
+        lazy: bool,
+    },
     /// BODY[…], RFC822, RFC822.HEADER, RFC822.TEXT
     Section {
         /// What the answer calls it, partial origin included.
@@ -99,11 +104,22 @@ fn item(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
         b"ENVELOPE" => Item::Envelope,
         b"BODY" => Item::Body,
         b"BODYSTRUCTURE" => Item::BodyStructure,
+        b"PREVIEW" => Item::Preview { lazy: lazy(c) },
         b"RFC822" => whole(b"RFC822", Portion::All),
         b"RFC822.HEADER" => whole(b"RFC822.HEADER", Portion::Header),
         b"RFC822.TEXT" => whole(b"RFC822.TEXT", Portion::Text),
         _ => return Err(Wrong("unknown FETCH item")),
     })
+}
+
+/// PREVIEW's modifier, if it is there.
+fn lazy(c: &mut Cursor<'_>) -> bool {
+    let mut ahead = c.clone();
+    let found = ahead.eat(b' ') && ahead.eat(b'(') && ahead.eat_word("LAZY") && ahead.eat(b')');
+    if found {
+        *c = ahead;
+    }
+    found
 }
 
 fn section(c: &mut Cursor<'_>) -> Result<Item, Wrong> {

@@ -5,11 +5,13 @@
 
 pub(crate) mod fetch;
 pub(crate) mod list;
+pub(crate) mod order;
+pub(crate) mod partial;
 pub(crate) mod search;
 pub(crate) mod simple;
 
 use super::mutf7;
-use super::set::SeqSet;
+use super::set::{SeqSet, Targets};
 use std::borrow::Cow;
 
 /// A syntax error: what was expected.
@@ -121,6 +123,10 @@ impl<'a> Cursor<'a> {
     pub(crate) fn set(&mut self) -> Result<SeqSet, Wrong> {
         let text = self.take_while(|b| b.is_ascii_digit() || matches!(b, b'*' | b':' | b','));
         SeqSet::parse(text).ok_or(Wrong("the sequence set is wrong"))
+    }
+    /// A sequence set, or `$` (RFC 5182).
+    pub(crate) fn targets(&mut self) -> Result<Targets, Wrong> {
+        if self.eat(b'$') { Ok(Targets::Saved) } else { self.set().map(Targets::Set) }
     }
     /// Whether a sequence set is next.
     pub(crate) fn at_set(&self) -> bool {

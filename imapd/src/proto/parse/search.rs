@@ -1,8 +1,9 @@
-//! SEARCH's program (RFC 3501 §6.4.4, RFC 4731 for RETURN), turned into storage's keys.
+//! SEARCH's program (RFC 3501 §6.4.4, RFC 5032, RFC 5182; RETURN of RFC 4731, RFC 5182, RFC 9394), turned into storage's keys.
 //!
 //! Iterative, with a stack of its own: ORs chain by the hundred and can't overflow anything. Keys that a read-only
 //! archive knows the answer of (UNDELETED, SEEN, RECENT …) become All or Nothing here and cost nothing later.
 
+use super::partial::Partial;
 use super::{Cursor, Wrong};
 use crate::proto::date;
 use storage::UidRanges;
@@ -15,7 +16,8 @@ pub(crate) const MAX_KEYS: usize = 1_024;
 /// Deepest tree of AND, OR and NOT once chains of the same kind are joined.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// What RETURN asks for (RFC 4731).
+/// What RETURN asks for (RFC 4731; SAVE of RFC 5182, PARTIAL of RFC 9394, RELEVANCY of
+/// RFC 6203).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Returns {
     /// MIN
@@ -26,15 +28,59 @@ pub(crate) struct Returns {
     pub(crate) all: bool,
     /// COUNT
     pub(crate) count: bool,
+    /// SAVE
+    pub(crate) save: bool,
+    /// PARTIAL
+    pub(crate) partial: Option<Partial>,
+    /// RELEVANCY
+    pub(crate) relevancy: bool,
 }
 
-/// A parsed SEARCH.
+/// A search's keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Search {
-    /// RETURN's options; none: the plain answer.
-    pub(crate) returns: Option<Returns>,
+pub(crate) struct Criteria {
     /// What is looked for.
     pub(crate) key: Key,
+    /// The words that FUZZY looks for (RFC 6203); none without FUZZY.
+    pub(crate) fuzzy: Option<Vec<String>>,
+}
+
+impl Returns {
+    /// Whether nothing is to be told.
+    pub(crate) fn is_save_alone(&self) -> bool {
+        *self == Returns { save: true, ..Returns::default() }
+    }
+}
+
+/// The charset of a command's strings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Charset {
+    encoding: &'static encoding_rs::Encoding,
+    /// No byte above 127 belongs to it.
+    ascii: bool,
+}
+
+impl Charset {
+    const UTF_8: Charset = Charset { encoding: encoding_rs::UTF_8, ascii: false };
+
+    fn named(name: &[u8]) -> Result<Charset, Refused> {
+        let encoding = encoding_rs::Encoding::for_label_no_replacement(name).ok_or(Refused::Charset)?;
+        // What has NULs between letters stands in no IMAP string; the other one is no charset of mail.
+        let useless = [encoding_rs::UTF_16BE, encoding_rs::UTF_16LE, encoding_rs::X_USER_DEFINED];
+        if useless.contains(&encoding) {
+            return Err(Refused::Charset);
+        }
+        let ascii = [&b"us-ascii"[..], b"ascii"].iter().any(|label| name.eq_ignore_ascii_case(label));
+        Ok(Charset { encoding, ascii })
+    }
+
+    fn decode(self, bytes: &[u8]) -> Result<String, Refused> {
+        if self.ascii && !bytes.is_ascii() {
+            return Err(Refused::Charset);
+        }
+        let text = self.encoding.decode_without_bom_handling_and_without_replacement(bytes);
+        text.map(std::borrow::Cow::into_owned).ok_or(Refused::Charset)
+    }
 }
 
 /// Why a SEARCH was not taken.
@@ -60,26 +106,47 @@ struct Node {
 enum Open {
     Paren(Vec<Node>),
     Not,
+    Fuzzy,
     Or(Option<Node>),
 }
 
-/// Parses what follows `SEARCH `, in a mailbox with these UIDs.
-pub(crate) fn search(c: &mut Cursor<'_>, mailbox: &UidRanges) -> Result<Search, Refused> {
-    let mut returns = None;
-    if c.eat_word("RETURN") {
-        c.sp()?;
-        returns = Some(return_options(c)?);
-        c.sp()?;
+/// Parses RETURN with its options, if it is next, and the blank behind it.
+pub(crate) fn returns(c: &mut Cursor<'_>) -> Result<Option<Returns>, Wrong> {
+    if !c.eat_word("RETURN") {
+        return Ok(None);
     }
-    let mut charset = encoding_rs::UTF_8;
-    if c.eat_word("CHARSET") {
-        c.sp()?;
-        let name = c.astring()?;
-        c.sp()?;
-        charset = encoding_rs::Encoding::for_label_no_replacement(&name).ok_or(Refused::Charset)?;
+    c.sp()?;
+    let returns = return_options(c)?;
+    c.sp()?;
+    Ok(Some(returns))
+}
+
+/// Parses CHARSET, if it is next. Without it 8-bit counts as UTF-8: some clients never send it.
+pub(crate) fn charset(c: &mut Cursor<'_>) -> Result<Charset, Refused> {
+    if !c.eat_word("CHARSET") {
+        return Ok(Charset::UTF_8);
     }
-    let key = program(&mut Program { c, mailbox, charset, keys: 0 })?;
-    Ok(Search { returns, key })
+    c.sp()?;
+    charset_name(c)
+}
+
+/// Parses a charset's name and the blank behind it.
+pub(crate) fn charset_name(c: &mut Cursor<'_>) -> Result<Charset, Refused> {
+    let name = c.astring()?;
+    c.sp()?;
+    Charset::named(&name)
+}
+
+/// Parses a search's keys, in a mailbox with these UIDs; `saved`: what `$` means.
+pub(crate) fn criteria(
+    c: &mut Cursor<'_>,
+    mailbox: &UidRanges,
+    saved: &UidRanges,
+    charset: Charset,
+) -> Result<Criteria, Refused> {
+    let mut p = Program { c, mailbox, saved, charset, keys: 0, open_fuzzy: 0, fuzzy: None };
+    let key = program(&mut p)?;
+    Ok(Criteria { key, fuzzy: p.fuzzy })
 }
 
 fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
@@ -91,6 +158,12 @@ fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
             b"MAX" => returns.max = true,
             b"ALL" => returns.all = true,
             b"COUNT" => returns.count = true,
+            b"SAVE" => returns.save = true,
+            b"RELEVANCY" => returns.relevancy = true,
+            b"PARTIAL" if returns.partial.is_none() => {
+                c.sp()?;
+                returns.partial = Some(Partial::parse(c)?);
+            }
             _ => return Err(Wrong("unknown RETURN option")),
         }
         if c.peek() != Some(b')') {
@@ -100,14 +173,22 @@ fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
     if returns == Returns::default() {
         returns.all = true;
     }
+    // RFC 9394 §3.1: both together are an error.
+    if returns.all && returns.partial.is_some() {
+        return Err(Wrong("RETURN has either ALL or PARTIAL"));
+    }
     Ok(returns)
 }
 
 struct Program<'c, 'a> {
     c: &'c mut Cursor<'a>,
     mailbox: &'c UidRanges,
-    charset: &'static encoding_rs::Encoding,
+    saved: &'c UidRanges,
+    charset: Charset,
     keys: usize,
+    /// FUZZYs that the next key stands under.
+    open_fuzzy: usize,
+    fuzzy: Option<Vec<String>>,
 }
 
 fn program(p: &mut Program<'_, '_>) -> Result<Key, Refused> {
@@ -132,11 +213,21 @@ fn program(p: &mut Program<'_, '_>) -> Result<Key, Refused> {
             stack.push(Open::Or(None));
             continue;
         }
+        if p.c.eat_word("FUZZY") {
+            p.c.sp()?;
+            p.open_fuzzy += 1;
+            p.fuzzy.get_or_insert_default();
+            stack.push(Open::Fuzzy);
+            continue;
+        }
         p.keys += 1;
+        let key = p.key()?;
         if p.keys > MAX_KEYS {
             return Err(Wrong("the search has too many keys").into());
         }
-        let mut node = Node { key: p.key()?, depth: 1 };
+        // FUZZY makes several of one.
+        let depth = if matches!(key, Key::And(_)) { 2 } else { 1 };
+        let mut node = Node { key, depth };
         // A key is complete: close whatever it completes.
         loop {
             if node.depth > MAX_DEPTH {
@@ -144,6 +235,7 @@ fn program(p: &mut Program<'_, '_>) -> Result<Key, Refused> {
             }
             match stack.pop() {
                 Some(Open::Not) => node = not(node),
+                Some(Open::Fuzzy) => p.open_fuzzy -= 1,
                 Some(Open::Or(Some(left))) => node = join(vec![left, node], false),
                 Some(Open::Or(None)) => {
                     p.c.sp()?;
@@ -221,6 +313,9 @@ impl Program<'_, '_> {
         if self.c.at_set() {
             return Ok(Key::Uids(self.c.set()?.clamped(self.mailbox)));
         }
+        if self.c.eat(b'$') {
+            return Ok(Key::Uids(self.saved.intersect(self.mailbox)));
+        }
         let name = self.c.atom()?.to_ascii_uppercase();
         Ok(match name.as_slice() {
             b"ALL" | b"SEEN" | b"OLD" | b"UNDELETED" | b"UNDRAFT" => Key::All,
@@ -231,18 +326,21 @@ impl Program<'_, '_> {
             b"UNFLAGGED" => Key::Not(Box::new(Key::Flag(Flag::Flagged))),
             b"KEYWORD" => self.keyword()?.map_or(Key::Nothing, Key::Flag),
             b"UNKEYWORD" => self.keyword()?.map_or(Key::All, |f| Key::Not(Box::new(Key::Flag(f)))),
-            b"TEXT" => Key::Text(self.text()?),
-            b"BODY" => Key::Body(self.text()?),
+            b"TEXT" => self.needle(&Key::Text)?,
+            b"BODY" => self.needle(&Key::Body)?,
             b"FROM" | b"TO" | b"CC" | b"BCC" | b"SUBJECT" => {
-                Key::Header(String::from_utf8_lossy(&name).into_owned(), self.text()?)
+                let name = String::from_utf8_lossy(&name).into_owned();
+                self.needle(&|text| Key::Header(name.clone(), text))?
             }
             b"HEADER" => {
                 let field = self.text()?;
-                Key::Header(field, self.text()?)
+                self.needle(&|text| Key::Header(field.clone(), text))?
             }
             b"BEFORE" => Key::Before(self.day()?),
             b"ON" => Key::On(self.day()?),
             b"SINCE" => Key::Since(self.day()?),
+            b"OLDER" => Key::ArrivedUntil(self.ago()?),
+            b"YOUNGER" => Key::ArrivedFrom(self.ago()?),
             b"SENTBEFORE" => Key::SentBefore(self.day()?),
             b"SENTON" => Key::SentOn(self.day()?),
             b"SENTSINCE" => Key::SentSince(self.day()?),
@@ -250,9 +348,31 @@ impl Program<'_, '_> {
             b"SMALLER" => Key::Smaller(self.number()?),
             b"UID" => {
                 self.c.sp()?;
+                if self.c.eat(b'$') {
+                    return Ok(Key::Uids(self.saved.intersect(self.mailbox)));
+                }
                 Key::Uids(self.c.set()?.uids(self.mailbox))
             }
             _ => return Err(Wrong("unknown search key").into()),
+        })
+    }
+
+    /// A key about a text. Under FUZZY its words are looked for, each anywhere and as a part of words too.
+    fn needle(&mut self, key: &dyn Fn(String) -> Key) -> Result<Key, Refused> {
+        let text = self.text()?;
+        let Some(fuzzy) = self.fuzzy.as_mut().filter(|_| self.open_fuzzy > 0) else { return Ok(key(text)) };
+        let mut words: Vec<&str> =
+            text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        words.sort_unstable();
+        words.dedup();
+        self.keys += words.len().saturating_sub(1);
+        // Refused by who counts them, not made.
+        words.truncate(MAX_KEYS);
+        fuzzy.extend(words.iter().map(|word| (*word).to_owned()));
+        Ok(match words[..] {
+            [] => key(text),
+            [one] => key(one.to_owned()),
+            _ => Key::And(words.into_iter().map(|word| key(word.to_owned())).collect()),
         })
     }
 
@@ -266,6 +386,16 @@ impl Program<'_, '_> {
         self.c.number()
     }
 
+    /// So many seconds ago (RFC 5032), seconds since 1970.
+    fn ago(&mut self) -> Result<i64, Wrong> {
+        let secs = self.number()?;
+        let secs = u32::try_from(secs).ok().filter(|&secs| secs > 0);
+        let secs = secs.ok_or(Wrong("the number of seconds is wrong"))?;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        Ok(now.saturating_sub(i64::from(secs)))
+    }
+
     fn day(&mut self) -> Result<storage::search::Day, Wrong> {
         self.c.sp()?;
         date::parse_day(&self.c.astring()?).ok_or(Wrong("the date is wrong"))
@@ -274,8 +404,7 @@ impl Program<'_, '_> {
     fn text(&mut self) -> Result<String, Refused> {
         self.c.sp()?;
         let bytes = self.c.astring()?;
-        let text = self.charset.decode_without_bom_handling_and_without_replacement(&bytes);
-        text.map(std::borrow::Cow::into_owned).ok_or(Refused::Charset)
+        self.charset.decode(&bytes)
     }
 }
 
@@ -287,7 +416,10 @@ mod tests {
 
     fn parse(text: &[u8]) -> Result<Key, Refused> {
         let mut c = Cursor::new(text);
-        let found = search(&mut c, &UidRanges::from_spans([(11, 20)]))?;
+        returns(&mut c)?;
+        let charset = charset(&mut c)?;
+        let saved = UidRanges::from_spans([(12, 13), (20, 30)]);
+        let found = criteria(&mut c, &UidRanges::from_spans([(11, 20)]), &saved, charset)?;
         c.end()?;
         Ok(found.key)
     }
@@ -342,6 +474,94 @@ mod tests {
     }
 
     #[test]
+    fn charsets_that_mail_knows() {
+        for (label, bytes, expected) in [
+            ("UTF-8", &b"\xc3\xa9"[..], "\u{e9}"),
+            ("US-ASCII", b"e", "e"),
+            ("ISO-8859-1", b"\xe9", "\u{e9}"),
+            ("iso-8859-15", b"\xa4", "\u{20ac}"),
+            ("ISO-8859-5", b"\xbf", "\u{41f}"),
+            ("windows-1251", b"\xcf", "\u{41f}"),
+            ("Windows-1252", b"\x80", "\u{20ac}"),
+            ("KOI8-R", b"\xf0", "\u{41f}"),
+            ("ISO-2022-JP", b"\x1b$B$\"\x1b(B", "\u{3042}"),
+            ("Shift_JIS", b"\x82\xa0", "\u{3042}"),
+            ("EUC-JP", b"\xa4\xa2", "\u{3042}"),
+            ("GB18030", b"\xc4\xe3", "\u{4f60}"),
+            ("Big5", b"\xa4\xa4", "\u{4e2d}"),
+            ("EUC-KR", b"\xb0\xa1", "\u{ac00}"),
+        ] {
+            let command =
+                [format!("CHARSET \"{label}\" BODY {{{}}}\r\n", bytes.len()).as_bytes(), bytes].concat();
+            assert_eq!(parse(&command), Ok(Key::Body(expected.into())), "{label}");
+        }
+        for (label, bytes) in [
+            ("utf-8", &b"\xe9"[..]),
+            ("us-ascii", b"\xe9"),
+            ("ASCII", b"\xc3\xa9"),
+            ("shift_jis", b"\x82"),
+            ("euc-kr", b"\xff\xff"),
+            ("utf-16le", b"a"),
+            ("x-user-defined", b"a"),
+        ] {
+            let command =
+                [format!("CHARSET {label} BODY {{{}}}\r\n", bytes.len()).as_bytes(), bytes].concat();
+            assert_eq!(parse(&command), Err(Refused::Charset), "{label}");
+        }
+    }
+
+    #[test]
+    fn what_was_saved_and_what_is_within_a_time() {
+        let saved = Key::Uids(UidRanges::from_spans([(12, 13), (20, 20)]));
+        assert_eq!(parse(b"$"), Ok(saved.clone()), "only what the mailbox has");
+        assert_eq!(parse(b"NOT UID $"), Ok(Key::Not(Box::new(saved))));
+        for bad in ["$1", "1,$", "OLDER 0", "YOUNGER", "OLDER -1", "YOUNGER 4294967296"] {
+            assert!(matches!(parse(bad.as_bytes()), Err(Refused::Wrong(_))), "{bad}");
+        }
+        let (Ok(Key::ArrivedUntil(old)), Ok(Key::ArrivedFrom(young))) =
+            (parse(b"OLDER 1000"), parse(b"YOUNGER 10"))
+        else {
+            panic!("both are moments");
+        };
+        assert!((989..=991).contains(&(young - old)));
+    }
+
+    #[test]
+    fn fuzzy_looks_for_words() {
+        let text = |words: &[&str]| words.iter().map(|word| Key::Text((*word).into())).collect::<Vec<_>>();
+        for (command, key) in [
+            ("FUZZY TEXT \"big, red bridge\"", Key::And(text(&["big", "bridge", "red"]))),
+            ("FUZZY TEXT bridge", Key::Text("bridge".into())),
+            ("FUZZY TEXT \"->\"", Key::Text("->".into())),
+            ("FUZZY SUBJECT \"a b\"", Key::And(vec![header("SUBJECT", "a"), header("SUBJECT", "b")])),
+            ("FUZZY FUZZY ALL", Key::All),
+            ("FUZZY (TEXT \"b a\" LARGER 5) TEXT \"d c\"", {
+                let mut all = text(&["a", "b"]);
+                all.extend([Key::Larger(5), Key::Text("d c".into())]);
+                Key::And(all)
+            }),
+            ("OR FUZZY BODY x BODY \"y z\"", Key::Or(vec![Key::Body("x".into()), Key::Body("y z".into())])),
+        ] {
+            assert_eq!(parse(command.as_bytes()), Ok(key), "{command}");
+        }
+        let words = |n: usize| {
+            let all: Vec<String> = (0..n).map(|n| format!("w{n}")).collect();
+            parse(format!("FUZZY BODY \"{}\"", all.join(" ")).as_bytes())
+        };
+        assert!(words(MAX_KEYS).is_ok());
+        assert!(words(MAX_KEYS + 1).is_err(), "each word is a key");
+        let found = |text: &str| {
+            criteria(&mut Cursor::new(text.as_bytes()), &UidRanges::new(), &UidRanges::new(), Charset::UTF_8)
+        };
+        assert_eq!(found("TEXT x").unwrap().fuzzy, None);
+        assert_eq!(found("FUZZY ALL").unwrap().fuzzy, Some(vec![]));
+        assert_eq!(
+            found("NOT FUZZY (TEXT \"b a\") TEXT c").unwrap().fuzzy,
+            Some(vec!["a".into(), "b".into()])
+        );
+    }
+
+    #[test]
     fn what_is_refused() {
         for bad in [
             "",
@@ -372,14 +592,24 @@ mod tests {
     }
 
     #[test]
-    fn returns() {
-        let of = |text: &str| search(&mut Cursor::new(text.as_bytes()), &UidRanges::new()).unwrap().returns;
+    fn return_options() {
+        let of = |text: &str| returns(&mut Cursor::new(text.as_bytes())).unwrap();
         assert_eq!(of("ALL"), None);
         assert_eq!(of("RETURN () ALL"), Some(Returns { all: true, ..Returns::default() }));
         assert_eq!(
             of("RETURN (MIN count) ALL"),
             Some(Returns { min: true, count: true, ..Returns::default() })
         );
+        let save = of("RETURN (SAVE) ALL").unwrap();
+        assert!(save.save && !save.all && save.is_save_alone());
+        assert!(!of("RETURN (SAVE MIN) ALL").unwrap().is_save_alone());
+        let partial = of("RETURN (partial -1:-100 COUNT) ALL").unwrap();
+        assert_eq!(partial.partial, Some(Partial { a: 1, b: 100, from_end: true }));
+        for bad in
+            ["RETURN (PARTIAL) ALL", "RETURN (PARTIAL 1:2 ALL) ALL", "RETURN (PARTIAL 1:2 PARTIAL 1:2) ALL"]
+        {
+            assert!(returns(&mut Cursor::new(bad.as_bytes())).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -14,9 +14,10 @@ use super::state::State;
 use super::{Cancel, message};
 use crate::card::Card;
 use crate::db::{self, BatchEnd, Db, MessageEntry};
+use crate::order::Keys;
 use crate::pack::disk::{Disk, DiskFile};
 use crate::pack::{Addr, PackId, Packs, RecordKind};
-use crate::prepared::Parsed;
+use crate::prepared::{CardAndKeys, Parsed};
 use crate::{Error, FolderId, Limits, ModSeq, MsgNo, SourceId, Uid, UidValidity};
 use fit::Fit;
 use std::collections::{HashMap, HashSet};
@@ -337,8 +338,8 @@ impl Work<'_, '_> {
         }
     }
 
-    /// The cards of a batch's messages, made from what was stored, by several threads.
-    fn cards(&self, facts: &[Fact]) -> Result<HashMap<MsgNo, Card>, Error> {
+    /// The cards and sort keys of a batch's messages, made from what was stored, by several threads.
+    fn cards(&self, facts: &[Fact]) -> Result<HashMap<MsgNo, CardAndKeys>, Error> {
         let messages: Vec<&MessageFact> = facts
             .iter()
             .filter_map(|fact| match fact {
@@ -348,7 +349,7 @@ impl Work<'_, '_> {
             .collect();
         let (packs, limits, cancel) = (self.with.packs, self.with.limits, self.with.cancel);
         let next = AtomicUsize::new(0);
-        let work = || -> Result<Vec<(MsgNo, Card)>, Error> {
+        let work = || -> Result<Vec<(MsgNo, CardAndKeys)>, Error> {
             let mut cards = Vec::new();
             while let Some(message) = messages.get(next.fetch_add(1, Ordering::Relaxed)) {
                 cancel.check()?;
@@ -431,13 +432,16 @@ fn mod_seq_of(fact: &Fact) -> Option<u64> {
 /// A message's card, made from what was stored.
 /// # Errors
 /// `Io`; a message that can't be read back has a card that shows nothing.
-pub(crate) fn card(packs: &Packs, limits: &Limits, m: &MessageFact) -> Result<Card, Error> {
+pub(crate) fn card(packs: &Packs, limits: &Limits, m: &MessageFact) -> Result<CardAndKeys, Error> {
     let entry = MessageEntry::new(m, None);
     match message::content(packs, &entry, limits.spool_above_bytes) {
-        Ok(content) => Ok(Parsed::new(&content, limits).card),
+        Ok(content) => {
+            let parsed = Parsed::new(&content, limits);
+            Ok((parsed.card, parsed.keys))
+        }
         Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. } | Error::Missing { .. })) => {
             tracing::error!(message = m.no.0, %error, "a message cannot be read back");
-            Ok(Card::raw(m.size))
+            Ok((Card::raw(m.size), Keys::default()))
         }
         Err(other) => Err(other),
     }

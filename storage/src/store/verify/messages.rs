@@ -44,6 +44,10 @@ impl Job<'_> {
         self.say(Event::Message)?;
         let fresh = Parsed::new(&content, &store.limits);
         let card = self.sound(groups.card(store, no), |what| tell(&what))?;
+        let keys = self.sound(groups.keys(store, no), |what| tell(&what))?;
+        if keys.is_some_and(|keys| keys != fresh.keys) {
+            tell("the sort keys are not the message's")?;
+        }
         if card.is_some_and(|card| card != fresh.card) || fresh.header_len != entry.header_len {
             tell("the card is not the message's")?;
         }

@@ -2,6 +2,7 @@
 //! the new store whole.
 
 use super::*;
+use crate::order::{By, Criterion, Threading};
 use crate::pack::crypt::PLAIN;
 use crate::search::Key;
 use memchr::memmem::find;
@@ -42,6 +43,13 @@ fn shown(storage: &Storage) -> Vec<String> {
                 lines.push(format!("{row:?} {card:?} {leaf:?} {hash} {here:?} {:?}", Sha256::digest(&bytes)));
             }
         }
+        let cancel = Cancel::default();
+        for by in [By::Subject, By::Date, By::From] {
+            let criterion = Criterion { by, reverse: true };
+            lines.push(format!("{:?}", storage.sort(&view, &view.uids, &[criterion], &[], &cancel).unwrap()));
+        }
+        let threads = storage.thread(&view, &view.uids, Threading::References, &cancel).unwrap();
+        lines.push(format!("{threads:?}"));
         lines.push(format!(
             "{:?}",
             storage.search(&view, &Key::Text("body".into()), &Cancel::default()).unwrap()
@@ -210,6 +218,9 @@ fn erased_words_are_in_no_byte_of_the_store() {
         let (_, cards) = the_store(&storage).group(MsgNo(no)).unwrap();
         assert!(cards.iter().all(|card| find(&card.envelope, b"qsubjneedle").is_none()));
     }
+    let keys = the_store(&storage).db.keys(0..the_store(&storage).next_msg().0).unwrap();
+    assert!(keys.iter().all(|keys| !keys.subject.contains("QSUBJNEEDLE")));
+    assert!(keys.iter().any(|keys| !keys.subject.is_empty()), "those that stay have theirs");
     sound(&storage);
     storage.close().unwrap();
     for word in needles {

@@ -30,6 +30,7 @@ fn dump_store(store: &Store) -> Vec<String> {
     table!(db::MESSAGES);
     table!(db::IDENTITIES);
     table!(db::CARDS);
+    table!(db::ORDERS);
     table!(db::PLACEMENTS);
     table!(db::EXTRAS);
     table!(db::PLACES);

@@ -4,6 +4,7 @@
 //! of a prefix of the packs. Values stay small, message bodies are never here, and no read transaction outlives the
 //! call that opened it. What the values hold stands in `storage/FORMAT.md`.
 
+pub(crate) mod all_mail;
 mod apply;
 pub(crate) mod cards;
 pub(crate) mod folders;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The layout of the tables; another one is rebuilt from the packs.
-pub(crate) const DATABASE_VERSION: u64 = 2;
+pub(crate) const DATABASE_VERSION: u64 = 3;
 
 /// Commits after which a file is worth compacting.
 const COMPACT_AFTER_COMMITS: u64 = 8;
@@ -67,6 +68,12 @@ pub(crate) const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("
 pub(crate) const GONE: TableDefinition<'_, (u32, u32, u32), u32> = TableDefinition::new("gone");
 /// Path and the folder that had it: renamed or removed since.
 pub(crate) const FORMER: TableDefinition<'_, (&str, u32), ()> = TableDefinition::new("former");
+
+/// A store's number of an archive → [`all_mail`]: what it holds of the archive, as one mailbox.
+pub(crate) const ALL_MAIL: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("all_mail");
+/// A store's number of an archive and the first archive-wide UID of a page → runs of placements.
+pub(crate) const ALL_MAIL_PLACES: TableDefinition<'_, (u32, u32), &[u8]> =
+    TableDefinition::new("all_mail_places");
 
 /// What stands for a hash in keys. A whole one would be most of the file; who finds by a front compares.
 pub(crate) fn front(hash: &[u8; 32]) -> u64 {
@@ -143,6 +150,8 @@ impl Db {
         txn.open_table(HEADS).map_err(|e| self.err(e))?;
         txn.open_table(GONE).map_err(|e| self.err(e))?;
         txn.open_table(FORMER).map_err(|e| self.err(e))?;
+        txn.open_table(ALL_MAIL).map_err(|e| self.err(e))?;
+        txn.open_table(ALL_MAIL_PLACES).map_err(|e| self.err(e))?;
         self.commit(txn)
     }
 

@@ -7,17 +7,23 @@ mod merges;
 mod plan;
 mod scan;
 mod snapshot;
+mod snippet;
 #[cfg(test)]
 mod tests;
 mod words;
 
+use crate::card::attachments::Attached;
 use crate::prepared::Parsed;
 use crate::store::columns::columns;
+use crate::store::rows::Groups;
 use crate::store::{Part, Store};
 use crate::text::{Field, SearchText};
 use crate::{Cancel, Error, FolderView, MsgNo, Row, Storage, UidRanges};
+pub use snippet::Snippet;
+
 use plan::{Ground, Plan, Source};
 use scan::Folded;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +55,10 @@ pub enum Key {
     Body(String),
     /// A header field's value contains the text; empty text: the field is there.
     Header(String, String),
+    /// The message has an attachment: a part that says so, or has a file name and is no image of the text.
+    HasAttachment,
+    /// The name of a part's file contains the text.
+    FileName(String),
     /// Internal date before / on / since a day, in the zone it was stored with (RFC 3501: disregarding time and zone).
     Before(Day),
     /// See `Before`.
@@ -163,7 +173,7 @@ fn search_part(
     check: &dyn Fn() -> Result<(), Error>,
 ) -> Result<UidRanges, Error> {
     let plan = Plan::new(key);
-    let columns = columns(store, part.folder, &part.uids)?;
+    let columns = columns(store, part)?;
     // The columns may be newer than the view.
     let rows = match part.uids.last() {
         Some(last) => &columns.rows[..columns.rows.partition_point(|row| row.uid <= last)],
@@ -176,7 +186,7 @@ fn search_part(
         check,
         damaged: &|what| store.indexer().report_damage(what),
     };
-    let found = plan.run(&ground, &Stored { store, check })?;
+    let found = plan.run(&ground, &Stored { store, check, groups: RefCell::default() })?;
     let uids: UidRanges = found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect();
     Ok(uids.intersect(&part.uids))
 }
@@ -214,6 +224,8 @@ impl Source for Nowhere {
 struct Stored<'a> {
     store: &'a Arc<Store>,
     check: &'a dyn Fn() -> Result<(), Error>,
+    /// The cards that were read last.
+    groups: RefCell<Groups>,
 }
 
 impl Stored<'_> {
@@ -234,6 +246,12 @@ impl Source for Stored<'_> {
         (self.check)()?;
         let header = self.store.message(number).and_then(|message| message.header());
         Ok(Arc::new(SearchText::header_fields(&self.or_damaged(header, number)?)))
+    }
+
+    fn attached(&self, number: MsgNo) -> Result<Vec<Attached>, Error> {
+        (self.check)()?;
+        let card = self.groups.borrow_mut().card(self.store, number);
+        Ok(self.or_damaged(card.map(|card| card.attached()), number)?)
     }
 
     fn text(&self, number: MsgNo) -> Result<Arc<Folded>, Error> {

@@ -16,6 +16,7 @@ use crate::mime::{Entity, Kind, Tree};
 use crate::{Limits, incoming::Content};
 
 pub use fold::fold;
+pub(crate) use header::param_text;
 pub use header::{decode_words, is_machine_header};
 
 /// The version of [`fold()`] and of what text is taken; stands in the index, another one means a new index.

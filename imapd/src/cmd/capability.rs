@@ -5,8 +5,7 @@ use crate::reply::Refusal;
 use crate::session::{Call, Done, Session};
 
 const ALWAYS: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE";
-const LOGGED_IN: &str =
-    "IDLE NAMESPACE CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE UNSELECT UIDPLUS ESEARCH ACL";
+const LOGGED_IN: &str = "IDLE NAMESPACE CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE UNSELECT UIDPLUS ESEARCH ACL MULTISEARCH";
 
 /// The capabilities of a session in its state.
 pub(crate) fn list(session: &Session) -> String {

@@ -51,7 +51,7 @@ impl Work for Changes {
 }
 
 /// What a session has selected.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Mailbox {
     /// What its name meant.
     pub(crate) target: Target,

@@ -6,4 +6,5 @@ mod changes;
 mod common;
 mod dialogues;
 mod ends;
+mod multisearch;
 mod server;

@@ -156,10 +156,10 @@ mod tests {
         let mut hits = Hits { page: Vec::new(), any: false, width: None, marks: false };
         let text = shown(&mut hits, &[row("a\u{1b}[2Jb"), row("日本語")]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "DATE              FROM                   SUBJECT       FOLDER   UID");
-        assert_eq!(lines[1], r"2019-05-17 10:00  Bob <bob@example.org>  a\u{1b}[2Jb   alice/F    7");
+        assert_eq!(lines[0], "DATE              FROM                   SUBJECT      FOLDER   UID");
+        assert_eq!(lines[1], r"2019-05-17 10:00  Bob <bob@example.org>  a\u{1b}[2Jb  alice/F    7");
         assert_eq!(lines[2], "    …some words before the needle and some words behind it…");
-        assert_eq!(lines[3], "2019-05-17 10:00  Bob <bob@example.org>  日本語        alice/F    7");
+        assert_eq!(lines[3], "2019-05-17 10:00  Bob <bob@example.org>  日本語       alice/F    7");
         let mut none = Hits { page: Vec::new(), any: false, width: None, marks: false };
         assert_eq!(shown(&mut none, &[]), "Nothing was found.\n");
     }

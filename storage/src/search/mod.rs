@@ -6,6 +6,7 @@ pub(crate) mod index;
 mod merges;
 mod plan;
 mod scan;
+mod several;
 mod snapshot;
 mod snippet;
 #[cfg(test)]

@@ -298,7 +298,8 @@ impl Storage {
     pub fn flag_rows(&self, view: &FolderView, uids: &UidRanges) -> Rows {
         Rows::new(&self.shared, view, uids, true)
     }
-    /// All rows that a store has of a folder, cached and shared.
+    /// All rows that a store has of a folder, cached and shared. Of [`Storage::all_mail`] all that each store has of the archive:
+    /// more than it shows, where several stores have a message.
     /// # Errors
     /// Those of the database.
     pub fn columns(&self, view: &FolderView) -> Result<Vec<Arc<Columns>>, Error> {

@@ -5,6 +5,7 @@
 
 pub(crate) mod fetch;
 pub(crate) mod list;
+pub(crate) mod multisearch;
 pub(crate) mod search;
 pub(crate) mod simple;
 

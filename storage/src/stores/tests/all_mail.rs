@@ -1,6 +1,8 @@
 //! All mail of an archive as one mailbox: what it shows, under which numbers, whatever happens to folders and stores.
 
+use super::histories::for_seeds;
 use super::*;
+use crate::pack::disk::crash::Dice;
 use crate::search::{Flag, Key};
 use crate::store::{Row, Whole};
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,6 +178,7 @@ fn several_stores_are_one_mailbox_and_a_missing_one_keeps_its_numbers() {
     }
     assert_eq!(readable, [4, 5, 6, 7, 8]);
     assert!(matches!(rows.trouble(), Some(Error::Unavailable { .. })));
+    drop(rows);
     let mut rows = storage.flag_rows(&view, &view.uids);
     let mut flags = Vec::new();
     while let Some(batch) = rows.next_batch().unwrap() {
@@ -346,4 +349,224 @@ fn pages_of_many_runs_are_found_and_searched() {
 fn from_(n: u64) -> NewPlacement<'static> {
     let date = InternalDate { secs: 1_700_000_000 + n as i64, zone: 0 };
     NewPlacement { date, flags: SourceFlags::default(), source: "mbox", occurrence: "at" }
+}
+
+/// Folders that are searched together give what each gives alone, over stores too.
+#[test]
+fn several_folders_at_once_are_as_each_alone() {
+    let house = House::new();
+    let storage = house.open();
+    for n in 0..60u64 {
+        put(&storage, &format!("alice/f{}", n % 7), n % 45);
+        if n == 30 {
+            storage.create_store(None, None).unwrap();
+        }
+    }
+    let views: Vec<FolderView> =
+        storage.folders().iter().map(|info| storage.view(&info.path).unwrap()).collect();
+    let views: Vec<&FolderView> = views.iter().collect();
+    let text = |text: &str| Key::Text(text.into());
+    let subject = |text: &str| Key::Header("Subject".into(), text.into());
+    for key in [
+        Key::All,
+        Key::Nothing,
+        subject("number 1"),
+        Key::And(vec![text("line"), Key::Not(Box::new(subject("3")))]),
+        Key::Or(vec![subject("44"), Key::Flag(Flag::Flagged), text("5 o")]),
+        Key::Uids(UidRanges::from_spans([(2, 4)])),
+        Key::Larger(200),
+    ] {
+        let together = storage.search_several(&views, &key, &Cancel::default()).unwrap();
+        for (view, found) in views.iter().zip(together) {
+            let alone = storage.search(view, &key, &Cancel::default()).unwrap();
+            assert_eq!(found.unwrap(), alone, "{key:?} in {}", view.info.path);
+        }
+    }
+    let cancelled = Cancel::default();
+    cancelled.set();
+    assert!(matches!(storage.search_several(&views, &Key::All, &cancelled), Err(Error::Cancelled)));
+    assert!(storage.search_several(&[], &Key::All, &Cancel::default()).unwrap().is_empty());
+}
+
+/// What the archives of an installation show, by the rule: each message of their folders once, under a UID that is given once,
+/// stays as long as the message is there, and is above all before it when it is new.
+#[derive(Default)]
+struct Model {
+    /// Archive, UIDVALIDITY and UID, and the message that they name for ever.
+    given: BTreeMap<(String, u32, u32), u64>,
+    /// What each archive showed last.
+    last: BTreeMap<String, BTreeMap<u32, u64>>,
+    /// Messages that came while a store was away that may have them: shown beside what comes back.
+    twins: BTreeSet<(String, u64)>,
+    detached: Option<PathBuf>,
+    steps: Vec<String>,
+}
+
+const PLACES: [&str; 6] = ["alice/a", "alice/b", "alice", "alice/b/c", "bob/x", "bob/y"];
+
+impl Model {
+    fn check(&mut self, storage: &Storage) {
+        let mut folders: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+        for info in storage.folders() {
+            let view = storage.view(&info.path).unwrap();
+            let numbers = rows_of(storage, &view).into_iter().map(|row| number(storage, &row));
+            folders.entry(info.path.archive().to_owned()).or_default().extend(numbers);
+        }
+        for archive in ["alice", "bob"] {
+            let now = shown(storage, archive);
+            let numbers: BTreeSet<u64> = now.iter().map(|(_, number)| *number).collect();
+            assert_eq!(numbers, folders.remove(archive).unwrap_or_default(), "{:#?}", self.steps);
+            let once = now.iter().filter(|(_, number)| !self.twins.contains(&(archive.to_owned(), *number)));
+            let once: Vec<u64> = once.map(|(_, number)| *number).collect();
+            assert_eq!(
+                once.len(),
+                once.iter().collect::<BTreeSet<_>>().len(),
+                "twice: {now:?} {:#?}",
+                self.steps
+            );
+            let Some(view) = storage.all_mail(archive) else { continue };
+            let found = storage.search(&view, &Key::All, &Cancel::default()).unwrap();
+            assert_eq!(found, *view.uids, "{:#?}", self.steps);
+            let validity = view.info.uid_validity.0;
+            let names = |given: &BTreeMap<(String, u32, u32), u64>| {
+                let range = (archive.to_owned(), validity, 0)..=(archive.to_owned(), validity, u32::MAX);
+                given.range(range).next_back().map_or(0, |((_, _, uid), _)| *uid)
+            };
+            let highest = names(&self.given);
+            for (uid, number) in &now {
+                assert!(*uid < view.info.uid_next.0);
+                let before = self.given.insert((archive.to_owned(), validity, *uid), *number);
+                assert!(
+                    before.is_none_or(|before| before == *number),
+                    "UID {uid} names another: {:#?}",
+                    self.steps
+                );
+                assert!(
+                    before.is_some() || *uid > highest,
+                    "UID {uid} is new and not above: {:#?}",
+                    self.steps
+                );
+            }
+            let now: BTreeMap<u32, u64> = now.into_iter().collect();
+            for (uid, number) in self.last.insert(archive.to_owned(), now.clone()).unwrap_or_default() {
+                let stays = now.get(&uid) == Some(&number) || !numbers.contains(&number);
+                let is_twin = self.twins.contains(&(archive.to_owned(), number));
+                assert!(stays || is_twin, "message {number} lost UID {uid}: {:#?}", self.steps);
+            }
+        }
+        let validities =
+            ["alice", "bob"].map(|archive| self.given.keys().filter(move |(name, ..)| name == archive));
+        for keys in validities {
+            assert!(
+                keys.map(|(_, validity, _)| *validity).collect::<BTreeSet<_>>().len() <= 1,
+                "UIDVALIDITY stays"
+            );
+        }
+    }
+
+    fn some(storage: &Storage, dice: &mut Dice) -> Option<(FolderPath, UidRanges)> {
+        let folders: Vec<_> = storage.folders().into_iter().filter(|info| info.messages > 0).collect();
+        if folders.is_empty() {
+            return None;
+        }
+        let info = &folders[dice.below(folders.len() as u64) as usize];
+        let view = storage.view(&info.path).unwrap();
+        let uids = view.uids.iter().filter(|_| dice.below(3) == 0).collect();
+        Some((info.path.clone(), uids))
+    }
+
+    fn step(&mut self, house: &House, storage: Storage, dice: &mut Dice) -> Storage {
+        let (cancel, quiet) = (Cancel::default(), &mut |_: u64, _: u64| ());
+        let place = |dice: &mut Dice| PLACES[dice.below(PLACES.len() as u64) as usize];
+        match dice.below(12) {
+            0..5 => {
+                let mut batch = storage.batch(&cancel).unwrap();
+                for at in 0..1 + dice.below(6) {
+                    let (to, n) = (place(dice), dice.below(40));
+                    self.steps.push(format!("archive {n} into {to}"));
+                    let folder = batch.folder(&path(to)).unwrap();
+                    let occurrence = at.to_string();
+                    batch
+                        .add(folder, prepared(&storage, &mail(n, 30), b""), &from("m", &occurrence))
+                        .unwrap();
+                    if self.detached.is_some() {
+                        self.twins.insert((path(to).archive().to_owned(), n));
+                    }
+                }
+                batch.commit().unwrap();
+            }
+            5 | 6 => {
+                if let Some((from, uids)) = Self::some(&storage, dice) {
+                    let to = place(dice);
+                    self.steps.push(format!("move {from} {uids:?} to {to}"));
+                    if from.as_str() != to {
+                        // Into another archive it may come beside a copy that is away.
+                        if self.detached.is_some() && from.archive() != path(to).archive() {
+                            self.twins.extend((0..40).map(|n| (path(to).archive().to_owned(), n)));
+                        }
+                        storage.move_messages(&from, &uids, &path(to), &cancel, quiet).unwrap();
+                    }
+                }
+            }
+            7 => {
+                if let Some((from, uids)) = Self::some(&storage, dice) {
+                    self.steps.push(format!("delete {from} {uids:?}"));
+                    storage.delete_messages(&from, &uids, &cancel, quiet).unwrap();
+                }
+            }
+            8 => {
+                let (from, to) = (["alice/a", "alice/b/c"][dice.below(2) as usize], "alice/m");
+                self.steps.push(format!("merge {from} into {to}"));
+                if storage.view(&path(from)).is_some() {
+                    storage.merge_folder(&path(from), &path(to), &cancel, quiet).unwrap();
+                }
+            }
+            9 => {
+                self.steps.push("another store, compaction of the first".into());
+                storage.create_store(None, None).unwrap();
+                let first = storage.stores()[0].number.clone();
+                storage.compact_store(&first, &cancel, &mut |_, _| ()).unwrap();
+            }
+            10 => match self.detached.take() {
+                Some(dir) => {
+                    self.steps.push("attach".into());
+                    storage.attach_store(&dir).unwrap();
+                }
+                None => {
+                    let stores = storage.stores();
+                    if let Some(store) = stores.iter().find(|store| store.state == StoreState::Normal) {
+                        self.steps.push(format!("detach {}", store.number));
+                        self.detached = Some(storage.detach_store(&store.number).unwrap());
+                    }
+                }
+            },
+            _ => {
+                self.steps.push("databases made again".into());
+                storage.close().unwrap();
+                drop(storage);
+                for file in house.disk.paths() {
+                    let away = self.detached.as_ref().is_some_and(|dir| file.starts_with(dir));
+                    if file.ends_with("store.redb") && !away {
+                        house.arc().remove(&file).unwrap();
+                    }
+                }
+                return house.open();
+            }
+        }
+        storage
+    }
+}
+
+#[test]
+fn whatever_is_done_the_rule_holds() {
+    for_seeds(|seed| {
+        let mut dice = Dice(seed.wrapping_mul(7_919) + 1);
+        let house = House::with(Limits { max_store_messages: 12 + dice.below(30), ..Limits::default() });
+        let (mut storage, mut model) = (house.open(), Model::default());
+        for _ in 0..25 {
+            storage = model.step(&house, storage, &mut dice);
+            model.check(&storage);
+        }
+        sound(&storage);
+    });
 }

@@ -15,6 +15,8 @@ pub struct Imap {
     pub plain_on_loopback: bool,
     /// STORE is answered with NO instead of being ignored.
     pub refuse_store: bool,
+    /// Every user has the mailbox `All Mail` with all messages of the own archive.
+    pub all_mail: bool,
     /// Command line before login, bytes.
     pub max_line_before_login_bytes: usize,
     /// Command line after login, bytes.
@@ -52,6 +54,7 @@ impl Default for Imap {
             listen_tls: vec![(Ipv4Addr::LOCALHOST, 1993).into()],
             plain_on_loopback: false,
             refuse_store: false,
+            all_mail: true,
             max_line_before_login_bytes: 8 << 10,
             max_line_bytes: 64 << 10,
             max_literal_before_login_bytes: 4 << 10,

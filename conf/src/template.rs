@@ -16,6 +16,9 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 # The archive is read-only: changes of flags are ignored without a complaint, or refused with NO.
 #refuse_store = false
 
+# Every user has a mailbox `All Mail` with all messages of the own archive, so that phones can search everything at once.
+#all_mail = true
+
 # What one client may send and hold.
 #max_line_before_login_bytes = 8192
 #max_line_bytes = 65536

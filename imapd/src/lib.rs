@@ -26,6 +26,8 @@ pub struct Settings {
     pub plain_on_loopback: bool,
     /// Refuse STORE with NO instead of ignoring it.
     pub refuse_store: bool,
+    /// The mailbox `All Mail` is there.
+    pub all_mail: bool,
     /// Command line before login, bytes.
     pub max_line_before_login: usize,
     /// Command line after login, bytes.
@@ -67,6 +69,7 @@ impl Default for Settings {
             imaps: Vec::new(),
             plain_on_loopback: false,
             refuse_store: false,
+            all_mail: true,
             max_line_before_login: 8 << 10,
             max_line: 64 << 10,
             max_literal_before_login: 4 << 10,

@@ -28,13 +28,43 @@ Set it up:
   mailkeep --data /srv/mail serve
 
 Look into it:
-  mailkeep --data /srv/mail search --user alice 'from:bob invoice after:2019-01-01'
+  mailkeep --data /srv/mail search --archive alice 'from:bob invoice after:2019-01-01'
   mailkeep --data /srv/mail cat alice/Old 17
   mailkeep --data /srv/mail verify
 
 Every command works while the server runs and while it doesn't.
 MAILKEEP_DATA stands for --data.
 Exit status: 0 all was done, 1 something failed, 2 the command line makes no sense.";
+
+const SEARCH_HELP: &str = "\
+QUERY is made of words and phrases, all of which must be found in a message:
+  invoice                    the word, or a part of a word, whatever its case
+  \"annual report\"            the phrase
+  -draft  NOT draft          messages without it
+  offer OR quote             one of the two
+  (offer OR quote) bridge    parentheses join
+  from: to: cc: bcc:         in that header field (to: looks into Cc as well)
+  subject:\"annual report\"    in the subject
+  header:List-Id:announce    in any other header field; header:X-Priority: it is there
+  body:invoice               in the text, not in the headers
+  has:attachment filename:.pdf
+  in:Projects                in that folder of the archive, or below it
+  after:2019 before:2019-06 on:2019-05-17
+                             received in or after, before, on; after: is also since:
+  sent-after: sent-before: sent-on:
+                             the same of the date that the sender wrote
+  larger:10M smaller:500k    by size
+  is:flagged is:answered is:forwarded
+Put it in quotes; one that begins with - goes behind --. Text with a colon or
+parentheses stands in quotes of its own: 'subject:\"Re: plan (b)\"'.
+
+Without in: and --folder each message counts once, wherever it lies.
+
+Examples:
+  mailkeep search --archive alice 'from:bob invoice -draft'
+  mailkeep search --archive alice --archive bob 'has:attachment on:2019-05' --limit 20
+  mailkeep search 'subject:offer after:2019' --json --no-snippets
+  mailkeep search --count -- '-from:newsletter'";
 
 /// Keeps an organisation's mail for decades, and lets everyone read their own in any mail client.
 #[derive(Debug, Parser)]
@@ -118,25 +148,8 @@ repeated. `mailkeep runs` keeps the account of every run.")]
     /// Move and delete messages
     #[command(subcommand)]
     Message(MessageVerb),
-    /// Search an archive
-    #[command(after_help = "\
-QUERY is made of words and phrases, all of which must be found in a message:
-  invoice                    the word, or a part of a word, whatever its case
-  \"annual report\"            the phrase
-  -draft                     messages without it
-  from:bob to:ann cc:ann     in that header field (to: looks into Cc as well)
-  subject:\"annual report\"    in the subject
-  body:invoice               in the text, not in the headers
-  after:2019-01-01           received on that day or later
-  before:2020-01-01 on:2019-05-01
-  larger:10M smaller:500k    by size
-  is:flagged is:answered is:forwarded
-Put it in quotes; one that begins with - goes behind --.
-
-Examples:
-  mailkeep search --user alice 'from:bob invoice -draft'
-  mailkeep search --user alice 'subject:offer after:2019-01-01' --json
-  mailkeep search --user alice -- '-draft'")]
+    /// Search archives
+    #[command(after_help = SEARCH_HELP)]
     Search(Search),
     /// Print a message, bit for bit as it was at its source
     #[command(after_help = "\
@@ -403,15 +416,21 @@ impl From<FormatName> for Format {
 /// `search`.
 #[derive(Debug, Args)]
 pub(crate) struct Search {
-    /// Whose archive
-    #[arg(long, value_name = "NAME")]
-    pub(crate) user: String,
+    /// Whose archive, several times for several; without it all
+    #[arg(long = "archive", visible_alias = "user", value_name = "NAME")]
+    pub(crate) archives: Vec<String>,
     /// Only this folder, with the archive first
     #[arg(long, value_name = "USER/FOLDER")]
     pub(crate) folder: Option<String>,
-    /// No more than this many
+    /// No more than this many, the newest
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+    /// Print only how many there are
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) count: bool,
+    /// Don't show the text around what was found
+    #[arg(long)]
+    pub(crate) no_snippets: bool,
     /// What to look for; several arguments count as one line
     #[arg(required = true)]
     pub(crate) query: Vec<String>,
@@ -628,6 +647,9 @@ mod tests {
             "mailkeep demo",
             "mailkeep demo P --imap 127.0.0.1:1 --imaps 127.0.0.1:2",
             "mailkeep search --user alice -- -draft",
+            "mailkeep search QUERY",
+            "mailkeep search --archive alice --archive bob --folder bob/F --limit 3 --no-snippets a b",
+            "mailkeep search --count QUERY --json",
             "mailkeep user grant bob --read alice",
             "mailkeep evidence head --store 0001 -o F",
             "mailkeep evidence prove alice/F 7 -o F --head H",
@@ -685,7 +707,7 @@ mod tests {
             "mailkeep evidence consistency",
             "mailkeep evidence consistency --check P O",
             "mailkeep evidence consistency O --key K",
-            "mailkeep search QUERY",
+            "mailkeep search --count --limit 3 QUERY",
             "mailkeep message delete alice/A --yes",
             "mailkeep message move alice/A 1",
             "mailkeep folder delete alice/A --yes",

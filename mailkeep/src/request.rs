@@ -31,8 +31,10 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         Verb::Message(message) => self::message(message),
         Verb::Search(search) => {
             let query = search.query.join(" ");
-            let (user, folder, limit) = (search.user, search.folder, search.limit);
-            (Command::Search(Search { user, query, folder, limit }), view::HITS)
+            let cli::Search { archives, folder, limit, count, no_snippets, .. } = search;
+            let view = if count { view::COUNT } else { View::Hits };
+            let snippets = !no_snippets;
+            (Command::Search(Search { archives, query, folder, limit, count, snippets }), view)
         }
         Verb::Cat { folder, uid } => (Command::Cat(Cat { folder, uid }), View::Bytes),
         Verb::Store(store) => return self::store(store),

@@ -38,6 +38,7 @@ pub(crate) fn imap(conf: &Conf) -> imapd::Settings {
         imaps: imap.listen_tls.clone(),
         plain_on_loopback: imap.plain_on_loopback,
         refuse_store: imap.refuse_store,
+        all_mail: imap.all_mail,
         max_line_before_login: imap.max_line_before_login_bytes,
         max_line: imap.max_line_bytes,
         max_literal_before_login: imap.max_literal_before_login_bytes,

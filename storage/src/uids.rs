@@ -165,6 +165,29 @@ impl UidRanges {
         out
     }
 
+    /// All of them so much higher; what would not be a UID any more is left out.
+    pub(crate) fn raised(&self, by: u32) -> UidRanges {
+        let up = |uid: u32| u64::from(uid) + u64::from(by);
+        let mut out = UidRanges::default();
+        for span in &self.ranges {
+            let last = up(span.last).min(u64::from(u32::MAX));
+            if up(span.first) <= last {
+                out.extend_span(up(span.first), last);
+            }
+        }
+        out
+    }
+
+    /// All of them so much lower; those that are not above `by` are left out.
+    pub(crate) fn lowered(&self, by: u32) -> UidRanges {
+        let mut out = UidRanges::default();
+        for span in self.ranges.iter().filter(|span| span.last > by) {
+            let first = span.first.saturating_sub(by).max(1);
+            out.extend_span(u64::from(first), u64::from(span.last - by));
+        }
+        out
+    }
+
     fn extend_span(&mut self, first: u64, last: u64) {
         let (Ok(first), Ok(last)) = (u32::try_from(first), u32::try_from(last)) else { return };
         self.ranges.push(Span { first, last, before: self.count });
@@ -210,6 +233,16 @@ mod tests {
             let shuffled: UidRanges = a.iter().rev().map(|&u| Uid(u)).collect();
             prop_assert_eq!(shuffled, x);
         }
+    }
+
+    #[test]
+    fn sets_move_up_and_down_as_far_as_there_are_uids() {
+        let some = UidRanges::from_spans([(1, 3), (10, 10)]);
+        assert_eq!(some.raised(5), UidRanges::from_spans([(6, 8), (15, 15)]));
+        assert_eq!(some.raised(5).lowered(5), some);
+        assert_eq!(some.lowered(2), UidRanges::from_spans([(1, 1), (8, 8)]));
+        assert_eq!(some.raised(u32::MAX - 3), UidRanges::from_spans([(u32::MAX - 2, u32::MAX)]));
+        assert_eq!(some.lowered(10), UidRanges::new());
     }
 
     #[test]

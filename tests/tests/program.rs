@@ -118,7 +118,7 @@ fn commands_give_the_same_answers_in_process_and_through_the_server() -> Result 
         folders.iter().any(|row| row["folder"] == "alice/Import/sub" && row["messages"] == 3),
         "{folders:?}"
     );
-    ensure!(alone[2].json()?.len() == 33, "every message has the word");
+    ensure!(alone[2].json()?.len() == 30, "every message has the word; three lie in two folders");
 
     let hits = alone[3].json()?;
     ensure!(hits.len() == 1, "{hits:?}");
@@ -292,6 +292,8 @@ fn hostile_names_and_subjects_are_shown_harmless() -> Result {
         let mut pty = Command::new(&script);
         pty.args(["--quiet", "--command", &line, "/dev/null"]).env_remove("RUST_LOG").stdin(Stdio::null());
         let shown = String::from_utf8_lossy(&pty.output()?.stdout).into_owned();
+        // The mark of a hit is the program's own.
+        let shown = shown.replace("\u{1b}[1m", "").replace("\u{1b}[22m", "");
         let harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || c == '\u{202e}';
         ensure!(!shown.is_empty() && !shown.contains(harmful), "{command:?} shows {shown:?}");
     }
@@ -349,7 +351,7 @@ fn json_is_an_object_a_line_with_stable_keys() -> Result {
     check(archive.run(["folders", "--json"])?, "bytes folder messages uidNext uidValidity")?;
     check(
         archive.run(["search", "--user", "alice", "Grüße", "--json"])?,
-        "date folder from sha256 subject uid",
+        "date folder from sha256 snippet subject uid",
     )?;
     check(
         archive.run(["store", "list", "--json"])?,

@@ -1,7 +1,8 @@
 //! LIST and LSUB with LIST-EXTENDED, LIST-STATUS, SPECIAL-USE, CHILDREN (RFC 3501 §6.3.8, RFC 5258, 5819, 6154, 3348).
 //!
 //! Everything counts as subscribed. Parents without a folder of their own are shown as containers. What the user may
-//! not read isn't there. No mailbox has a special use: \Sent, \Drafts, \Trash, \Junk would make clients write.
+//! not read isn't there. Only `All Mail` has a special use, shown in plain LIST too, since Apple's clients don't ask for it:
+//! \Sent, \Drafts, \Trash, \Junk would make clients write.
 
 use super::status;
 use crate::proto::encode;
@@ -11,8 +12,18 @@ use crate::reply::Refusal;
 use crate::session::{Call, Done, Session, names};
 use std::collections::{BTreeMap, HashMap};
 
-/// All names that a user sees, sorted; true: can be selected.
-type Tree = BTreeMap<String, bool>;
+/// What a name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It has something below it, and can't be selected.
+    Container,
+    Folder,
+    /// All messages of the own archive.
+    AllMail,
+}
+
+/// All names that a user sees, sorted.
+pub(crate) type Tree = BTreeMap<String, Kind>;
 
 /// LIST
 pub(crate) fn list(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
@@ -37,13 +48,14 @@ pub(crate) fn lsub(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> 
 }
 
 fn show(s: &Session, out: &mut Vec<u8>, word: &[u8], asked: &List) -> Result<(), Refusal> {
-    if asked.special_only {
-        return Ok(());
-    }
     let patterns: Vec<String> =
         asked.patterns.iter().flat_map(|p| spellings(format!("{}{p}", asked.reference))).collect();
     let tree = tree(s)?;
-    for (name, &selectable) in &tree {
+    for (name, &kind) in &tree {
+        if asked.special_only && kind != Kind::AllMail {
+            continue;
+        }
+        let selectable = kind != Kind::Container;
         if !patterns.iter().any(|p| grammar::matches(p, name)) {
             continue;
         }
@@ -57,6 +69,9 @@ fn show(s: &Session, out: &mut Vec<u8>, word: &[u8], asked: &List) -> Result<(),
             out.extend_from_slice(b"\\NonExistent \\Noselect ");
         }
         out.extend_from_slice(if children { b"\\HasChildren" } else { b"\\HasNoChildren" });
+        if kind == Kind::AllMail {
+            out.extend_from_slice(b" \\All");
+        }
         out.extend_from_slice(b") \"/\" ");
         encode::mailbox(name, out);
         if asked.recursive && children {
@@ -81,12 +96,16 @@ fn spellings(pattern: String) -> impl Iterator<Item = String> {
     std::iter::once(pattern).chain(inbox)
 }
 
-fn tree(s: &Session) -> Result<Tree, Refusal> {
+/// What a user sees.
+pub(crate) fn tree(s: &Session) -> Result<Tree, Refusal> {
     let user = s.user()?;
     let auth = &s.world.auth;
     let inbox = names::inbox_of(&s.world.storage.folders_of(user));
     let mut tree = Tree::new();
-    tree.insert("INBOX".to_owned(), true);
+    tree.insert("INBOX".to_owned(), Kind::Folder);
+    if s.world.settings.all_mail && s.world.storage.all_mail(user).is_some() {
+        tree.insert(names::ALL_MAIL.to_owned(), Kind::AllMail);
+    }
     let mut readable: HashMap<String, bool> = HashMap::new();
     for folder in s.world.storage.folders() {
         let archive = folder.path.archive();
@@ -107,10 +126,10 @@ fn tree(s: &Session) -> Result<Tree, Refusal> {
             if let Some(parent) = name.get(..at)
                 && !tree.contains_key(parent)
             {
-                tree.insert(parent.to_owned(), false);
+                tree.insert(parent.to_owned(), Kind::Container);
             }
         }
-        tree.insert(name, true);
+        tree.insert(name, Kind::Folder);
     }
     Ok(tree)
 }

@@ -10,6 +10,7 @@ pub(crate) mod id;
 pub(crate) mod idle;
 pub(crate) mod list;
 pub(crate) mod login;
+pub(crate) mod multisearch;
 pub(crate) mod namespace;
 pub(crate) mod noop;
 pub(crate) mod search;

@@ -51,7 +51,7 @@ impl Work for Changes {
 }
 
 /// What a session has selected.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Mailbox {
     /// What its name meant.
     pub(crate) target: Target,
@@ -68,7 +68,7 @@ impl Mailbox {
     pub(crate) fn open(storage: &Storage, target: Target) -> Option<Mailbox> {
         let view = match &target {
             Target::EmptyInbox => None,
-            Target::Folder(path) => Some(storage.view(path)?),
+            target => Some(look(storage, target)?),
         };
         Some(Mailbox { target, view, empty: Arc::default() })
     }
@@ -78,6 +78,7 @@ impl Mailbox {
         match &self.target {
             Target::EmptyInbox => None,
             Target::Folder(path) => Some(path.archive()),
+            Target::AllMail(archive) => Some(archive),
         }
     }
     /// The snapshot, unless there is no folder.
@@ -103,18 +104,19 @@ impl Mailbox {
 
     /// Whether the folder is still there, under its name.
     pub(crate) fn is_there(&self, storage: &Storage) -> bool {
-        match (&self.target, &self.view) {
-            (Target::Folder(path), Some(old)) => storage.view(path).is_some_and(|new| is_same(old, &new)),
-            _ => true,
+        match &self.view {
+            Some(old) => look(storage, &self.target).is_some_and(|new| is_same(old, &new)),
+            None => true,
         }
     }
 
     /// Takes in what came and went, and gives what tells it. While EXPUNGE may not be told (RFC 3501 §7.4.1: during FETCH,
     /// STORE and SEARCH by sequence number), a snapshot that lost messages stays as it is.
     pub(crate) fn refresh(&mut self, storage: &Storage, may_expunge: bool) -> News {
-        let Target::Folder(path) = &self.target else { return News::Nothing };
         let Some(old) = &self.view else { return News::Nothing };
-        let Some(mut new) = storage.view(path).filter(|new| is_same(old, new)) else { return News::Vanished };
+        let Some(mut new) = look(storage, &self.target).filter(|new| is_same(old, new)) else {
+            return News::Vanished;
+        };
         if Arc::ptr_eq(&new.uids, &old.uids) || *new.uids == *old.uids {
             return News::Nothing;
         }
@@ -139,6 +141,15 @@ impl Mailbox {
         new.uids = Arc::new(uids);
         self.view = Some(new);
         News::Changed(Box::new(Changes { gone, exists }))
+    }
+}
+
+/// What a name shows now.
+fn look(storage: &Storage, target: &Target) -> Option<FolderView> {
+    match target {
+        Target::EmptyInbox => None,
+        Target::Folder(path) => storage.view(path),
+        Target::AllMail(archive) => storage.all_mail(archive),
     }
 }
 

@@ -435,6 +435,7 @@ impl Session {
             {
                 names::Target::EmptyInbox
             }
+            names::Target::AllMail(_) if !self.world.settings.all_mail => return Err(Refusal::NO_MAILBOX),
             target => target,
         };
         Mailbox::open(storage, target).ok_or(Refusal::NO_MAILBOX)

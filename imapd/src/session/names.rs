@@ -2,7 +2,7 @@
 //!
 //! The own archive's folders stand at the top (`alice/F` is `F`), other archives below `Other Archives/NAME`, whose
 //! name alone is the folder at their top. Names that mean something else at the top level of the own archive are
-//! escaped: `Top Folder` is the own archive's top folder, a folder of that name, one named `Other Archives` or
+//! escaped: `Top Folder` is the own archive's top folder, `All Mail` all of its messages; a folder of that name, one named `Other Archives` or
 //! `All Mail`, or an `Inbox` that is not INBOX, gets ` (folder)` behind its first level; one that looks so already gets
 //! it once more. Invariant: the mapping is one to one, so a name never opens two folders, nor a folder two names.
 
@@ -12,7 +12,8 @@ use storage::{FolderInfo, FolderPath};
 pub(crate) const OTHERS: &str = "Other Archives";
 /// Messages directly in the own archive's top folder.
 const TOP: &str = "Top Folder";
-const ALL_MAIL: &str = "All Mail";
+/// All messages of the own archive.
+pub(crate) const ALL_MAIL: &str = "All Mail";
 const ESCAPE: &str = " (folder)";
 
 /// What a mailbox name means to a user.
@@ -22,6 +23,8 @@ pub(crate) enum Target {
     EmptyInbox,
     /// A folder, if it exists and may be read.
     Folder(FolderPath),
+    /// All messages of this archive.
+    AllMail(String),
 }
 
 /// The own folder (first level's spelling) that is INBOX: the one made first of those so named in any case, so that
@@ -44,6 +47,8 @@ pub(crate) fn find(user: &str, name: &str, inbox: impl Fn() -> Option<String>) -
         return (path.archive() != user).then_some(Target::Folder(path));
     } else if name == TOP {
         return FolderPath::new(user).ok().map(Target::Folder);
+    } else if name == ALL_MAIL {
+        return Some(Target::AllMail(user.to_owned()));
     } else if is_inbox(first) {
         match inbox() {
             Some(inbox) => inbox,
@@ -141,7 +146,8 @@ mod tests {
             (None, "Top Folder (folder)/x", Some("al/Top Folder/x")),
             (None, "Other Archives (folder)", Some("al/Other Archives")),
             (None, "All Mail (folder)", Some("al/All Mail")),
-            (None, "All Mail", None),
+            (None, "All Mail/x", None),
+            (None, "Other Archives/bob/All Mail", Some("bob/All Mail")),
             (None, "All Mail (folder) (folder)", Some("al/All Mail (folder)")),
             (None, "F (folder)", Some("al/F (folder)")),
             (None, "Other Archives", None),
@@ -163,6 +169,7 @@ mod tests {
             assert_eq!(found, path.map(|p| Target::Folder(FolderPath::new(p).unwrap())), "{name}");
         }
         assert_eq!(find("al", "inbox", || None), Some(Target::EmptyInbox));
+        assert_eq!(find("al", "All Mail", || None), Some(Target::AllMail("al".into())));
     }
 
     proptest! {

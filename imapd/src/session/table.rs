@@ -61,6 +61,7 @@ static COMMANDS: &[Command] = &[
     plain("CREATE", When::LoggedIn, cmd::write::refused),
     plain("DELETE", When::LoggedIn, cmd::write::refused),
     plain("RENAME", When::LoggedIn, cmd::write::refused),
+    plain("ESEARCH", When::LoggedIn, cmd::multisearch::run),
     plain("CHECK", When::Selected, cmd::noop::check),
     plain("CLOSE", When::Selected, cmd::select::close),
     plain("UNSELECT", When::Selected, cmd::select::close),

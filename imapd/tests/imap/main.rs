@@ -7,4 +7,5 @@ mod common;
 mod dialogues;
 mod ends;
 mod searches;
+mod multisearch;
 mod server;

@@ -228,7 +228,11 @@ async fn inbox_is_there_without_a_folder() {
     let mut client = server.client().await;
     client.ok(&format!("LOGIN carol \"{PASSWORD}\"")).await;
     let listed = client.ok("LIST \"\" *").await;
-    let expected = ["* LIST (\\HasNoChildren) \"/\" INBOX", "* LIST (\\HasNoChildren) \"/\" \"Secret\""];
+    let expected = [
+        "* LIST (\\HasNoChildren \\All) \"/\" \"All Mail\"",
+        "* LIST (\\HasNoChildren) \"/\" INBOX",
+        "* LIST (\\HasNoChildren) \"/\" \"Secret\"",
+    ];
     assert_eq!(listed, expected);
     let selected = client.ok("SELECT inbox").await;
     for line in ["* 0 EXISTS", "* OK [UIDVALIDITY 1] For good", "* OK [UIDNEXT 1] Next UID"] {

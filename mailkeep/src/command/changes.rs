@@ -167,7 +167,7 @@ impl Choice {
         };
         match (&self.search, &self.uids) {
             (Some(line), _) => {
-                let key = query::parse(line).map_err(Failure::usage)?;
+                let key = query::parse_key(line).map_err(Failure::usage)?;
                 found = found.intersect(&storage.search(&view, &key, &cx.cancel)?);
             }
             (None, None) => return Err(Failure::usage("say which messages: UIDs, or --search QUERY")),
@@ -277,7 +277,7 @@ fn show(cx: &Context<'_>, view: &FolderView, uids: &UidRanges) -> Result<Outcome
     let mut rows = cx.installation.storage.rows(view, uids);
     while let Some(batch) = rows.next_batch()? {
         for row in batch {
-            cx.row(&hit(cx, view, &row)?)?;
+            cx.row(&hit(cx, &view.info.path, row.uid, &row, None)?)?;
         }
     }
     rows.trouble().map_or(Ok(Outcome::DONE), |error| Err(error.into()))

@@ -1,10 +1,11 @@
-//! `folder.list`, `mail.search` and `mail.cat`: what is in the archives.
+//! `folder.list` and `mail.cat`: what is in the archives, and what lists of messages show of each.
 
-use super::{Act, Context, Failure, Kind, Outcome, query};
+use super::{Act, Context, Failure, Kind, Outcome};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
+use storage::search::Snippet;
 use storage::text::{Field, SearchText};
-use storage::{FolderInfo, FolderPath, FolderView, InternalDate, Row, Uid};
+use storage::{FolderInfo, FolderPath, InternalDate, Row, Uid};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -63,18 +64,6 @@ pub(super) fn archive_of(cx: &Context<'_>, user: &str) -> Result<Vec<FolderInfo>
     Ok(folders)
 }
 
-/// Searches an archive.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Search {
-    pub(crate) user: String,
-    pub(crate) query: String,
-    /// Only this folder: a path with the archive first.
-    pub(crate) folder: Option<String>,
-    /// No more hits than this.
-    pub(crate) limit: Option<u64>,
-}
-
 #[derive(Debug, Serialize)]
 pub(super) struct Hit {
     folder: String,
@@ -83,51 +72,36 @@ pub(super) struct Hit {
     date: Option<String>,
     from: String,
     subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snippet: Option<Around>,
 }
 
-impl Act for Search {
-    fn audit(&self) -> String {
-        format!("mail.search {:?} {:?}", self.user, self.query)
-    }
-    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        let key = query::parse(&self.query).map_err(Failure::usage)?;
-        let storage = &cx.installation.storage;
-        let mut folders = archive_of(cx, &self.user)?;
-        if let Some(only) = &self.folder {
-            folders.retain(|folder| folder.path.as_str() == only);
-            if folders.is_empty() {
-                return Err(missing(only));
-            }
-        }
-        let mut left = self.limit.unwrap_or(u64::MAX);
-        for folder in folders {
-            let Some(view) = storage.view(&folder.path) else { continue };
-            let uids = storage.search(&view, &key, &cx.cancel)?;
-            let mut rows = storage.rows(&view, &uids);
-            while let Some(batch) = rows.next_batch()? {
-                for row in batch {
-                    if left == 0 {
-                        return Ok(Outcome::DONE);
-                    }
-                    left -= 1;
-                    cx.row(&hit(cx, &view, &row)?)?;
-                }
-            }
-        }
-        Ok(Outcome::DONE)
-    }
+/// Text around what was found.
+#[derive(Debug, Serialize)]
+struct Around {
+    before: String,
+    hit: String,
+    after: String,
 }
 
-pub(super) fn hit(cx: &Context<'_>, view: &FolderView, row: &Row) -> Result<Hit, Failure> {
+/// What a search shows of a message; `snippet` where it was asked for.
+pub(super) fn hit(
+    cx: &Context<'_>,
+    folder: &FolderPath,
+    uid: Uid,
+    row: &Row,
+    snippet: Option<Snippet>,
+) -> Result<Hit, Failure> {
     let message = cx.installation.storage.message(row)?;
     let fields = SearchText::header_fields(&message.header()?);
     Ok(Hit {
-        folder: view.info.path.to_string(),
-        uid: row.uid.0,
+        folder: folder.to_string(),
+        uid: uid.0,
         sha256: message.hash().to_string(),
         date: rfc3339(row.date),
         from: value(&fields, "From"),
         subject: value(&fields, "Subject"),
+        snippet: snippet.map(|Snippet { before, hit, after }| Around { before, hit, after }),
     })
 }
 

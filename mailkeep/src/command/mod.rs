@@ -17,6 +17,7 @@ mod mail;
 mod query;
 mod rebuild;
 mod runs;
+mod search;
 mod stores;
 mod users;
 mod verify;
@@ -32,9 +33,10 @@ pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
 pub(crate) use index::{IndexRebuild, IndexStatus};
 pub(crate) use keys::{KeyExport, KeyRotate, KeyShow, Report as KeyReport};
-pub(crate) use mail::{Cat, Folders, Search};
+pub(crate) use mail::{Cat, Folders};
 pub(crate) use rebuild::StoreRebuild;
 pub(crate) use runs::{RunItems, RunShow, Runs, Which};
+pub(crate) use search::Search;
 pub(crate) use stores::{
     StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
 };

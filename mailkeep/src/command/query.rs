@@ -1,205 +1,284 @@
-//! The search line of people: words, phrases, a few prefixes and `-`, mapped to search's keys.
+//! The search line of people, mapped to search's keys: words and phrases, fields, `-`, `OR`, parentheses.
 //!
-//! Invariant: every line either has one meaning or is an error that says what is wrong; no word is dropped. What
-//! matching means is storage's business (substrings, in every script, whatever the case).
+//! Invariant: every line either has one meaning or is an error that says where and what to do; no word is dropped. What
+//! matching means is storage's business (substrings, in every script, whatever the case), and every key is one that IMAP
+//! SEARCH has, but `has:attachment`, `filename:` and `in:`. A line's length, terms and depth are bounded.
 
-use storage::search::{Day, Flag, Key};
-use time::macros::format_description;
+mod field;
+mod lex;
+
+use lex::{Lexer, Token, Word};
+use storage::search::Key;
 
 /// Most terms in one line.
 pub(crate) const MAX_TERMS: usize = 1_024;
+/// Deepest nesting of parentheses and NOTs.
+pub(crate) const MAX_DEPTH: usize = 32;
+/// Longest line, bytes.
+pub(crate) const MAX_BYTES: usize = 32 << 10;
 
-/// Why a line is no query.
+/// Why a line is no query, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum QueryError {
-    #[error("the query has a quote that is not closed")]
+#[error("character {at} of the query: {why}")]
+pub(crate) struct QueryError {
+    /// From 1.
+    at: usize,
+    why: Why,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Why {
+    #[error("the quote that begins here is not closed; write \\\" for a quote inside quotes")]
     Quote,
+    #[error("the query is longer than {MAX_BYTES} bytes")]
+    Bytes,
     #[error("the query has more than {MAX_TERMS} terms")]
     Long,
-    #[error("{0} needs something after the colon, such as {0}anna or {0}\"anna smith\"")]
-    Empty(&'static str),
-    #[error("{prefix}{value}: a date looks like {prefix}2019-12-31")]
-    Date { prefix: &'static str, value: String },
-    #[error("{prefix}{value}: a size looks like {prefix}500k, {prefix}10M or {prefix}1G")]
-    Size { prefix: &'static str, value: String },
+    #[error("parentheses and NOTs are nested deeper than {MAX_DEPTH}")]
+    Deep,
+    #[error("this parenthesis is not closed; put it in quotes if it is part of the text")]
+    Open,
+    #[error("there is no parenthesis to close; put it in quotes if it is part of the text")]
+    Close,
+    #[error("nothing stands between these parentheses; put them in quotes if they are part of the text")]
+    Nothing,
+    #[error("{0} needs something behind it")]
+    Behind(&'static str),
+    #[error("OR needs something before it; put it in quotes if you look for the word")]
+    Before,
+    #[error("{0} needs something after the colon, such as {0}{1}")]
+    Empty(&'static str, &'static str),
+    #[error("there is no field {0}; put the text in quotes if you look for it as it stands. The fields are {fields}", fields = field::names())]
+    Field(String),
+    #[error("{0}{1}: a date looks like {0}2019-12-31, {0}2019-12 or {0}2019")]
+    Date(&'static str, String),
+    #[error("{0}{1}: a size looks like {0}500k, {0}10M or {0}1G")]
+    Size(&'static str, String),
     #[error("is:{0} is not known; there are is:answered, is:flagged and is:forwarded")]
     Flag(String),
+    #[error("has:{0} is not known; there is has:attachment")]
+    Has(String),
+    #[error("in: means nothing here, for the folder is given already")]
+    In,
+    #[error("header: needs the field's name, such as header:List-Id or header:X-Mailer:pine")]
+    Header,
 }
 
-const PREFIXES: [&str; 11] =
-    ["from:", "to:", "cc:", "subject:", "body:", "before:", "after:", "on:", "larger:", "smaller:", "is:"];
+impl Why {
+    fn at(self, at: usize) -> QueryError {
+        QueryError { at, why: self }
+    }
+}
 
-/// The key of a line; all its terms must hold. An empty line finds everything.
-pub(crate) fn parse(line: &str) -> Result<Key, QueryError> {
-    let mut keys = Vec::new();
-    let mut rest = line.trim_start();
-    while !rest.is_empty() {
-        if keys.len() == MAX_TERMS {
-            return Err(QueryError::Long);
+/// A line's meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Query {
+    /// What a message, a placement say of themselves.
+    Key(Key),
+    /// In this folder of the archive, or below it.
+    In(String),
+    /// All of them.
+    And(Vec<Query>),
+    /// One of them.
+    Or(Vec<Query>),
+    /// The others.
+    Not(Box<Query>),
+}
+
+impl Query {
+    /// Whether the folder matters.
+    pub(crate) fn asks_for_folders(&self) -> bool {
+        match self {
+            Query::Key(_) => false,
+            Query::In(_) => true,
+            Query::And(all) | Query::Or(all) => all.iter().any(Query::asks_for_folders),
+            Query::Not(inner) => inner.asks_for_folders(),
         }
-        let (key, after) = term(rest)?;
-        keys.push(key);
-        rest = after.trim_start();
     }
-    Ok(match keys.len() {
-        0 => Key::All,
-        1 => keys.pop().unwrap_or(Key::All),
-        _ => Key::And(keys),
-    })
-}
 
-fn term(text: &str) -> Result<(Key, &str), QueryError> {
-    match text.strip_prefix('-') {
-        // A dash by itself is a word.
-        Some(after) if after.starts_with(|c: char| !c.is_whitespace()) => {
-            let (key, rest) = positive(after)?;
-            Ok((Key::Not(Box::new(key)), rest))
+    /// The folders that it names.
+    pub(crate) fn folders(&self) -> Vec<&str> {
+        match self {
+            Query::Key(_) => Vec::new(),
+            Query::In(folder) => vec![folder],
+            Query::And(all) | Query::Or(all) => all.iter().flat_map(Query::folders).collect(),
+            Query::Not(inner) => inner.folders(),
         }
-        _ => positive(text),
     }
-}
 
-fn positive(text: &str) -> Result<(Key, &str), QueryError> {
-    let starts = |prefix: &str| text.get(..prefix.len()).is_some_and(|t| t.eq_ignore_ascii_case(prefix));
-    match PREFIXES.into_iter().find(|prefix| starts(prefix)) {
-        Some(prefix) => {
-            let (value, rest) = word(text.get(prefix.len()..).unwrap_or_default())?;
-            if value.is_empty() { Err(QueryError::Empty(prefix)) } else { Ok((key(prefix, value)?, rest)) }
+    /// The key that it is in a folder (its path inside the archive; the top folder's is empty).
+    pub(crate) fn key(&self, folder: &str) -> Key {
+        match self {
+            Query::Key(key) => key.clone(),
+            Query::In(named) if is_in(folder, named) => Key::All,
+            Query::In(_) => Key::Nothing,
+            Query::And(all) => {
+                let keys: Vec<Key> =
+                    all.iter().map(|query| query.key(folder)).filter(|key| *key != Key::All).collect();
+                match keys.contains(&Key::Nothing) {
+                    true => Key::Nothing,
+                    false => one_or(keys, Key::All, Key::And),
+                }
+            }
+            Query::Or(all) => {
+                let keys = all.iter().map(|query| query.key(folder)).filter(|key| *key != Key::Nothing);
+                let keys: Vec<Key> = keys.collect();
+                match keys.contains(&Key::All) {
+                    true => Key::All,
+                    false => one_or(keys, Key::Nothing, Key::Or),
+                }
+            }
+            Query::Not(inner) => match inner.key(folder) {
+                Key::All => Key::Nothing,
+                Key::Nothing => Key::All,
+                other => Key::Not(Box::new(other)),
+            },
         }
-        None => word(text).map(|(value, rest)| (Key::Text(value.to_owned()), rest)),
+    }
+
+    /// What is looked for in the text, as typed: what a snippet shows. What must not be there is left out.
+    pub(crate) fn needles(&self) -> Vec<&str> {
+        fn of(key: &Key) -> Vec<&str> {
+            match key {
+                Key::Text(text) | Key::Body(text) => vec![text],
+                Key::And(all) | Key::Or(all) => all.iter().flat_map(of).collect(),
+                _ => Vec::new(),
+            }
+        }
+        match self {
+            Query::Key(key) => of(key),
+            Query::And(all) | Query::Or(all) => all.iter().flat_map(Query::needles).collect(),
+            Query::In(_) | Query::Not(_) => Vec::new(),
+        }
     }
 }
 
-/// A phrase in quotes, or all up to the next blank.
-fn word(text: &str) -> Result<(&str, &str), QueryError> {
-    match text.strip_prefix('"') {
-        Some(quoted) => quoted.split_once('"').ok_or(QueryError::Quote),
-        None => Ok(text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()))),
+/// Whether a folder is the named one or below it, whatever the case; the name may begin with `/`.
+pub(crate) fn is_in(folder: &str, named: &str) -> bool {
+    let (folder, named) = (folder.to_lowercase(), named.trim_matches('/').to_lowercase());
+    folder.strip_prefix(&named).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The one of a list, or the list; `none` for an empty one.
+fn one_or<T>(mut all: Vec<T>, none: T, list: impl FnOnce(Vec<T>) -> T) -> T {
+    match all.len() {
+        0 => none,
+        1 => all.pop().unwrap_or(none),
+        _ => list(all),
     }
 }
 
-fn key(prefix: &'static str, value: &str) -> Result<Key, QueryError> {
-    let header = |name: &str| Key::Header(name.to_owned(), value.to_owned());
-    Ok(match prefix {
-        "from:" => header("From"),
-        "to:" => Key::Or(vec![header("To"), header("Cc")]),
-        "cc:" => header("Cc"),
-        "subject:" => header("Subject"),
-        "body:" => Key::Body(value.to_owned()),
-        "before:" => Key::Before(day(prefix, value)?),
-        "after:" => Key::Since(day(prefix, value)?),
-        "on:" => Key::On(day(prefix, value)?),
-        "larger:" => Key::Larger(size(prefix, value)?),
-        "smaller:" => Key::Smaller(size(prefix, value)?),
-        _ => match value.to_ascii_lowercase().as_str() {
-            "answered" => Key::Flag(Flag::Answered),
-            "flagged" => Key::Flag(Flag::Flagged),
-            "forwarded" => Key::Flag(Flag::Forwarded),
-            _ => return Err(QueryError::Flag(value.to_owned())),
-        },
-    })
-}
-
-fn day(prefix: &'static str, value: &str) -> Result<Day, QueryError> {
-    /// 1970-01-01 as a Julian day.
-    const EPOCH: i64 = 2_440_588;
-    let date = time::Date::parse(value, format_description!("[year]-[month]-[day]"))
-        .map_err(|_| QueryError::Date { prefix, value: value.to_owned() })?;
-    Ok(Day(i64::from(date.to_julian_day()) - EPOCH))
-}
-
-fn size(prefix: &'static str, value: &str) -> Result<u64, QueryError> {
-    let wrong = || QueryError::Size { prefix, value: value.to_owned() };
-    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: u64 = match value.get(digits.len()..).unwrap_or_default().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" => 1 << 10,
-        "m" | "mb" => 1 << 20,
-        "g" | "gb" => 1 << 30,
-        _ => return Err(wrong()),
-    };
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(wrong());
+/// The meaning of a line; an empty one finds everything.
+pub(crate) fn parse(line: &str) -> Result<Query, QueryError> {
+    if line.len() > MAX_BYTES {
+        return Err(Why::Bytes.at(MAX_BYTES));
     }
-    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(wrong)
+    let mut parser = Parser { lexer: Lexer::new(line), terms: 0 };
+    if parser.lexer.peek()?.is_none() {
+        return Ok(Query::Key(Key::All));
+    }
+    let query = parser.any(0)?;
+    match parser.lexer.peek()? {
+        None => Ok(query),
+        // Only what closes nothing stops the one above early.
+        Some((at, _)) => Err(Why::Close.at(at)),
+    }
+}
+
+/// The line's key, for those who search one folder; `in:` is refused there.
+pub(crate) fn parse_key(line: &str) -> Result<Key, QueryError> {
+    let query = parse(line)?;
+    match query.folders().first() {
+        None => Ok(query.key("")),
+        Some(_) => Err(Why::In.at(1)),
+    }
+}
+
+struct Parser<'l> {
+    lexer: Lexer<'l>,
+    terms: usize,
+}
+
+impl Parser<'_> {
+    /// `a b OR c d`: one of the sides must hold.
+    fn any(&mut self, depth: usize) -> Result<Query, QueryError> {
+        let mut sides = vec![self.all(depth)?];
+        while let Some((at, Token::Or)) = self.lexer.peek()? {
+            self.lexer.next()?;
+            if matches!(self.lexer.peek()?, None | Some((_, Token::Or | Token::Close))) {
+                return Err(Why::Behind("OR").at(at));
+            }
+            sides.push(self.all(depth)?);
+        }
+        Ok(one_or(sides, Query::Key(Key::All), Query::Or))
+    }
+
+    /// Terms beside each other: all must hold.
+    fn all(&mut self, depth: usize) -> Result<Query, QueryError> {
+        let mut terms = Vec::new();
+        loop {
+            match self.lexer.peek()? {
+                None | Some((_, Token::Close)) if !terms.is_empty() => break,
+                Some((_, Token::Or)) if !terms.is_empty() => break,
+                Some((at, Token::Or)) => return Err(Why::Before.at(at)),
+                Some((at, Token::Close)) => {
+                    return Err(if depth == 0 { Why::Close } else { Why::Nothing }.at(at));
+                }
+                None => return Err(Why::Behind("a parenthesis").at(self.lexer.at())),
+                Some((at, Token::And)) => {
+                    self.lexer.next()?;
+                    if terms.is_empty()
+                        || matches!(self.lexer.peek()?, None | Some((_, Token::Or | Token::Close)))
+                    {
+                        return Err(Why::Behind("AND").at(at));
+                    }
+                }
+                Some(_) => terms.push(self.term(depth)?),
+            }
+        }
+        Ok(one_or(terms, Query::Key(Key::All), Query::And))
+    }
+
+    fn term(&mut self, depth: usize) -> Result<Query, QueryError> {
+        let Some((at, token)) = self.lexer.next()? else {
+            return Err(Why::Behind("NOT").at(self.lexer.at()));
+        };
+        if depth >= MAX_DEPTH && matches!(token, Token::Not | Token::Open) {
+            return Err(Why::Deep.at(at));
+        }
+        match token {
+            Token::Not => {
+                if matches!(self.lexer.peek()?, None | Some((_, Token::Or | Token::And | Token::Close))) {
+                    return Err(Why::Behind("NOT").at(at));
+                }
+                Ok(Query::Not(Box::new(self.term(depth + 1)?)))
+            }
+            Token::Open => {
+                if self.lexer.peek()?.is_none() {
+                    return Err(Why::Open.at(at));
+                }
+                let inner = self.any(depth + 1)?;
+                match self.lexer.next()? {
+                    Some((_, Token::Close)) => Ok(inner),
+                    _ => Err(Why::Open.at(at)),
+                }
+            }
+            Token::Word(word) => {
+                self.terms += 1;
+                if self.terms > MAX_TERMS {
+                    return Err(Why::Long.at(at));
+                }
+                let Word { field, value } = word;
+                match field {
+                    Some(field) => field.meaning(&value).map_err(|why| why.at(at)),
+                    None => Ok(Query::Key(Key::Text(value))),
+                }
+            }
+            Token::Close | Token::Or | Token::And => Err(Why::Close.at(at)),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(word: &str) -> Key {
-        Key::Text(word.into())
-    }
-    fn header(name: &str, value: &str) -> Key {
-        Key::Header(name.into(), value.into())
-    }
-    fn not(key: Key) -> Key {
-        Key::Not(Box::new(key))
-    }
-
-    #[test]
-    fn lines_and_their_keys() {
-        for (line, key) in [
-            ("", Key::All),
-            ("  \t ", Key::All),
-            ("rechnung", text("rechnung")),
-            ("-rechnung", not(text("rechnung"))),
-            ("- x", Key::And(vec![text("-"), text("x")])),
-            ("a  b", Key::And(vec![text("a"), text("b")])),
-            ("\"two words\"", text("two words")),
-            ("-\"two  words\" x", Key::And(vec![not(text("two  words")), text("x")])),
-            ("from:anna", header("From", "anna")),
-            ("FROM:\"Anna Smith\"", header("From", "Anna Smith")),
-            ("-subject:spam", not(header("Subject", "spam"))),
-            ("to:bob", Key::Or(vec![header("To", "bob"), header("Cc", "bob")])),
-            ("cc:bob", header("Cc", "bob")),
-            ("body:x", Key::Body("x".into())),
-            ("before:1970-01-02", Key::Before(Day(1))),
-            ("after:1969-12-31", Key::Since(Day(-1))),
-            ("on:2000-02-29", Key::On(Day(11_016))),
-            ("larger:10k", Key::Larger(10_240)),
-            ("smaller:2MB", Key::Smaller(2 << 20)),
-            ("larger:1", Key::Larger(1)),
-            ("is:Flagged", Key::Flag(Flag::Flagged)),
-            ("-is:answered", not(Key::Flag(Flag::Answered))),
-            ("http://example.org", text("http://example.org")),
-            ("frömage:x", text("frömage:x")),
-            ("o\"neil", text("o\"neil")),
-            ("日本", text("日本")),
-        ] {
-            assert_eq!(parse(line), Ok(key), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn mistakes_are_told() {
-        for line in [
-            "\"open",
-            "from:\"open",
-            "from:",
-            "subject: x",
-            "before:2019",
-            "after:2019-02-30",
-            "on:today",
-            "larger:",
-            "larger:big",
-            "larger:k",
-            "smaller:-1",
-            "larger:99999999999999999999",
-            "larger:1tb",
-            "larger:18446744073709551615k",
-            "is:unread",
-        ] {
-            let error = parse(line).expect_err(line);
-            assert!(!error.to_string().is_empty());
-        }
-        assert_eq!(parse("subject: x"), Err(QueryError::Empty("subject:")));
-    }
-
-    #[test]
-    fn terms_are_bounded() {
-        assert!(parse(&"x ".repeat(MAX_TERMS)).is_ok());
-        assert_eq!(parse(&"x ".repeat(MAX_TERMS + 1)), Err(QueryError::Long));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 //! reader that closes the pipe ends the command quietly.
 
 mod clean;
+mod hits;
 mod table;
 pub(crate) mod view;
 
@@ -15,6 +16,7 @@ use crate::command::{Event, Kind};
 use crate::progress::Meter;
 use anyhow::Result;
 use clean::Terminal;
+use hits::Hits;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -135,6 +137,7 @@ struct Screen {
     style: Style,
     out: io::BufWriter<io::Stdout>,
     table: Table,
+    hits: Hits,
     terminal: Option<Terminal>,
     meter: Meter,
     /// Damages that wait for their account.
@@ -157,6 +160,7 @@ impl Screen {
             style,
             out,
             table: Table::new(columns),
+            hits: Hits::new(terminal.is_some()),
             terminal,
             meter,
             gathered: Vec::new(),
@@ -178,6 +182,7 @@ impl Screen {
         }
         match &self.view {
             View::Table(..) => self.table.row(row, &mut self.out),
+            View::Hits => self.hits.row(row, &mut self.out),
             View::Text(text) => self.out.write_all(text(row)?.as_bytes()),
             View::Report => self.out.write_all(view::report(row)?.as_bytes()),
             View::Done(_) | View::Bytes | View::Into(_) => Ok(()),
@@ -221,6 +226,7 @@ impl Screen {
             View::Table(_, empty) if !self.style.json => {
                 self.table.end(well.then_some(empty), &mut self.out)?
             }
+            View::Hits if !self.style.json => self.hits.end(well, &mut self.out)?,
             View::Done(words) if !self.style.json && well => writeln!(self.out, "{words}")?,
             View::Into(path) if well => {
                 let told =

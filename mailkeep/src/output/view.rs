@@ -14,6 +14,8 @@ use std::path::PathBuf;
 pub(crate) enum View {
     /// Rows as a table; the words for none.
     Table(&'static [Column], &'static str),
+    /// What was found, with text around it.
+    Hits,
     /// A row as text.
     Text(fn(&Value) -> io::Result<String>),
     /// Damages as they come, then the account of all; one object when it is JSON.
@@ -31,7 +33,7 @@ impl View {
     pub(crate) fn columns(&self) -> &'static [Column] {
         match self {
             View::Table(columns, _) => columns,
-            View::Text(_) | View::Report | View::Bytes | View::Into(_) | View::Done(_) => &[],
+            View::Hits | View::Text(_) | View::Report | View::Bytes | View::Into(_) | View::Done(_) => &[],
         }
     }
 }
@@ -67,6 +69,10 @@ pub(crate) const HITS: View = View::Table(
     ],
     "Nothing was found.",
 );
+
+/// How many were found.
+pub(crate) const COUNT: View =
+    View::Text(|row| Ok(format!("{}\n", row.get("count").and_then(Value::as_u64).unwrap_or_default())));
 
 pub(crate) const STORES: View = View::Table(
     &[

@@ -5,6 +5,7 @@
 //! Left to others: flags, INTERNALDATE and the body's bytes.
 
 mod address;
+pub(crate) mod attachments;
 mod body;
 mod date;
 mod envelope;
@@ -93,6 +94,11 @@ impl Card {
             parts: parts::encode(&tree.entities).into(),
             raw: false,
         }
+    }
+
+    /// Parts that are attachments or have file names.
+    pub(crate) fn attached(&self) -> Vec<attachments::Attached> {
+        if self.raw { Vec::new() } else { attachments::of(&self.bodystructure) }
     }
 
     /// The card of a message that could not be parsed: text/plain, whole.

@@ -3,11 +3,15 @@
 //! Invariant: the same batches in the same order give the same tables, whoever brings them. Nothing is visible before
 //! the caller commits the transaction and takes the changes into its state.
 
+mod all_mail;
+
+use super::all_mail::{AllMail, At};
 use super::leaves::{self, Tree};
 use super::pages::{self, PAGE_ROWS, Placed};
 use super::{
-    ARCHIVES, BATCHES, CARDS, Db, EXTRAS, FOLDERS, FORMER, GONE, HEADS, IDENTITIES, LEAVES, MESSAGES, META,
-    MessageEntry, ORDERS, PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front, groups, orders,
+    ALL_MAIL, ALL_MAIL_PLACES, ARCHIVES, BATCHES, CARDS, Db, EXTRAS, FOLDERS, FORMER, GONE, HEADS,
+    IDENTITIES, LEAVES, MESSAGES, META, MessageEntry, ORDERS, PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES,
+    folders, front, groups, orders,
 };
 use crate::card::Card;
 use crate::evidence::Hash;
@@ -54,6 +58,9 @@ pub(crate) struct Changes {
     pub(crate) tree: Tree,
     /// Paths that folders don't have any more.
     pub(crate) former: Vec<(FolderPath, FolderId)>,
+    pub(crate) all_mail: BTreeMap<FolderId, AllMail>,
+    /// Folders that came, and their archives.
+    pub(crate) archive_of: BTreeMap<FolderId, FolderId>,
 }
 
 impl Changes {
@@ -61,6 +68,8 @@ impl Changes {
     pub(crate) fn publish(self, state: &mut State) {
         state.folders.extend(self.folders);
         state.archives.extend(self.archives);
+        state.all_mail.extend(self.all_mail);
+        state.archive_of.extend(self.archive_of);
         state.counters = self.counters;
         state.tree = self.tree;
         for (path, folder) in self.former {
@@ -129,6 +138,10 @@ struct Work<'a> {
     batches: Table<'a, u64, &'static [u8]>,
     gone: Table<'a, (u32, u32, u32), u32>,
     former: Table<'a, (&'static str, u32), ()>,
+    all_mail: Table<'a, u32, &'static [u8]>,
+    all_mail_places: Table<'a, (u32, u32), &'static [u8]>,
+    /// Archive-wide UIDs whose placement changes, by archive; none: the message is gone.
+    renamed: BTreeMap<FolderId, BTreeMap<u32, Option<At>>>,
     /// UIDs that were taken out of folders: their ranges are made once, at the end.
     removed: BTreeMap<FolderId, Vec<(u32, u32)>>,
     /// Placements that are not in a page yet, rising.
@@ -153,6 +166,8 @@ impl<'a> Work<'a> {
                 counters: state.counters,
                 tree: state.tree.clone(),
                 former: Vec::new(),
+                all_mail: BTreeMap::new(),
+                archive_of: BTreeMap::new(),
             },
             meta: txn.open_table(META).map_err(e)?,
             messages: txn.open_table(MESSAGES).map_err(e)?,
@@ -172,6 +187,9 @@ impl<'a> Work<'a> {
             batches: txn.open_table(BATCHES).map_err(e)?,
             gone: txn.open_table(GONE).map_err(e)?,
             former: txn.open_table(FORMER).map_err(e)?,
+            all_mail: txn.open_table(ALL_MAIL).map_err(e)?,
+            all_mail_places: txn.open_table(ALL_MAIL_PLACES).map_err(e)?,
+            renamed: BTreeMap::new(),
             removed: BTreeMap::new(),
             pending: BTreeMap::new(),
             sizes: HashMap::new(),
@@ -234,6 +252,7 @@ impl<'a> Work<'a> {
         let counters = &mut self.changes.counters;
         counters.next_folder = counters.next_folder.max(f.id.0.saturating_add(1));
         counters.uid_validity = counters.uid_validity.max(f.uid_validity.0);
+        self.join(f.id, f.path.archive());
         self.raise_archive(f.path.archive(), f.archive_uid_floor)
     }
 
@@ -243,6 +262,7 @@ impl<'a> Work<'a> {
         view.info.highest_mod_seq = view.info.highest_mod_seq.max(mod_seq);
         view.path_since = view.path_since.max(mod_seq);
         self.had(from.clone(), folder)?;
+        self.all_mail_is_of(folder, path.archive());
         // A renamed archive goes on where it was.
         let changed = self.changes.archives.get(from.archive());
         let next = changed.or_else(|| self.state.archives.get(from.archive())).copied();
@@ -254,6 +274,7 @@ impl<'a> Work<'a> {
         info.uid_next = info.uid_next.max(f.uid);
         info.highest_mod_seq = info.highest_mod_seq.max(f.mod_seq);
         let archive = info.path.archive().to_owned();
+        self.all_mail_changed(f.folder, f.mod_seq);
         self.raise_archive(&archive, f.archive_uid)
     }
 
@@ -294,6 +315,7 @@ impl<'a> Work<'a> {
         }
         info.highest_mod_seq = info.highest_mod_seq.max(t.mod_seq);
         let archive = info.path.archive().to_owned();
+        self.all_mail_changed(t.folder, t.mod_seq);
         if t.kind != DeletionFact::LEAF {
             self.raise_archive(&archive, above(t.archive_uid))?;
         }
@@ -358,7 +380,7 @@ impl<'a> Work<'a> {
     fn placement(&mut self, p: &PlacementFact) -> Result<(), Error> {
         let (size, sent_day) = self.size_of(p.msg)?;
         let plain_ends = matches!(p.line_ends, Ends::Crlf | Ends::Lf);
-        let placed = Placed {
+        let mut placed = Placed {
             row: Row {
                 uid: p.uid,
                 store: StoreNo(0),
@@ -374,7 +396,9 @@ impl<'a> Work<'a> {
             lf: p.line_ends == Ends::Lf,
             extra: !plain_ends || !p.prefix.is_empty(),
         };
+        self.come(p.folder, &mut placed)?;
         self.push(p.folder, placed)?;
+        self.raise_archive_above(p.folder, p.archive_uid)?;
         if placed.extra {
             let mut value = Vec::new();
             p.line_ends.encode(&mut value);
@@ -465,6 +489,7 @@ impl<'a> Work<'a> {
     fn deletion(&mut self, d: &DeletionFact) -> Result<(), Error> {
         let placed = self.take(d.folder, d.uid, d.mod_seq)?;
         self.leave(placed.row.msg, d.folder, d.uid)?;
+        self.went(d.folder, &placed, d.mod_seq)?;
         self.extras.remove((d.folder.0, d.uid.0)).map_err(|e| self.db.err(e))?;
         Ok(())
     }
@@ -499,10 +524,12 @@ impl<'a> Work<'a> {
         let mut placed = self.take(m.from, m.from_uid, m.mod_seq)?;
         let (source, occurrence) = self.leave(placed.row.msg, m.from, m.from_uid)?;
         self.back(placed.row.msg, m.to, source)?;
+        let before = placed;
         placed.row.uid = m.to_uid;
         placed.row.mod_seq = m.mod_seq;
-        placed.archive_uid = m.archive_uid;
+        self.went_over(m, &before, &mut placed)?;
         self.push(m.to, placed)?;
+        self.raise_archive_above(m.to, m.archive_uid)?;
         self.put_place(placed.row.msg, m.to, m.to_uid, source, &occurrence)?;
         if placed.extra {
             let old = self.extras.remove((m.from.0, m.from_uid.0)).map_err(|e| self.db.err(e))?;
@@ -589,6 +616,7 @@ impl<'a> Work<'a> {
             let view = self.view(folder)?;
             view.uids = Arc::new(view.uids.subtract(&UidRanges::from_spans(uids)));
         }
+        self.put_all_mail(end.batch)?;
         for (id, view) in &self.changes.folders {
             let value = folders::encode(view);
             self.folders.insert(id.0, &value[..]).map_err(|e| self.db.err(e))?;

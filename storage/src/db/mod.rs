@@ -4,6 +4,7 @@
 //! of a prefix of the packs. Values stay small, message bodies are never here, and no read transaction outlives the
 //! call that opened it. What the values hold stands in `storage/FORMAT.md`.
 
+pub(crate) mod all_mail;
 mod apply;
 pub(crate) mod cards;
 pub(crate) mod folders;
@@ -70,6 +71,12 @@ pub(crate) const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("
 pub(crate) const GONE: TableDefinition<'_, (u32, u32, u32), u32> = TableDefinition::new("gone");
 /// Path and the folder that had it: renamed or removed since.
 pub(crate) const FORMER: TableDefinition<'_, (&str, u32), ()> = TableDefinition::new("former");
+
+/// A store's number of an archive → [`all_mail`]: what it holds of the archive, as one mailbox.
+pub(crate) const ALL_MAIL: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("all_mail");
+/// A store's number of an archive and the first archive-wide UID of a page → runs of placements.
+pub(crate) const ALL_MAIL_PLACES: TableDefinition<'_, (u32, u32), &[u8]> =
+    TableDefinition::new("all_mail_places");
 
 /// What stands for a hash in keys. A whole one would be most of the file; who finds by a front compares.
 pub(crate) fn front(hash: &[u8; 32]) -> u64 {
@@ -147,6 +154,8 @@ impl Db {
         txn.open_table(HEADS).map_err(|e| self.err(e))?;
         txn.open_table(GONE).map_err(|e| self.err(e))?;
         txn.open_table(FORMER).map_err(|e| self.err(e))?;
+        txn.open_table(ALL_MAIL).map_err(|e| self.err(e))?;
+        txn.open_table(ALL_MAIL_PLACES).map_err(|e| self.err(e))?;
         self.commit(txn)
     }
 

@@ -97,6 +97,7 @@ impl Db {
                 state.former.entry(path).or_default().insert(FolderId(folder));
             }
         }
+        self.load_all_mail(&txn, &mut state)?;
         Ok(state)
     }
 

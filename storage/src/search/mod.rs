@@ -14,20 +14,27 @@ mod plan;
 mod postings;
 mod scan;
 mod segment;
+mod several;
 mod snapshot;
+mod snippet;
 #[cfg(test)]
 mod tests;
 mod words;
 #[cfg(test)]
 mod words_tests;
 
+use crate::card::attachments::Attached;
 use crate::prepared::Parsed;
 use crate::store::columns::columns;
+use crate::store::rows::Groups;
 use crate::store::{Part, Store};
 use crate::text::{Field, SearchText, is_machine_header};
 use crate::{Cancel, Error, FolderView, MsgNo, Progress, Row, Storage, UidRanges};
+pub use snippet::Snippet;
+
 use plan::{Ground, Plan, Source};
 use scan::Folded;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +66,10 @@ pub enum Key {
     Body(String),
     /// A header field's value contains the text; empty text: the field is there.
     Header(String, String),
+    /// The message has an attachment: a part that says so, or has a file name and is no image of the text.
+    HasAttachment,
+    /// The name of a part's file contains the text.
+    FileName(String),
     /// Internal date before / on / since a day, in the zone it was stored with (RFC 3501: disregarding time and zone).
     Before(Day),
     /// See `Before`.
@@ -221,7 +232,7 @@ fn search_part(
     progress: &Progress,
 ) -> Result<UidRanges, Error> {
     let plan = Plan::new(key);
-    let columns = columns(store, part.folder, &part.uids)?;
+    let columns = columns(store, part)?;
     // The columns may be newer than the view.
     let rows = match part.uids.last() {
         Some(last) => &columns.rows[..columns.rows.partition_point(|row| row.uid <= last)],
@@ -234,7 +245,7 @@ fn search_part(
         check,
         damaged: &|what| store.indexer().report_damage(what),
     };
-    let found = plan.run(&ground, &Stored { store, check, progress })?;
+    let found = plan.run(&ground, &Stored { store, check, progress, groups: RefCell::default() })?;
     let uids: UidRanges = found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect();
     Ok(uids.intersect(&part.uids))
 }
@@ -273,6 +284,8 @@ struct Stored<'a> {
     store: &'a Arc<Store>,
     check: &'a dyn Fn() -> Result<(), Error>,
     progress: &'a Progress,
+    /// The cards that were read last.
+    groups: RefCell<Groups>,
 }
 
 impl Stored<'_> {
@@ -299,6 +312,12 @@ impl Source for Stored<'_> {
         (self.check)()?;
         let header = self.store.message(number).and_then(|message| message.header());
         Ok(Arc::new(SearchText::header_fields(&self.or_damaged(header, number)?)))
+    }
+
+    fn attached(&self, number: MsgNo) -> Result<Vec<Attached>, Error> {
+        (self.check)()?;
+        let card = self.groups.borrow_mut().card(self.store, number);
+        Ok(self.or_damaged(card.map(|card| card.attached()), number)?)
     }
 
     fn text(&self, number: MsgNo) -> Result<Arc<Folded>, Error> {

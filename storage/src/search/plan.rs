@@ -11,6 +11,7 @@ use super::snapshot::{FindError, Found, Snapshot};
 use super::words::{Like, Lookup, name_unit};
 use super::{Day, Key};
 use crate::text::{Field, is_machine_header};
+use crate::card::attachments::Attached;
 use crate::{Error, MsgNo, Row};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -23,6 +24,10 @@ pub(crate) trait Source {
     fn expect(&self, _messages: u64) {}
     /// Told when one more of them is decided.
     fn advance(&self) {}
+    /// Its attachments and named parts, as its card has them.
+    fn attached(&self, message: MsgNo) -> Result<Vec<Attached>, Error> {
+        Err(Error::Missing { what: format!("the card of message number {}", message.0) })
+    }
     /// The whole folded text.
     fn text(&self, message: MsgNo) -> Result<Arc<Folded>, Error>;
 }
@@ -70,6 +75,8 @@ impl Bounds {
 enum Op<'k> {
     /// Known from the columns.
     Columns(&'k Key),
+    /// Known from the card: an attachment, or a file's name with the needle.
+    Attached(Option<Box<Needle>>),
     /// A needle and where it is looked for.
     Text(Scope, Box<Needle>),
     And,
@@ -122,6 +129,8 @@ impl<'k> Plan<'k> {
                 Key::Header(name, typed) => {
                     (Op::Text(Scope::Header(name.clone()), Box::new(Needle::new(typed))), 1)
                 }
+                Key::HasAttachment => (Op::Attached(None), 1),
+                Key::FileName(typed) => (Op::Attached(Some(Box::new(Needle::new(typed)))), 1),
                 _ => (Op::Columns(key), 0),
             };
             nodes.push(Node { op, children: Vec::new(), bounds: Bounds::default(), cost });
@@ -171,6 +180,7 @@ impl<'k> Plan<'k> {
             node.bounds = match &node.op {
                 Op::Columns(key) => Bounds::exact(by_columns(key, ground.rows, &all)),
                 Op::Text(scope, needle) => by_index(scope, needle, ground, &places, &all)?,
+                Op::Attached(_) => Bounds { sure: RoaringBitmap::new(), may: Some(all.clone()) },
                 Op::And => both(below, &all),
                 Op::Or => either(below),
                 Op::Not => below.next().map_or_else(Bounds::default, |b| Bounds {
@@ -193,6 +203,10 @@ impl<'k> Plan<'k> {
                 (None, Op::Text(scope, needle)) => match node.bounds.of(row) {
                     Some(known) => Some(known),
                     None => Some(reading.has(scope, needle)?),
+                },
+                (None, Op::Attached(name)) => match node.bounds.of(row) {
+                    Some(known) => Some(known),
+                    None => Some(reading.attaches(name.as_deref())?),
                 },
                 (None, _) => node.bounds.of(row),
                 (Some(false), Op::And) => Some(false),
@@ -225,6 +239,14 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    fn attaches(&self, name: Option<&Needle>) -> Result<bool, Error> {
+        let parts = self.source.attached(self.message)?;
+        Ok(match name {
+            None => parts.iter().any(|part| part.is_attachment),
+            Some(name) => parts.iter().flat_map(|part| &part.names).any(|one| name.is_in(&fold(one))),
+        })
+    }
+
     fn has(&mut self, scope: &Scope, needle: &Needle) -> Result<bool, Error> {
         if let Scope::Header(name) = scope {
             let fields = match &self.fields {
@@ -319,7 +341,13 @@ fn by_columns(key: &Key, rows: &[Row], all: &RoaringBitmap) -> RoaringBitmap {
         Key::Uids(uids) => pick(&|row| uids.contains(row.uid)),
         Key::Flag(flag) => pick(&|row| row.flags.has(*flag)),
         Key::ModSeq(least) => pick(&|row| row.mod_seq.0 >= *least),
-        Key::Nothing | Key::Header(..) | Key::And(_) | Key::Or(_) | Key::Not(_) => RoaringBitmap::new(),
+        Key::Nothing
+        | Key::Header(..)
+        | Key::HasAttachment
+        | Key::FileName(_)
+        | Key::And(_)
+        | Key::Or(_)
+        | Key::Not(_) => RoaringBitmap::new(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! Left to others: which store gets what, and folders over many stores (`stores`); bytes of records (`pack`), tables
 //! (`db`), structure and text of messages (`mime`, `card`, `text`).
 
+pub(crate) mod all_mail;
 mod cancel;
 pub(crate) mod cat;
 pub(crate) mod columns;
@@ -30,11 +31,11 @@ pub use cancel::Cancel;
 pub use columns::Columns;
 pub use message::{Message, MessageReader};
 pub use progress::Progress;
-pub(crate) use types::Part;
 pub use types::{
     Added, CheckReport, Committed, FolderInfo, FolderView, InternalDate, NewPlacement, Row, Sighting,
     SourceFlags, StoreInfo, StoreState, Whereabouts,
 };
+pub(crate) use types::{Part, Whole};
 
 use crate::card::Card;
 use crate::db::Db;

@@ -4,14 +4,14 @@
 
 use super::Store;
 use crate::card::Card;
-use crate::db::pages::PAGE_ROWS;
+use crate::db::pages::{PAGE_ROWS, Placed};
 use crate::order::Keys;
 use crate::{Error, FolderId, MsgNo, Row, Uid, UidRanges};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Rows that a batch has at least, unless it is the last.
-const BATCH_ROWS: usize = 4 * PAGE_ROWS;
+pub(super) const BATCH_ROWS: usize = 4 * PAGE_ROWS;
 /// UIDs that may be skipped by reading pages through.
 const NEAR: u32 = 2 * PAGE_ROWS as u32;
 /// Groups of cards that are kept, for messages that were placed out of order.
@@ -35,6 +35,13 @@ impl StoreRows {
     /// # Errors
     /// Those of the database.
     pub(crate) fn next_batch(&mut self) -> Result<Option<Vec<Row>>, Error> {
+        self.next_batch_of(|placed| placed.row)
+    }
+
+    /// As [`StoreRows::next_batch`], of each placement what `of` takes.
+    /// # Errors
+    /// Those of the database.
+    pub(crate) fn next_batch_of<T>(&mut self, of: impl Fn(&Placed) -> T) -> Result<Option<Vec<T>>, Error> {
         let mut batch = Vec::with_capacity(BATCH_ROWS);
         let Some(mut first) = self.wanted.first() else { return Ok(None) };
         while batch.len() < BATCH_ROWS {
@@ -43,7 +50,7 @@ impl StoreRows {
             self.store.db.pages(self.folder, Uid(first), |rows| {
                 for placed in &rows {
                     if wanted.take(placed.row.uid.0) {
-                        batch.push(placed.row);
+                        batch.push(of(placed));
                     }
                 }
                 last_seen = rows.last().map(|placed| placed.row.uid.0);

@@ -3,6 +3,7 @@
 //! Invariant: it shows committed batches only, and changes in one step after the database's commit.
 
 use crate::db::Tree;
+use crate::db::all_mail::AllMail;
 use crate::pack::Addr;
 use crate::{FolderId, FolderInfo, FolderPath, ModSeq, Uid, UidRanges};
 use std::collections::{BTreeSet, HashMap};
@@ -51,6 +52,10 @@ pub(crate) struct State {
     pub(crate) tree: Tree,
     /// Paths that folders had before they were renamed or removed: what a source brought there is not brought again.
     pub(crate) former: HashMap<FolderPath, BTreeSet<FolderId>>,
+    /// Each archive's messages as one mailbox, by the store's number of the archive: its first folder's.
+    pub(crate) all_mail: HashMap<FolderId, AllMail>,
+    /// The archive that a folder is part of.
+    pub(crate) archive_of: HashMap<FolderId, FolderId>,
 }
 
 impl State {
@@ -75,6 +80,8 @@ impl State {
             counters,
             tree: Tree::default(),
             former: HashMap::new(),
+            all_mail: HashMap::new(),
+            archive_of: HashMap::new(),
         }
     }
 }

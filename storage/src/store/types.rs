@@ -67,9 +67,23 @@ pub struct FolderView {
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) store: StoreNo,
-    /// The folder's number in that store: another one if the store came from another installation.
+    /// The folder's number in that store: another one if the store came from another installation. Of [`Whole::AllMail`]
+    /// the store's number of the archive.
     pub(crate) folder: FolderId,
     pub(crate) uids: Arc<UidRanges>,
+    pub(crate) whole: Whole,
+}
+
+/// What a view shows of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Whole {
+    /// A folder.
+    Folder,
+    /// An archive; our archive-wide UIDs are the store's and so much more.
+    AllMail {
+        /// Zero unless the store came from another installation.
+        above: u32,
+    },
 }
 
 /// One placement, as FETCH and SEARCH need it.

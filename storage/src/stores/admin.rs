@@ -178,7 +178,8 @@ impl Storage {
         // Stores that are older than the registry don't tell; those that were here once are remembered.
         let known = super::shadow::path(&shared.data, id).exists();
         if settings.installation != home && !(settings.installation.is_empty() && known) {
-            entry.foreign = Some(Foreign { installation: settings.installation, folders: Vec::new() });
+            let (installation, folders) = (settings.installation, Vec::new());
+            entry.foreign = Some(Foreign { installation, folders, archive_uids_above: 0 });
         }
         let store = shared.open_store(&entry)?;
         let opened = Arc::clone(&store);
@@ -376,8 +377,13 @@ impl Shared {
     /// Makes an opened store part of the installation.
     fn adopt(self: &Arc<Self>, mut entry: Entry, store: Running) -> Result<Arc<Slot>, Error> {
         let folders: HashMap<FolderId, Folder> = store.state.read().folders.clone();
+        let archives = store.state.read().archives.clone();
         let mut batch = Batch::begin(self, &Cancel::default())?;
         entry.attached = batch.mod_seq.0;
+        if let Some(foreign) = &mut entry.foreign {
+            foreign.archive_uids_above = self.view.read().highest_archive_next().0;
+        }
+        let above = entry.above();
         let mut ids: Vec<FolderId> = folders.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
@@ -397,6 +403,8 @@ impl Shared {
                             batch.folder(&path)?
                         }
                     };
+                    let next = archives.get(folder.info.path.archive()).map_or(1, |next| next.0);
+                    batch.raise_archive_next(ours, u64::from(above) + u64::from(next))?;
                     batch.floors_at(ours, uid_next)?;
                     if let Some(foreign) = &mut entry.foreign {
                         foreign.folders.push((id.0, ours.0));
@@ -433,6 +441,15 @@ impl Batch<'_> {
     /// Notes that a folder changes, and which of its UIDs were given.
     pub(super) fn floors(&mut self, folder: FolderId) -> Result<(), Error> {
         self.floors_at(folder, Uid(1))
+    }
+
+    /// The next archive-wide UID of a folder's archive is at least this.
+    fn raise_archive_next(&mut self, folder: FolderId, next: u64) -> Result<(), Error> {
+        let archive = self.target(folder)?.path.archive().to_owned();
+        // One that no UID can be is refused here, before anything is attached.
+        let next = super::batch::uid(next)?;
+        self.raise_archive(&archive, next);
+        Ok(())
     }
 
     /// As [`Batch::floors`]; the next UID is at least `uid`.

@@ -7,7 +7,7 @@ use super::Shared;
 use crate::store::draft::{Draft, Slot, bounded, next};
 use crate::store::facts::{Fact, FolderFact};
 use crate::store::{Added, Cancel, Committed, NewPlacement};
-use crate::{Error, FolderId, FolderPath, ModSeq, Prepared, StoreNo, Uid, UidValidity};
+use crate::{ContentHash, Error, FolderId, FolderPath, ModSeq, Prepared, StoreNo, Uid, UidValidity};
 use parking_lot::MutexGuard;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -33,6 +33,8 @@ pub struct Batch<'a> {
     paths: HashMap<FolderPath, FolderId>,
     /// The next archive-wide UID of archives that the batch touched.
     archives: HashMap<String, u64>,
+    /// Archive-wide UIDs of messages that the batch placed.
+    archive_uids: HashMap<String, HashMap<ContentHash, Uid>>,
     placements: u64,
     bytes: u64,
     /// Placements that the batch moves or deletes: none of them twice.
@@ -81,6 +83,7 @@ impl<'a> Batch<'a> {
             folders: HashMap::new(),
             paths: HashMap::new(),
             archives: HashMap::new(),
+            archive_uids: HashMap::new(),
             placements: 0,
             bytes: 0,
             taken: HashMap::new(),
@@ -158,6 +161,7 @@ impl<'a> Batch<'a> {
         }
         let Target { path, uid_validity, uid_next, .. } = self.target(folder)?.clone();
         let archive_uid_floor = uid(self.archive_next(path.archive()))?;
+        self.tell_names(no, path.archive())?;
         let fact = FolderFact {
             id: folder,
             path,
@@ -171,6 +175,25 @@ impl<'a> Batch<'a> {
         Ok(folder)
     }
 
+    /// Tells a store what folders are called by now that it knows under this archive's name, so that it counts no other
+    /// archive's folder among them.
+    fn tell_names(&mut self, no: StoreNo, archive: &str) -> Result<(), Error> {
+        let known: Vec<(FolderId, FolderPath)> = {
+            let draft = self.draft(no)?;
+            let state = draft.store().state.read();
+            let folders = state.folders.iter().filter(|(_, folder)| folder.info.path.archive() == archive);
+            folders.map(|(id, folder)| (*id, folder.info.path.clone())).collect()
+        };
+        for (folder, old) in known {
+            let now = self.shared.view.read().get(folder).map(|view| view.info.path.clone());
+            if let Some(path) = now.filter(|now| now.archive() != old.archive()) {
+                let mod_seq = self.mod_seq;
+                self.draft(no)?.name(Fact::Rename { folder, path, mod_seq });
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn archive_next(&mut self, archive: &str) -> u64 {
         if let Some(next) = self.archives.get(archive) {
             return *next;
@@ -178,6 +201,12 @@ impl<'a> Batch<'a> {
         let known = u64::from(self.shared.view.read().archive_next(archive).0);
         self.archives.insert(archive.to_owned(), known);
         known
+    }
+
+    /// The next archive-wide UID of an archive is at least this.
+    pub(super) fn raise_archive(&mut self, archive: &str, least: Uid) {
+        let next = self.archive_next(archive).max(u64::from(least.0));
+        self.archives.insert(archive.to_owned(), next);
     }
 
     /// The folder as the batch leaves it; read from the view the first time.
@@ -206,6 +235,27 @@ impl<'a> Batch<'a> {
         Ok((next, uid(self.archive_next(&archive))?))
     }
 
+    /// The archive-wide UID of a message in a folder's archive: the one that it has there, in whatever folder, first of all
+    /// in the store that gets it now; else the next.
+    pub(super) fn archive_uid(
+        &mut self,
+        folder: FolderId,
+        store: StoreNo,
+        hash: ContentHash,
+    ) -> Result<Uid, Error> {
+        let archive = self.target(folder)?.path.archive().to_owned();
+        let shared = self.shared;
+        let pending = || self.archive_uids.get(&archive).and_then(|uids| uids.get(&hash)).copied();
+        let known = shared.archive_uid(&archive, &hash, &|no| no == store);
+        let known = known.or_else(pending);
+        let given = match known.or_else(|| shared.archive_uid(&archive, &hash, &|no| no != store)) {
+            Some(known) => known,
+            None => uid(self.archive_next(&archive))?,
+        };
+        self.archive_uids.entry(archive).or_default().insert(hash, given);
+        Ok(given)
+    }
+
     /// These UIDs are given.
     pub(super) fn took(&mut self, folder: FolderId, archive_uid: Uid) -> Result<(), Error> {
         let target = self.target(folder)?;
@@ -232,7 +282,8 @@ impl<'a> Batch<'a> {
             // Placements are applied before moves, whatever order they came in: their UIDs would not rise.
             return Err(Error::Refused { what: "a batch that moves messages can't add any".into() });
         }
-        let (uid, archive_uid) = self.next_uids(folder)?;
+        let uid = self.next_uids(folder)?.0;
+        let archive_uid = self.archive_uid(folder, self.current, message.hash())?;
         self.in_current(folder)?;
         let uid_validity = self.target(folder)?.uid_validity;
         let bytes = message.incoming.content.len();

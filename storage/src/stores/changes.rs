@@ -10,6 +10,7 @@ use super::{Shared, Storage};
 use crate::store::Cancel;
 use crate::store::facts::{DeletionFact, Fact, FloorsFact, MoveFact};
 use crate::{Error, FolderId, FolderPath, FolderView, Uid, UidRanges};
+use std::sync::Arc;
 
 /// Messages that one batch moves or deletes: each is whole, and a cancel waits for one.
 const BATCH_MESSAGES: usize = 2_000;
@@ -27,22 +28,30 @@ impl Batch<'_> {
         self.only_changes()?;
         let (store, theirs) = self.holder(from, from_uid)?;
         let there = self.in_store(store, to)?;
-        let (to_uid, next_archive_uid) = self.next_uids(to)?;
+        let to_uid = self.next_uids(to)?.0;
         let archive = self.target(from)?.path.archive().to_owned();
         let (mod_seq, target) = (self.mod_seq, self.target(to)?.clone());
         let same_archive = target.path.archive() == archive;
-        let draft = self.draft(store)?;
-        let placed = draft.store().db.placed(theirs, from_uid)?;
+        let holder = Arc::clone(self.draft(store)?.store());
+        let placed = holder.db.placed(theirs, from_uid)?;
         let placed =
             placed.ok_or_else(|| Error::Missing { what: format!("UID {from_uid} of this folder") })?;
+        let above = self.shared.slot(store)?.entry().above();
+        let archive_uid = if same_archive {
+            Uid(placed.archive_uid.0.saturating_add(above))
+        } else {
+            let known = self.archive_uid(to, store, holder.db.message(placed.row.msg)?.hash)?;
+            // A store of another installation can't say one that was given before it came.
+            if known.0 > above { known } else { self.next_uids(to)?.1 }
+        };
+        let draft = self.draft(store)?;
         let validity = draft.store().state.read().folders.get(&there).map(|folder| folder.info.uid_validity);
-        let archive_uid = if same_archive { placed.archive_uid } else { next_archive_uid };
         let mut fact = MoveFact {
             from: theirs,
             from_uid,
             to: there,
             to_uid,
-            archive_uid,
+            archive_uid: Uid(archive_uid.0.saturating_sub(above)),
             mod_seq,
             evidence: placed_nowhere(),
         };
@@ -85,9 +94,10 @@ impl Batch<'_> {
         if below.is_empty() {
             return Err(Error::Missing { what: format!("folder {from}") });
         }
-        if !can_rename(from, to) {
+        if !self.shared.can_rename(from, to) {
             let what = format!(
-                "{from} and {to} lie in two archives: the messages must be moved, which gives them new UIDs"
+                "{from} and {to} lie in two archives, or {to} was another one's name: the messages must be moved, which \
+                 gives them new UIDs"
             );
             return Err(Error::Refused { what });
         }
@@ -167,11 +177,6 @@ fn is_within(path: &FolderPath, top: &FolderPath) -> bool {
     path.as_str().strip_prefix(top.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether messages can keep their numbers: archive-wide UIDs are those of one archive.
-fn can_rename(from: &FolderPath, to: &FolderPath) -> bool {
-    from.archive() == to.archive() || (from.inner().is_none() && to.inner().is_none())
-}
-
 /// The path that a folder below `from` has below `to`.
 fn moved_path(path: &FolderPath, from: &FolderPath, to: &FolderPath) -> Result<FolderPath, Error> {
     let rest = path.as_str().strip_prefix(from.as_str()).unwrap_or_default();
@@ -179,6 +184,15 @@ fn moved_path(path: &FolderPath, from: &FolderPath, to: &FolderPath) -> Result<F
 }
 
 impl Shared {
+    /// Whether messages can keep their numbers: archive-wide UIDs are those of one archive, and a name that had others must
+    /// not give them again.
+    fn can_rename(&self, from: &FolderPath, to: &FolderPath) -> bool {
+        from.archive() == to.archive()
+            || (from.inner().is_none()
+                && to.inner().is_none()
+                && self.view.read().may_become(from.archive(), to.archive()))
+    }
+
     /// Whether every store that holds one of these messages can be written.
     fn changeable(&self, view: &FolderView, uids: &UidRanges) -> Result<(), Error> {
         for part in view.parts.iter().filter(|part| !part.uids.intersect(uids).is_empty()) {
@@ -279,7 +293,7 @@ impl Storage {
         cancel: &Cancel,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Changed, Error> {
-        if !can_rename(from, to) {
+        if !self.shared.can_rename(from, to) {
             if !self.shared.view.read().below(to.as_str()).is_empty() {
                 let what = format!("{to} is there already: merge the folders, or choose a name that is free");
                 return Err(Error::Refused { what });

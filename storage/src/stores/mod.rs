@@ -4,6 +4,7 @@
 //! can't be read hurts nothing else, and its messages keep their numbers. Left to others: what is in one store (`store`).
 
 mod admin;
+mod all_mail;
 mod batch;
 mod changes;
 mod erase;
@@ -297,18 +298,20 @@ impl Storage {
     pub fn flag_rows(&self, view: &FolderView, uids: &UidRanges) -> Rows {
         Rows::new(&self.shared, view, uids, true)
     }
-    /// All rows that a store has of a folder, cached and shared.
+    /// All rows that a store has of a folder, cached and shared. Of [`Storage::all_mail`] all that each store has of the archive:
+    /// more than it shows, where several stores have a message.
     /// # Errors
     /// Those of the database.
     pub fn columns(&self, view: &FolderView) -> Result<Vec<Arc<Columns>>, Error> {
-        view.parts
-            .iter()
-            .map(|part| columns::columns(&self.shared.store(part.store)?, part.folder, &part.uids))
-            .collect()
+        view.parts.iter().map(|part| columns::columns(&self.shared.store(part.store)?, part)).collect()
     }
     /// The store that holds a part of a folder.
     pub(crate) fn store_of(&self, part: &Part) -> Result<Arc<Store>, Error> {
         self.shared.store(part.store)
+    }
+    /// The store of a row.
+    pub(crate) fn store_numbered(&self, no: StoreNo) -> Result<Arc<Store>, Error> {
+        self.shared.store(no)
     }
     /// A message's card.
     /// # Errors

@@ -76,6 +76,9 @@ pub(crate) struct Foreign {
     pub(crate) installation: String,
     /// Pairs of its number and ours.
     pub(crate) folders: Vec<(u32, u32)>,
+    /// What its archive-wide UIDs are raised by, so that they are none of ours.
+    #[serde(default)]
+    pub(crate) archive_uids_above: u32,
 }
 
 impl Entry {
@@ -104,6 +107,11 @@ impl Entry {
                 pair.map(|(there, _)| FolderId(*there))
             }
         }
+    }
+
+    /// What the store's archive-wide UIDs are raised by to be ours.
+    pub(crate) fn above(&self) -> u32 {
+        self.foreign.as_ref().map_or(0, |foreign| foreign.archive_uids_above)
     }
 
     /// The store's key, wrapped, if it stands here.
@@ -240,7 +248,11 @@ mod tests {
             state: StoreState::WriteProtected,
             attached: 9,
             key: "00ff".into(),
-            foreign: Some(Foreign { installation: "aa".into(), folders: vec![(1, 12), (2, 13)] }),
+            foreign: Some(Foreign {
+                installation: "aa".into(),
+                folders: vec![(1, 12), (2, 13)],
+                archive_uids_above: 77,
+            }),
         });
         registry.save(&disk, data).unwrap();
         assert_eq!(Registry::load(&disk, data).unwrap(), Some(registry.clone()));

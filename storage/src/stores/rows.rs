@@ -7,7 +7,8 @@ use super::Shared;
 use super::registry::Entry;
 use super::slot::Opened;
 use crate::card::Card;
-use crate::store::rows::{Groups, StoreRows};
+use crate::store::all_mail::PartRows;
+use crate::store::rows::Groups;
 use crate::store::{FolderView, Part, Row, Store};
 use crate::{Error, InternalDate, MsgNo, UidRanges};
 use std::collections::VecDeque;
@@ -36,7 +37,7 @@ struct Stretch {
 
 #[derive(Debug)]
 enum At {
-    Store { store: Arc<Store>, rows: StoreRows, part: Part, entry: Arc<Entry> },
+    Store { store: Arc<Store>, rows: PartRows, part: Part, entry: Arc<Entry> },
     Remembered { rows: VecDeque<Row> },
 }
 
@@ -105,12 +106,12 @@ impl Rows {
         let raised = entry.attached;
         match &*slot.opened.read() {
             Opened::Open(store) => {
-                let rows = StoreRows::new(store, part.folder, uids);
+                let rows = PartRows::new(store, &part, uids);
                 Some(At::Store { store: Arc::clone(store), rows, part, entry })
             }
             Opened::Absent { shadow, .. } if self.flags_only => {
-                let flags = shadow.flags.get(&part.folder).cloned().unwrap_or_default();
-                let mod_seq = shadow.folders.get(&part.folder).map_or(raised, |f| f.info.highest_mod_seq.0);
+                let (flags, mod_seq) = shadow.flags_of(&part);
+                let mod_seq = mod_seq.map_or(raised, |mod_seq| mod_seq.0);
                 let row = |uid| Row {
                     uid,
                     store: part.store,

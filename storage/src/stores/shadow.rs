@@ -4,13 +4,15 @@
 //! it. The file ends with its own SHA-256; one that is damaged counts as none.
 
 use super::registry::replace;
+use crate::db::all_mail::AllMail;
 use crate::db::folders;
 use crate::pack::disk::Disk;
 use crate::pack::varint::{Reader, put, put_bytes};
+use crate::store::all_mail::AllMailRows;
 use crate::store::rows::StoreRows;
 use crate::store::state::Folder;
-use crate::store::{SourceFlags, Store};
-use crate::{Error, FolderId, StoreId, Uid, UidRanges};
+use crate::store::{Part, SourceFlags, Store, Whole};
+use crate::{Error, FolderId, ModSeq, StoreId, Uid, UidRanges};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io;
@@ -18,7 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the file begins with: magic and version.
-const MAGIC: &[u8; 8] = b"mkseen1\n";
+const MAGIC: &[u8; 8] = b"mkseen2\n";
+/// The version before, which knew nothing of whole archives.
+const MAGIC_1: &[u8; 8] = b"mkseen1\n";
 /// Largest file that is read.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -36,6 +40,9 @@ pub(super) struct Shadow {
     pub(super) folders: HashMap<FolderId, Folder>,
     pub(super) flags: HashMap<FolderId, Flags>,
     pub(super) archives: HashMap<String, Uid>,
+    /// Each archive as one mailbox, by the store's number of it, and the flags there.
+    pub(super) all_mail: HashMap<FolderId, AllMail>,
+    pub(super) all_mail_flags: HashMap<FolderId, Flags>,
 }
 
 /// The UIDs of a folder that carry a flag.
@@ -93,6 +100,8 @@ impl Shadow {
                 folders: state.folders.clone(),
                 flags: HashMap::new(),
                 archives: state.archives.clone(),
+                all_mail: state.all_mail.clone(),
+                all_mail_flags: HashMap::new(),
             }
         };
         for (id, folder) in &shadow.folders {
@@ -112,7 +121,40 @@ impl Shadow {
             };
             shadow.flags.insert(*id, flags);
         }
+        for (number, all) in &shadow.all_mail {
+            // What was only added to is read from there on.
+            let old = before.all_mail.get(number).filter(|old| old.shaken == all.shaken);
+            let known = old.and_then(|old| Some((old, before.all_mail_flags.get(number)?)));
+            let (mut flags, rest) = match known {
+                Some((old, flags)) => (flags.clone(), all.uids.subtract(&old.uids)),
+                None => (Flags::default(), (*all.uids).clone()),
+            };
+            let mut rows = AllMailRows::new(store, *number, &rest);
+            while let Some(batch) = rows.next_batch()? {
+                batch.iter().for_each(|row| flags.push(row.uid, row.flags));
+            }
+            shadow.all_mail_flags.insert(*number, flags);
+        }
         Ok(shadow)
+    }
+
+    /// The flags that are remembered of a view's part, by its UIDs, and its highest mod-sequence.
+    pub(super) fn flags_of(&self, part: &Part) -> (Flags, Option<ModSeq>) {
+        match part.whole {
+            Whole::Folder => (
+                self.flags.get(&part.folder).cloned().unwrap_or_default(),
+                self.folders.get(&part.folder).map(|folder| folder.info.highest_mod_seq),
+            ),
+            Whole::AllMail { above } => {
+                let flags = self.all_mail_flags.get(&part.folder).cloned().unwrap_or_default();
+                let flags = Flags {
+                    answered: flags.answered.raised(above),
+                    flagged: flags.flagged.raised(above),
+                    forwarded: flags.forwarded.raised(above),
+                };
+                (flags, self.all_mail.get(&part.folder).map(|all| all.highest_mod_seq))
+            }
+        }
     }
 
     /// Writes the file in one step.
@@ -173,16 +215,13 @@ impl Shadow {
         for (id, folder) in &self.folders {
             put(&mut out, u64::from(id.0));
             put_bytes(&mut out, &folders::encode(folder));
-            let flags = self.flags.get(id).cloned().unwrap_or_default();
-            for set in [&flags.answered, &flags.flagged, &flags.forwarded] {
-                put(&mut out, set.spans().count() as u64);
-                let mut last = 0;
-                for (first, end) in set.spans() {
-                    put(&mut out, u64::from(first - last));
-                    put(&mut out, u64::from(end - first));
-                    last = end;
-                }
-            }
+            put_flags(&mut out, self.flags.get(id));
+        }
+        put(&mut out, self.all_mail.len() as u64);
+        for (number, all) in &self.all_mail {
+            put(&mut out, u64::from(number.0));
+            put_bytes(&mut out, &all.encode());
+            put_flags(&mut out, self.all_mail_flags.get(number));
         }
         let sum = Sha256::digest(&out);
         out.extend_from_slice(&sum);
@@ -194,7 +233,12 @@ impl Shadow {
         if Sha256::digest(body).as_slice() != sum {
             return None;
         }
-        let mut from = Reader::new(body.strip_prefix(MAGIC)?);
+        let (archives, body) = match (body.strip_prefix(MAGIC), body.strip_prefix(MAGIC_1)) {
+            (Some(body), _) => (true, body),
+            (None, Some(body)) => (false, body),
+            (None, None) => return None,
+        };
+        let mut from = Reader::new(body);
         let number32 = |from: &mut Reader<'_>| u32::try_from(from.varint()?).ok();
         let mut shadow = Shadow {
             batch: from.varint()?,
@@ -213,21 +257,42 @@ impl Shadow {
         for _ in 0..from.varint()? {
             let id = FolderId(number32(&mut from)?);
             shadow.folders.insert(id, folders::decode(id, from.bytes()?)?);
-            let mut set = || -> Option<UidRanges> {
-                let mut spans = Vec::new();
-                let mut last = 0u32;
-                for _ in 0..from.varint()? {
-                    let first = last.checked_add(number32(&mut from)?)?;
-                    last = first.checked_add(number32(&mut from)?)?;
-                    spans.push((first, last));
-                }
-                Some(UidRanges::from_spans(spans))
-            };
-            let flags = Flags { answered: set()?, flagged: set()?, forwarded: set()? };
-            shadow.flags.insert(id, flags);
+            shadow.flags.insert(id, read_flags(&mut from)?);
+        }
+        for _ in 0..if archives { from.varint()? } else { 0 } {
+            let number = FolderId(number32(&mut from)?);
+            shadow.all_mail.insert(number, AllMail::decode(from.bytes()?)?);
+            shadow.all_mail_flags.insert(number, read_flags(&mut from)?);
         }
         from.is_empty().then_some(shadow)
     }
+}
+
+fn put_flags(out: &mut Vec<u8>, flags: Option<&Flags>) {
+    let flags = flags.cloned().unwrap_or_default();
+    for set in [&flags.answered, &flags.flagged, &flags.forwarded] {
+        put(out, set.spans().count() as u64);
+        let mut last = 0;
+        for (first, end) in set.spans() {
+            put(out, u64::from(first - last));
+            put(out, u64::from(end - first));
+            last = end;
+        }
+    }
+}
+
+fn read_flags(from: &mut Reader<'_>) -> Option<Flags> {
+    let mut set = || -> Option<UidRanges> {
+        let mut spans = Vec::new();
+        let mut last = 0u32;
+        for _ in 0..from.varint()? {
+            let first = last.checked_add(u32::try_from(from.varint()?).ok()?)?;
+            last = first.checked_add(u32::try_from(from.varint()?).ok()?)?;
+            spans.push((first, last));
+        }
+        Some(UidRanges::from_spans(spans))
+    };
+    Some(Flags { answered: set()?, flagged: set()?, forwarded: set()? })
 }
 
 #[cfg(test)]
@@ -259,6 +324,8 @@ mod tests {
             folders: [(FolderId(3), folder)].into(),
             flags: [(FolderId(3), flags)].into(),
             archives: [("alice".to_owned(), Uid(503))].into(),
+            all_mail: [(FolderId(3), AllMail { bytes: 12_345, ..AllMail::new("alice") })].into(),
+            all_mail_flags: [(FolderId(3), Flags::default())].into(),
         }
     }
 
@@ -269,6 +336,7 @@ mod tests {
         let back = Shadow::decode(&bytes).unwrap();
         assert_eq!((&back.folders, &back.flags), (&before.folders, &before.flags));
         assert_eq!((back.archives, back.placements), (before.archives, before.placements));
+        assert_eq!((back.all_mail, back.all_mail_flags), (before.all_mail, before.all_mail_flags));
         assert!(back.flags[&FolderId(3)].of(Uid(8)).flagged && !back.flags[&FolderId(3)].of(Uid(10)).flagged);
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();

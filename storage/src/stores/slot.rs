@@ -5,11 +5,12 @@
 use super::registry::Entry;
 use super::shadow::Shadow;
 use super::view::{Numbers, Share};
+use crate::db::all_mail::AllMail;
 use crate::store::state::Folder;
 use crate::store::{Running, Store};
 use crate::{Error, FolderId, StoreNo, StoreState, Uid};
 use parking_lot::RwLock;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -114,28 +115,66 @@ impl Slot {
     /// What it adds to these folders of the installation, or to all.
     pub(super) fn share(&self, ours: Option<&[FolderId]>) -> Option<Share> {
         let entry = self.entry();
-        let pick = |folders: &HashMap<FolderId, Folder>, archives: &HashMap<String, Uid>| match ours {
-            None => (folders.clone(), archives.clone()),
-            Some(ours) => {
-                let theirs = ours.iter().filter_map(|id| entry.theirs(*id));
-                let some: HashMap<_, _> =
-                    theirs.filter_map(|id| Some((id, folders.get(&id)?.clone()))).collect();
-                let names = some.values().map(|folder| folder.info.path.archive());
-                let next = names.filter_map(|name| Some((name.to_owned(), *archives.get(name)?))).collect();
-                (some, next)
-            }
-        };
-        let ((folders, archives), numbers) = match &*self.opened.read() {
+        let theirs: Option<Vec<FolderId>> =
+            ours.map(|ours| ours.iter().filter_map(|id| entry.theirs(*id)).collect());
+        let (picked, numbers, open) = match &*self.opened.read() {
             Opened::Off => return None,
             Opened::Open(store) => {
                 let state = store.state.read();
-                (pick(&state.folders, &state.archives), Numbers::of(&state))
+                let all = (&state.folders, &state.archives, &state.all_mail);
+                let archive_of = |folder| state.archive_of.get(&folder).copied();
+                (Picked::of(all, theirs.as_deref(), &archive_of), Numbers::of(&state), true)
             }
             Opened::Absent { shadow, .. } => {
                 let Shadow { next_folder, uid_validity, mod_seq, .. } = **shadow;
-                (pick(&shadow.folders, &shadow.archives), Numbers { next_folder, uid_validity, mod_seq })
+                let all = (&shadow.folders, &shadow.archives, &shadow.all_mail);
+                let archive_of = |folder| {
+                    let mut all = shadow.all_mail.iter();
+                    all.find(|(_, all)| all.folders.contains(&folder)).map(|(number, _)| *number)
+                };
+                (
+                    Picked::of(all, theirs.as_deref(), &archive_of),
+                    Numbers { next_folder, uid_validity, mod_seq },
+                    false,
+                )
             }
         };
-        Some(Share { store: self.no, entry, folders, archives, numbers })
+        let Picked { folders, archives, all_mail } = picked;
+        Some(Share { store: self.no, entry, folders, archives, all_mail, numbers, open })
+    }
+}
+
+/// What a store holds of some folders, and of their archives.
+struct Picked {
+    folders: HashMap<FolderId, Folder>,
+    archives: HashMap<String, Uid>,
+    all_mail: HashMap<FolderId, AllMail>,
+}
+
+impl Picked {
+    fn of(
+        (folders, archives, all_mail): (
+            &HashMap<FolderId, Folder>,
+            &HashMap<String, Uid>,
+            &HashMap<FolderId, AllMail>,
+        ),
+        some: Option<&[FolderId]>,
+        archive_of: &dyn Fn(FolderId) -> Option<FolderId>,
+    ) -> Picked {
+        let Some(some) = some else {
+            return Picked {
+                folders: folders.clone(),
+                archives: archives.clone(),
+                all_mail: all_mail.clone(),
+            };
+        };
+        let picked: HashMap<_, _> =
+            some.iter().filter_map(|id| Some((*id, folders.get(id)?.clone()))).collect();
+        let names = picked.values().map(|folder| folder.info.path.archive());
+        let next = names.filter_map(|name| Some((name.to_owned(), *archives.get(name)?))).collect();
+        let touched: BTreeSet<FolderId> = picked.keys().filter_map(|folder| archive_of(*folder)).collect();
+        let all_mail =
+            touched.into_iter().filter_map(|number| Some((number, all_mail.get(&number)?.clone()))).collect();
+        Picked { folders: picked, archives: next, all_mail }
     }
 }

@@ -3,9 +3,11 @@
 //! Invariant: it shows committed batches only. A view of a folder that was taken stays what it was. A folder that no open
 //! store and no absent one knows is not there; a missing store's messages are (a missing disk is no expunge).
 
+use super::all_mail::Wholes;
 use super::registry::Entry;
+use crate::db::all_mail::AllMail;
 use crate::store::state::{Folder, State};
-use crate::store::{FolderInfo, FolderView, Part};
+use crate::store::{FolderInfo, FolderView, Part, Whole};
 use crate::{FolderId, FolderPath, ModSeq, StoreNo, Uid, UidRanges};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,7 +19,11 @@ pub(super) struct Share {
     /// By its own numbers.
     pub(super) folders: HashMap<FolderId, Folder>,
     pub(super) archives: HashMap<String, Uid>,
+    /// Each archive as one mailbox, by its own number.
+    pub(super) all_mail: HashMap<FolderId, AllMail>,
     pub(super) numbers: Numbers,
+    /// It can be read.
+    pub(super) open: bool,
 }
 
 /// Numbers that the current store alone gives out, over all stores.
@@ -51,6 +57,7 @@ pub(super) struct View {
     folders: HashMap<FolderId, FolderView>,
     by_path: BTreeMap<FolderPath, FolderId>,
     archives: HashMap<String, Uid>,
+    wholes: Wholes,
     pub(super) numbers: Numbers,
 }
 
@@ -79,6 +86,7 @@ impl View {
             self.numbers.mod_seq = self.numbers.mod_seq.max(share.entry.attached);
             // Another installation's archive-wide UIDs are its own; the adopted archive goes on above them.
             for (archive, next) in &share.archives {
+                let next = &Uid(next.0.saturating_add(share.entry.above()));
                 match self.archives.get_mut(archive) {
                     Some(known) => *known = (*known).max(*next),
                     None => {
@@ -98,6 +106,12 @@ impl View {
                 self.put(merged);
             }
         }
+        let archive_of = |folder: FolderId, store: StoreNo| {
+            let view = self.folders.get(&folder)?;
+            let held = view.parts.iter().any(|part| part.store == store);
+            held.then(|| view.info.path.archive().to_owned())
+        };
+        self.wholes.refresh(shares, &archive_of);
     }
 
     fn put(&mut self, mut folder: FolderView) {
@@ -130,7 +144,7 @@ impl View {
             let Some(folder) = share.folders.get(&theirs) else { continue };
             if !folder.uids.is_empty() {
                 let uids = Arc::clone(&folder.uids);
-                parts.push(Part { store: share.store, folder: theirs, uids });
+                parts.push(Part { store: share.store, folder: theirs, uids, whole: Whole::Folder });
             }
             // What was attached again changed then.
             let raised = ModSeq(if folder.uids.is_empty() { 0 } else { share.entry.attached });
@@ -156,6 +170,9 @@ impl View {
                 merged.uid_validity = folder.info.uid_validity;
                 gone = folder.gone;
             }
+        }
+        if let Some(info) = &info {
+            self.wholes.knows(id, info.path.archive(), info.uid_validity);
         }
         // Removed, but a store that was off then holds messages of it: they are not hidden.
         let info = info.filter(|_| !gone || !parts.is_empty())?;
@@ -189,6 +206,31 @@ impl View {
         let below = self.by_path.range(first..).take_while(|(path, _)| path.as_str().starts_with(&prefix));
         let ids = self.by_path.get(&top).into_iter().chain(below.map(|(_, id)| id));
         ids.filter_map(|id| self.folders.get(id)).collect()
+    }
+
+    /// An archive's messages as one mailbox; none for an archive without folders.
+    pub(super) fn all_mail(&self, archive: &str) -> Option<FolderView> {
+        let (Ok(top), Ok(first)) = (FolderPath::new(archive), FolderPath::new(format!("{archive}/ "))) else {
+            return None;
+        };
+        let mut below = self.by_path.range(first..);
+        if !self.by_path.contains_key(&top)
+            && !below.next().is_some_and(|(path, _)| path.archive() == archive)
+        {
+            return None;
+        }
+        self.wholes.view(archive, self.archive_next(archive))
+    }
+
+    /// Whether an archive's messages can keep their numbers under the name of another one that is empty: not if that had
+    /// others under the same UIDVALIDITY.
+    pub(super) fn may_become(&self, archive: &str, other: &str) -> bool {
+        self.wholes.may_become(archive, other)
+    }
+
+    /// The highest of all archives' next archive-wide UIDs.
+    pub(super) fn highest_archive_next(&self) -> Uid {
+        self.archives.values().copied().max().unwrap_or(Uid(1))
     }
 
     /// An archive's next archive-wide UID.

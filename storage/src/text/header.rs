@@ -110,7 +110,7 @@ fn q_encoding(text: &[u8]) -> Vec<u8> {
 }
 
 /// A parameter's text: `key*` by RFC 2231, else `key`, which may hold encoded words though RFC 2047 §5 forbids it.
-pub(super) fn param_text(params: &[Param], key: &str) -> Option<String> {
+pub(crate) fn param_text(params: &[Param], key: &str) -> Option<String> {
     if let Some(value) = param::find(params, &format!("{key}*")) {
         let mut parts = value.splitn(3, |&byte| byte == b'\'');
         if let (Some(label), Some(_language), Some(text)) = (parts.next(), parts.next(), parts.next()) {

@@ -17,6 +17,7 @@ use crate::mime::{Entity, Kind, Tree};
 use crate::{Limits, incoming::Content};
 
 pub use fold::fold;
+pub(crate) use header::param_text;
 pub use header::{decode_words, is_machine_header};
 pub(crate) use preview::preview;
 

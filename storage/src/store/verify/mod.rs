@@ -4,6 +4,7 @@
 //! come from the disk, not from the caches of readers. Left to others: which stores, threads, what is remembered of a
 //! run that was broken off (`stores::verify`).
 
+mod all_mail;
 mod messages;
 mod records;
 mod tables;

@@ -328,7 +328,8 @@ impl Job<'_> {
         let row = &placed.row;
         let same = (row.msg, row.flags, row.date.secs, row.date.zone, placed.leaf, row.mod_seq)
             == (p.msg, p.flags, p.date_secs, p.zone, p.evidence.leaf, p.mod_seq);
-        if !same || placed.archive_uid != p.archive_uid {
+        // In stores that are older than this rule, a message's later placements took the archive-wide UID of its first.
+        if !same || placed.archive_uid > p.archive_uid {
             self.tell_at(folder, uid, "the database has another placement than the packs")?;
         }
         let beside = store.db.extras(folder, &placed);

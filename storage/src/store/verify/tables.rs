@@ -24,6 +24,7 @@ impl Job<'_> {
     pub(crate) fn tables(&self, seen: Option<&super::Position>) -> Result<(), Error> {
         let seen = seen.map(super::Position::seen);
         self.folders(seen.as_ref())?;
+        self.all_mail()?;
         self.sources()?;
         self.parts()?;
         self.log()

@@ -42,5 +42,7 @@ fn dump_store(store: &Store) -> Vec<String> {
     table!(db::LEAVES);
     table!(db::BATCHES);
     table!(db::HEADS);
+    table!(db::ALL_MAIL);
+    table!(db::ALL_MAIL_PLACES);
     lines
 }

@@ -64,6 +64,8 @@ struct Model {
     given: BTreeMap<(u32, u32), ContentHash>,
     /// Every UIDVALIDITY that was ever seen, and its folder's number.
     validities: BTreeMap<u32, FolderId>,
+    /// Each archive's UIDVALIDITY and the UIDs that its messages have as a whole.
+    all_mail: BTreeMap<String, (u32, BTreeMap<ContentHash, u32>)>,
     /// Every head of each store's log that was ever seen: size and root.
     heads: BTreeMap<String, BTreeMap<u64, [u8; 32]>>,
 }
@@ -245,6 +247,14 @@ impl History {
             }
         }
         self.model.now = next;
+        // What left an archive comes back as a new message.
+        for (archive, (_, uids)) in &mut self.model.all_mail {
+            let here = |path: &String| path.split('/').next() == Some(archive);
+            let folders = self.model.now.iter().filter(|(path, _)| here(path));
+            let there: BTreeSet<ContentHash> =
+                folders.flat_map(|(_, shown)| shown.mail.values().copied()).collect();
+            uids.retain(|hash, _| there.contains(hash));
+        }
         self.note_heads(storage);
     }
 
@@ -278,7 +288,57 @@ impl History {
             assert!(info.uid_next.0 > highest, "UIDNEXT fell to a UID that was given");
             mail.insert(info.path.to_string(), shown);
         }
+        self.observe_archives(storage, &mail)?;
         Ok(mail)
+    }
+
+    /// All mail of an archive: what its folders show, each message once; a UID is given once and stays as long as the message does.
+    fn observe_archives(&mut self, storage: &Storage, mail: &Mail) -> Result<(), Error> {
+        let archives: BTreeSet<&str> = mail.keys().filter_map(|path| path.split('/').next()).collect();
+        for archive in archives {
+            let view = storage.all_mail(archive).unwrap();
+            let validity = view.info.uid_validity.0;
+            let mut rows = storage.rows(&view, &view.uids);
+            let (mut found, mut bytes) = (BTreeMap::new(), 0);
+            while let Some(batch) = rows.next_batch()? {
+                for row in batch {
+                    assert!(row.uid < view.info.uid_next && view.uids.contains(row.uid));
+                    assert!(row.mod_seq <= view.info.highest_mod_seq, "{row:?} {:?}", view.info);
+                    bytes += row.size;
+                    let hash = storage.message(&row)?.hash();
+                    assert!(found.insert(hash, row.uid.0).is_none(), "a message is shown twice");
+                    let given = self.model.given.insert((u32::MAX - validity, row.uid.0), hash);
+                    assert!(
+                        given.is_none_or(|before| before == hash),
+                        "an archive-wide UID names another message"
+                    );
+                }
+            }
+            assert_eq!((found.len() as u64, view.info.messages), (view.uids.len(), view.uids.len()));
+            assert!(view.info.bytes >= bytes, "the sum of sizes is too small");
+            let below = format!("{archive}/");
+            let folders = mail.iter().filter(|(path, _)| *path == archive || path.starts_with(&below));
+            let there: BTreeSet<ContentHash> =
+                folders.flat_map(|(_, shown)| shown.mail.values().copied()).collect();
+            assert_eq!(
+                found.keys().copied().collect::<BTreeSet<_>>(),
+                there,
+                "all mail is another than the folders'"
+            );
+            let key = crate::search::Key::All;
+            assert_eq!(storage.search(&view, &key, &Cancel::default())?, *view.uids);
+            if let Some((before, uids)) = self.model.all_mail.get(archive) {
+                assert_eq!(*before, validity, "UIDVALIDITY stays");
+                for (hash, uid) in uids {
+                    assert!(
+                        found.get(hash).is_none_or(|now| now == uid),
+                        "a message has another archive-wide UID"
+                    );
+                }
+            }
+            self.model.all_mail.insert(archive.to_owned(), (validity, found));
+        }
+        Ok(())
     }
 
     /// Notes the present heads of the evidence.

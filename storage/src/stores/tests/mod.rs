@@ -1,5 +1,7 @@
 //! The store as a whole: what goes in comes out, on disks that work, fail, crash and rot.
 
+mod all_mail;
+mod attachments;
 mod basics;
 mod changes;
 mod compact;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever the bytes, there is a card; a panic of a parser costs the structure, never the message.
 
+use crate::attachments::Attachments;
 use crate::card::{Card, Dates};
 use crate::incoming::Content;
 use crate::mime::Tree;
@@ -54,6 +55,8 @@ pub(crate) struct Parsed {
     pub(crate) header_len: u64,
     pub(crate) card: Card,
     pub(crate) text: SearchText,
+    /// Parts whose text is not in `text` yet.
+    pub(crate) attachments: Attachments,
     pub(crate) parts: Parts,
 }
 
@@ -64,8 +67,8 @@ impl Parsed {
             let tree = Tree::parse(content.reader(), limits).ok()?;
             let header_len = tree.entities.first()?.header.end.min(size);
             let card = Card::new(&tree, content, limits);
-            let text = SearchText::new(&tree, content, limits);
-            Some(Parsed { header_len, card, text, parts: Parts::new(&tree) })
+            let (text, attachments) = SearchText::with_attachments(&tree, content, limits);
+            Some(Parsed { header_len, card, text, attachments, parts: Parts::new(&tree) })
         };
         match std::panic::catch_unwind(AssertUnwindSafe(parse)) {
             Ok(Some(parsed)) => parsed,
@@ -73,6 +76,7 @@ impl Parsed {
                 header_len: header_end(content).unwrap_or(0),
                 card: Card::raw(size),
                 text: SearchText::default(),
+                attachments: Attachments::default(),
                 parts: Parts::default(),
             },
         }

@@ -11,8 +11,8 @@ mod snapshot;
 mod tests;
 mod words;
 
-use crate::prepared::Parsed;
 use crate::store::columns::columns;
+use crate::store::tail::Current;
 use crate::store::{Part, Store};
 use crate::text::{Field, SearchText};
 use crate::{Cancel, Error, FolderView, MsgNo, Row, Storage, UidRanges};
@@ -169,14 +169,15 @@ fn search_part(
         Some(last) => &columns.rows[..columns.rows.partition_point(|row| row.uid <= last)],
         None => return Ok(UidRanges::new()),
     };
-    let snapshot = plan.has_text().then(|| store.indexer().snapshot());
+    let current = store.tail.current();
+    let snapshot = plan.has_text().then(|| current.indexer.snapshot());
     let ground = Ground {
         rows,
         snapshot: snapshot.as_deref(),
         check,
         damaged: &|what| store.indexer().report_damage(what),
     };
-    let found = plan.run(&ground, &Stored { store, check })?;
+    let found = plan.run(&ground, &Stored { store, current: &current, check })?;
     let uids: UidRanges = found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect();
     Ok(uids.intersect(&part.uids))
 }
@@ -213,6 +214,8 @@ impl Source for Nowhere {
 /// Reads from the packs what the index leaves open.
 struct Stored<'a> {
     store: &'a Arc<Store>,
+    /// The index, with the texts of attachments that it has words of.
+    current: &'a Current,
     check: &'a dyn Fn() -> Result<(), Error>,
 }
 
@@ -238,14 +241,11 @@ impl Source for Stored<'_> {
 
     fn text(&self, number: MsgNo) -> Result<Arc<Folded>, Error> {
         (self.check)()?;
-        let indexer = self.store.indexer();
-        let cache = &indexer.texts;
+        let cache = &self.current.indexer.texts;
         if let Some(text) = cache.get(number) {
             return Ok(text);
         }
-        let content = self.store.message(number).and_then(|message| message.content());
-        // Parsed as it was when it was archived, so that it has the text that the index was given.
-        let text = content.map(|content| Parsed::new(&content, &self.store.limits).text);
+        let text = self.store.full_text(number, self.current.extracts.as_deref(), self.check);
         let folded = Arc::new(Folded::new(&self.or_damaged(text, number)?));
         cache.put(number, &folded);
         Ok(folded)

@@ -1,5 +1,6 @@
 //! The store as a whole: what goes in comes out, on disks that work, fail, crash and rot.
 
+mod attachments;
 mod basics;
 mod changes;
 mod compact;

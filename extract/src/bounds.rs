@@ -56,6 +56,8 @@ pub(crate) enum Stop {
     Entries(u32),
     #[error("archives lie inside of each other more than {0} deep")]
     Depth(u32),
+    #[error("it needs more memory than it may")]
+    Memory,
     #[error("it is protected by a password")]
     Password,
     #[error("{0}")]

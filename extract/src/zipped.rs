@@ -4,7 +4,7 @@
 
 use crate::bounds::{Stop, Taker};
 use crate::{Format, xml};
-use std::io::{Cursor, Read};
+use std::io::{Cursor, ErrorKind, Read};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -71,7 +71,10 @@ impl<'a> Archive<'a> {
         let read = meter.count(file.take(most + 1)).read_to_end(&mut bytes);
         taker.metered(&meter);
         meter.check()?;
-        read.map_err(|error| Stop::Damaged(format!("a file in it can't be read: {error}")))?;
+        read.map_err(|error| match error.kind() {
+            ErrorKind::OutOfMemory => Stop::Memory,
+            _ => Stop::Damaged(format!("a file in it can't be read: {error}")),
+        })?;
         if bytes.len() as u64 > most {
             return Err(Stop::Entry(most));
         }

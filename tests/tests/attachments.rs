@@ -117,9 +117,9 @@ fn words_in_attachments_are_found_whatever_becomes_of_the_index() -> Result {
 fn what_can_not_be_read_costs_no_message_and_is_listed() -> Result {
     let archive = Archive::with_users(&["alice"])?;
     configure(&archive, "max_inflated_bytes = 100000000\nmax_file_bytes = 2000000")?;
-    let zeros = vec![b' '; 1 << 20];
-    let layer = office::zip(&[("a.txt", &zeros), ("b.txt", &zeros)])?;
-    let names: Vec<String> = (0..800).map(|n| format!("{n}.zip")).collect();
+    let empty = b"<i></i>".repeat(150_000);
+    let layer = office::zip(&[("a.html", &empty), ("b.html", &empty)])?;
+    let names: Vec<String> = (0..100).map(|n| format!("{n}.zip")).collect();
     let layers: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &layer[..])).collect();
     let bomb = office::zip(&layers)?;
     let endless = office::xlsx("<c/>", 30_000_000)?;

@@ -647,6 +647,9 @@ impl Compaction<'_> {
             }
             (self.progress)(batches + u64::from(no.0) * batches / u64::from(next.0.max(1)), 2 * batches);
         }
+        if let Some(extracts) = &extracts {
+            extracts.close();
+        }
         indexer.close()
     }
 }

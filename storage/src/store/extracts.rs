@@ -1,6 +1,7 @@
 //! `index.texts`: what extraction gave for each attachment, so that search reads the same text that the index was given.
 //!
-//! Invariant: an answer that stands here is the truth until it is asked for anew; a row is written with its answer, in one transaction. The
+//! Invariant: an answer that stands here is the truth until it is asked for anew; a row is written with its answer, in one transaction, and made
+//! durable ([`Extracts::flush`]) before the index gets the words: what a crash takes is extracted again before it is indexed. The
 //! index names the file that its words come from ([`Extracts::claim`]): with another one, or none, it is made anew. All of it is derived and may be
 //! removed while nobody has it open. Lies beside the index, in the real file system. FORMAT.md has the tables.
 
@@ -8,11 +9,12 @@ use crate::attachments::{AttachmentCounts, Extracted};
 use crate::pack::disk::{DatabaseFile, Disk, DiskFile, Overlay, RealDisk};
 use crate::{ContentHash, Error, MsgNo};
 use parking_lot::RwLock;
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Layout of the tables, and of what is kept in them.
 const VERSION: &str = "1";
@@ -20,6 +22,8 @@ const VERSION: &str = "1";
 const CACHE_BYTES: usize = 4 << 20;
 /// Bytes of a compressed text that stand in one value.
 const PIECE_BYTES: usize = 3_900;
+/// Commits after which the file is made compact at the end.
+const COMPACT_AFTER_COMMITS: u64 = 8;
 /// Largest text that is believed to be there.
 const MAX_TEXT_BYTES: usize = 1 << 30;
 /// In the index's directory: which file its words come from.
@@ -77,6 +81,9 @@ pub(crate) struct Extracts {
     db: RwLock<Option<redb::Database>>,
     path: PathBuf,
     id: String,
+    /// Commits since the last durable one, and since the file was compact.
+    loose: AtomicU64,
+    commits: AtomicU64,
 }
 
 /// The file beside the index in `index`: `index.texts`.
@@ -155,7 +162,13 @@ impl Extracts {
         };
         // The library trusts its files: damage may end in a panic.
         match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok(db)) => Ok(Extracts { db: RwLock::new(Some(db)), path: path.to_owned(), id }),
+            Ok(Ok(db)) => Ok(Extracts {
+                db: RwLock::new(Some(db)),
+                path: path.to_owned(),
+                id,
+                loose: AtomicU64::new(0),
+                commits: AtomicU64::new(0),
+            }),
             Ok(Err(e)) => Err(Error::Database { path: path.to_owned(), source: Box::new(e.into()) }),
             Err(_) => Err(Error::Derived { path: path.to_owned(), what: "opening it panics".into() }),
         }
@@ -163,10 +176,42 @@ impl Extracts {
 
     /// Closes it in good order; whoever asks later is told so.
     pub(crate) fn close(&self) {
-        let open = self.db.write().take();
-        if catch_unwind(AssertUnwindSafe(|| drop(open))).is_err() {
-            tracing::error!(path = %self.path.display(), "extracted texts are damaged");
+        let end = || -> Result<(), Error> {
+            self.flush()?;
+            let Some(mut db) = self.db.write().take() else { return Ok(()) };
+            if self.commits.load(Ordering::Relaxed) >= COMPACT_AFTER_COMMITS {
+                match db.compact() {
+                    // Somebody reads on.
+                    Ok(_) | Err(redb::CompactionError::TransactionInProgress) => {}
+                    Err(e) => return Err(self.err(e)),
+                }
+            }
+            drop(db);
+            Ok(())
+        };
+        match catch_unwind(AssertUnwindSafe(end)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "extracted texts could not be closed in good order"),
+            Err(_) => tracing::error!(path = %self.path.display(), "extracted texts are damaged"),
         }
+    }
+
+    /// Makes durable what was kept so far.
+    /// # Errors
+    /// `Database`.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        let loose = self.loose.load(Ordering::Acquire);
+        if loose == 0 || self.db.read().is_none() {
+            return Ok(());
+        }
+        let txn = self.write()?;
+        {
+            let mut meta = txn.open_table(META).map_err(|e| self.err(e))?;
+            meta.insert("version", VERSION).map_err(|e| self.err(e))?;
+        }
+        txn.commit().map_err(|e| self.err(e))?;
+        self.loose.fetch_sub(loose, Ordering::AcqRel);
+        Ok(())
     }
 
     /// What the index with words of this file has to name.
@@ -220,7 +265,7 @@ impl Extracts {
         Ok(Some(Extracted::Text { text, trouble: answer.trouble.map(ToOwned::to_owned) }))
     }
 
-    /// Keeps what a part is, with the answer for it unless that is there; durable on return.
+    /// Keeps what a part is, with the answer for it unless that is there; durable after the next [`Extracts::flush`].
     /// # Errors
     /// `Database`.
     pub(crate) fn put(
@@ -235,7 +280,9 @@ impl Extracts {
             }
             _ => Vec::new(),
         };
-        let txn = self.write()?;
+        let mut txn = self.write()?;
+        txn.set_quick_repair(false);
+        txn.set_durability(Durability::None).map_err(|e| self.derived(e.to_string()))?;
         {
             let mut rows = txn.open_table(ROWS).map_err(|e| self.err(e))?;
             rows.insert((no.0, part), row.encode(message).as_slice()).map_err(|e| self.err(e))?;
@@ -249,7 +296,10 @@ impl Extracts {
                 answers.insert(&key[..], answer.as_slice()).map_err(|e| self.err(e))?;
             }
         }
-        txn.commit().map_err(|e| self.err(e))
+        txn.commit().map_err(|e| self.err(e))?;
+        self.loose.fetch_add(1, Ordering::AcqRel);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Calls `each` with every part that has an answer: message, part, format, whether it is off, whether there is text, trouble.

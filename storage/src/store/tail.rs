@@ -367,6 +367,8 @@ pub(super) fn texts(
             Err(Error::Index { path: "index".into(), what: "reading messages back panicked".into() })
         }
     })?;
+    // The index may have the words of nothing that a crash could take.
+    extracts.map_or(Ok(()), Extracts::flush)?;
     let mut texts = Vec::new();
     for (wanted, (no, text)) in (first.0..).zip(done.into_inner()) {
         match text {

@@ -38,7 +38,7 @@ impl Default for Attachments {
             types: TYPES.iter().map(|name| (*name).to_owned()).collect(),
             workers: 2,
             time_limit_secs: 30,
-            memory_bytes: 192 << 20,
+            memory_bytes: 160 << 20,
             max_file_bytes: 32 << 20,
             max_text_bytes: 4 << 20,
             max_inflated_bytes: 256 << 20,

@@ -82,7 +82,7 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #types = ["pdf", "docx", "xlsx", "pptx", "odt", "ods", "odp", "rtf", "html", "plain", "csv", "ics", "vcf", "mail", "zip"]
 # They are read by processes of their own, which may open no file. So many at once, each with so much memory, and so much time for one file:
 #workers = 2
-#memory_bytes = 201326592
+#memory_bytes = 167772160
 #time_limit_secs = 30
 # A larger file isn't read; more text than this of one file isn't searched. Both are told by mailkeep index status --failed.
 #max_file_bytes = 33554432

@@ -88,8 +88,8 @@ const TABLE: [Row; 15] = [
     (
         Format::Plain,
         "plain",
-        &["application/x-patch", "application/x-diff"],
-        &["txt", "text", "log", "md", "patch", "diff"],
+        &["application/x-patch", "application/x-diff", "application/xml", "application/json"],
+        &["txt", "text", "log", "md", "patch", "diff", "xml", "json"],
     ),
     (Format::Csv, "csv", &["application/csv"], &["csv", "tsv"]),
     (Format::Ics, "ics", &[], &["ics", "ical"]),

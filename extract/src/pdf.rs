@@ -6,9 +6,6 @@ use crate::bounds::{Stop, Taker};
 use pdf_oxide::document::PdfDocument;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Pages of a document that are read.
-const MAX_PAGES: usize = 20_000;
-
 pub(crate) fn take(taker: &mut Taker, bytes: &[u8]) -> Result<(), Stop> {
     let damaged = |what: &dyn std::fmt::Display| Stop::Damaged(format!("its PDF can't be read: {what}"));
     let guarded = |work: &mut dyn FnMut() -> Result<(), Stop>| {
@@ -25,7 +22,7 @@ pub(crate) fn take(taker: &mut Taker, bytes: &[u8]) -> Result<(), Stop> {
         Ok(())
     })?;
     let Some((document, pages)) = opened else { return Ok(()) };
-    for page in 0..pages.min(MAX_PAGES) {
+    for page in 0..pages {
         let mut text = String::new();
         let read = guarded(&mut || {
             let found = document.extract_text(page);
@@ -37,9 +34,6 @@ pub(crate) fn take(taker: &mut Taker, bytes: &[u8]) -> Result<(), Stop> {
         }
         taker.push(text.trim_end())?;
         taker.line()?;
-    }
-    if pages > MAX_PAGES {
-        return Err(Stop::Damaged(format!("only the first {MAX_PAGES} of its pages are read")));
     }
     Ok(())
 }

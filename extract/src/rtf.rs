@@ -8,8 +8,6 @@ use std::collections::HashMap;
 
 /// Groups open at once.
 const MAX_GROUPS: usize = 10_000;
-/// Fonts whose character sets are remembered.
-const MAX_FONTS: usize = 10_000;
 
 /// Destinations without text for a reader.
 const SILENT: [&str; 34] = [
@@ -232,7 +230,7 @@ impl Reader<'_, '_> {
             "f" if self.now.fonts => self.font = number.unwrap_or(0),
             "fcharset" if self.now.fonts => {
                 let charset = number.and_then(font_charset);
-                if let (Some(charset), true) = (charset, self.fonts.len() < MAX_FONTS) {
+                if let Some(charset) = charset {
                     self.fonts.insert(self.font, charset);
                 }
             }

@@ -164,6 +164,25 @@ fn opendocument_gives_paragraphs_and_cells() {
 }
 
 #[test]
+fn blanks_and_shared_strings_are_bounded() {
+    let blanks = |count: &str| {
+        let content = format!("<o><text:p>a<text:s text:c='{count}'/>b</text:p></o>");
+        text(Format::Odt, &zip(&[("mimetype", b"x"), ("content.xml", content.as_bytes())])).len()
+    };
+    assert_eq!((blanks("100"), blanks("101"), blanks("18446744073709551616")), (102, 102, 3));
+    // A table of strings that is twice as long as the text may be, and one past; none of it is used.
+    let workbook = |bytes: usize| {
+        let shared = format!("<sst><si><t>{}</t></si></sst>", "x".repeat(bytes - size_of::<usize>()));
+        let sheet = "<worksheet><row><c><v>7</v></c></row></worksheet>";
+        let file = office(&[("xl/sharedStrings.xml", &shared), ("xl/worksheets/sheet1.xml", sheet)]);
+        extract(Format::Xlsx, &file, &Bounds { output_bytes: 100, ..Bounds::default() })
+    };
+    assert_eq!(workbook(200), Found { text: "7".into(), trouble: None });
+    assert_eq!(workbook(201).text, "7");
+    assert!(workbook(201).trouble.is_some());
+}
+
+#[test]
 fn rich_text_gives_its_words() {
     for (rtf, expected) in [
         (r"{\rtf1\ansi Hello\par World}", "Hello\nWorld"),

@@ -74,6 +74,17 @@ impl Row {
     }
 }
 
+/// An attachment with trouble.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    pub(crate) no: MsgNo,
+    pub(crate) part: u32,
+    pub(crate) format: u8,
+    /// There is some text.
+    pub(crate) partly: bool,
+    pub(crate) reason: String,
+}
+
 /// The open file.
 #[derive(Debug)]
 pub(crate) struct Extracts {
@@ -335,14 +346,15 @@ impl Extracts {
         Ok(counts)
     }
 
-    /// Attachments with trouble, at most `most` from message `first` on: message, part, format, whether there is text, why.
+    /// Attachments with trouble, by message and part.
     /// # Errors
     /// `Database`.
-    pub(crate) fn failed(&self) -> Result<Vec<(MsgNo, u32, u8, bool, String)>, Error> {
+    pub(crate) fn failed(&self) -> Result<Vec<Failed>, Error> {
         let mut failed = Vec::new();
         self.each(&mut |no, part, format, answer| {
             if let Some(trouble) = answer.trouble {
-                failed.push((no, part, format, answer.len > 0, trouble.to_owned()));
+                let (partly, reason) = (answer.len > 0, trouble.to_owned());
+                failed.push(Failed { no, part, format, partly, reason });
             }
         })?;
         Ok(failed)

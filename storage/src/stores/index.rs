@@ -3,6 +3,7 @@
 use super::Storage;
 use super::slot::Opened;
 use crate::search::index_versions;
+use crate::store::extracts::Failed;
 use crate::store::{Cancel, reindex};
 use crate::{AttachmentCounts, Error, FailedAttachment};
 use std::sync::Arc;
@@ -95,7 +96,7 @@ impl Storage {
             let entry = slot.entry();
             let Ok(store) = slot.store() else { continue };
             let Some(extracts) = store.tail.current().extracts else { continue };
-            for (no, part, format, partly, reason) in extracts.failed()? {
+            for Failed { no, part, format, partly, reason } in extracts.failed()? {
                 let placed = store.db.places_of(no)?.into_iter().find_map(|(theirs, uid)| {
                     let ours = entry.ours(theirs)?;
                     Some((self.shared.view.read().get(ours)?.info.path.to_string(), uid))

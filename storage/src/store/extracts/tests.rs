@@ -54,11 +54,14 @@ fn answers_come_back_after_another_opening() {
     );
     assert_eq!(extracts.row(MsgNo(6), ContentHash([7; 32]), 1).unwrap(), None);
     assert_eq!(extracts.counts().unwrap(), AttachmentCounts { text: 2, none: 1, failed: 2, off: 1 });
-    let failed = extracts.failed().unwrap();
-    assert_eq!(
-        failed,
-        [(MsgNo(5), 2, 1, true, "page 3".to_owned()), (MsgNo(5), 3, 1, false, "locked".to_owned())]
-    );
+    let failed = |part, partly, reason: &str| Failed {
+        no: MsgNo(5),
+        part,
+        format: 1,
+        partly,
+        reason: reason.to_owned(),
+    };
+    assert_eq!(extracts.failed().unwrap(), [failed(2, true, "page 3"), failed(3, false, "locked")]);
     // Written over a read-only file, seen until it is closed.
     extracts.put(at(7, 0), Row::Nothing, None).unwrap();
     drop(extracts);

@@ -15,8 +15,10 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 43] {
-        let Conf { imap, keys, storage, search, limits, evidence, auth, control, verify, .. } = self;
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 51] {
+        let Conf {
+            imap, keys, storage, search, attachments, limits, evidence, auth, control, verify, ..
+        } = self;
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
             ("imap.max_line_bytes", wide(imap.max_line_bytes), 8 * KIB, 16 * MIB),
@@ -62,6 +64,14 @@ impl Conf {
             ("control.max_connections", wide(control.max_connections), 1, 10_000),
             ("verify.every_hours", verify.every_hours.into(), 0, 8_760),
             ("verify.slices", verify.slices.into(), 1, 1_000),
+            ("attachments.workers", wide(attachments.workers), 1, 256),
+            ("attachments.time_limit_secs", attachments.time_limit_secs, 1, 3_600),
+            ("attachments.memory_bytes", attachments.memory_bytes, 32 * MIB, TIB),
+            ("attachments.max_file_bytes", attachments.max_file_bytes, KIB, 4 * GIB - 1),
+            ("attachments.max_text_bytes", wide(attachments.max_text_bytes), KIB, GIB),
+            ("attachments.max_inflated_bytes", attachments.max_inflated_bytes, MIB, TIB),
+            ("attachments.max_archive_files", attachments.max_archive_files.into(), 1, 1_000_000),
+            ("attachments.max_archive_depth", attachments.max_archive_depth.into(), 1, 100),
         ]
     }
 
@@ -72,7 +82,7 @@ impl Conf {
         if let Some((key, found, least, most)) = outside {
             return Err(Error::Range { path: path.to_owned(), key, found, least, most });
         }
-        match self.evidence.nonsense() {
+        match self.evidence.nonsense().or_else(|| self.attachments.nonsense()) {
             Some((key, what)) => Err(Error::Value { path: path.to_owned(), key, what }),
             None => Ok(()),
         }

@@ -3,6 +3,7 @@
 //! Invariant: an empty file is the documented configuration; an unknown key, a wrong type or a value outside its
 //! range is an error with its place, never ignored. Knows nothing of the other crates: the program hands the values on.
 
+mod attachments;
 mod check;
 mod error;
 mod evidence;
@@ -11,6 +12,7 @@ mod keys;
 mod storage;
 mod template;
 
+pub use attachments::{Attachments, TYPES};
 pub use error::Error;
 pub use evidence::Evidence;
 pub use imap::Imap;
@@ -38,6 +40,8 @@ pub struct Conf {
     pub storage: Storage,
     /// Search and its index.
     pub search: Search,
+    /// The text of attachments.
+    pub attachments: Attachments,
     /// What a single message may be.
     pub limits: Limits,
     /// Where heads of the evidence go.

@@ -82,6 +82,21 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 # Text of one message that is searched.
 #max_text_bytes = 16777216
 
+[attachments]
+# Attachments whose text is searched; [] for none. What was read before stays as it is: mailkeep index rebuild --attachments
+#types = ["pdf", "docx", "xlsx", "pptx", "odt", "ods", "odp", "rtf", "html", "plain", "csv", "ics", "vcf", "mail", "zip"]
+# They are read by processes of their own, which may open no file. So many at once, each with so much memory, and so much time for one file:
+#workers = 2
+#memory_bytes = 167772160
+#time_limit_secs = 30
+# A larger file isn't read; more text than this of one file isn't searched. Both are told by mailkeep index status --failed.
+#max_file_bytes = 33554432
+#max_text_bytes = 4194304
+# What archives and office documents may become, all that is in them together, and how many files may be in them, how deep.
+#max_inflated_bytes = 268435456
+#max_archive_files = 10000
+#max_archive_depth = 4
+
 [limits]
 # A larger message is refused and stands as failed in the run's account; it is never cut.
 #max_message_bytes = 268435456

@@ -567,13 +567,21 @@ Examples:
   mailkeep index rebuild 0001
 
 The new index is made beside the old one, which answers until the new one is
-complete. Needed only when `verify` says that the index is damaged.")]
+complete. Needed only when `verify` says that the index is damaged, and with
+--attachments after a change of the settings in [attachments].")]
     Rebuild {
         /// Its number or name; all stores without
         store: Option<String>,
+        /// Read all attachments anew, too
+        #[arg(long)]
+        attachments: bool,
     },
     /// What the indexes hold, and how far they are
-    Status,
+    Status {
+        /// List the attachments that could not be read, or not all of them
+        #[arg(long)]
+        failed: bool,
+    },
 }
 
 /// `verify`.

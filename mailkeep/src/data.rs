@@ -2,6 +2,7 @@
 //!
 //! Invariant: whoever holds an [`Installation`] holds the lock on DATA; the lock goes with the process, however it ends.
 
+use crate::attachments;
 use crate::keys::{Source, rotate};
 use crate::settings;
 use anyhow::{Context, Result, bail};
@@ -125,8 +126,9 @@ impl Data {
         }
         let (source, key) = self.master_key(&conf)?;
         // First what the key opens: with a wrong one nothing is touched.
-        let storage = Storage::open(&self.root, &key, settings::limits(&conf))
-            .with_context(|| format!("with the master key of {} (id {})", source.words(), key.id()))?;
+        let storage =
+            Storage::open_with(&self.root, &key, settings::limits(&conf), attachments::reader(&conf))
+                .with_context(|| format!("with the master key of {} (id {})", source.words(), key.id()))?;
         storage.sign_with(EvidenceKey::load_or_make(&self.evidence_key_file(), &self.evidence_pub_file())?);
         let db = self.master()?;
         let auth = Auth::open_with(db.clone(), conf.auth.parallel_hashes)?;

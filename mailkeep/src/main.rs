@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 all was done, 1 something failed, 2 the command line makes no sense.
 
+mod attachments;
 mod backup;
 mod cli;
 mod command;
@@ -37,6 +38,11 @@ use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == extract::worker::ARGUMENT) {
+        // One of our own, started to read attachments and nothing else.
+        return extract::worker::run(arguments);
+    }
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,

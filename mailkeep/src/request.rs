@@ -7,10 +7,10 @@ pub(crate) use evidence::offline;
 use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, RunsVerb, Store, User, Verb};
 use crate::command::{
     Archive, AuditLog, Backup, Cat, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove, Folders,
-    IndexRebuild, IndexStatus, KeyRotate, KeyShow, MessageDelete, MessageMove, RunItems, RunShow, Runs,
-    Search, Secret, StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList, StoreRebuild,
-    StoreRename, StoreRetry, StoreState, StoreStats, UserAdd, UserList, UserPassword, UserRemove, UserRights,
-    UserShow, Verify, VerifyLast, Which,
+    IndexFailed, IndexRebuild, IndexStatus, KeyRotate, KeyShow, MessageDelete, MessageMove, RunItems,
+    RunShow, Runs, Search, Secret, StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList,
+    StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats, UserAdd, UserList, UserPassword,
+    UserRemove, UserRights, UserShow, Verify, VerifyLast, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -104,8 +104,13 @@ fn message(message: MessageVerb) -> (Command, View) {
 
 fn index(index: crate::cli::Index) -> (Command, View) {
     let command = match index {
-        crate::cli::Index::Rebuild { store } => Command::IndexRebuild(IndexRebuild { store }),
-        crate::cli::Index::Status => Command::IndexStatus(IndexStatus {}),
+        crate::cli::Index::Rebuild { store, attachments } => {
+            Command::IndexRebuild(IndexRebuild { store, attachments })
+        }
+        crate::cli::Index::Status { failed: false } => Command::IndexStatus(IndexStatus {}),
+        crate::cli::Index::Status { failed: true } => {
+            return (Command::IndexFailed(IndexFailed {}), view::FAILED_ATTACHMENTS);
+        }
     };
     (command, view::INDEXES)
 }

@@ -4,6 +4,7 @@
 //! not at all. Everything outside the packs is derived and can be made again from them.
 //! Left to others: where mail comes from (`archiver`), who may see it (`auth`), and how it is shown (`imapd`).
 
+pub mod attachments;
 pub mod card;
 mod db;
 mod error;
@@ -24,6 +25,7 @@ mod stores;
 pub mod text;
 mod uids;
 
+pub use attachments::{AttachmentCounts, Extracted, FailedAttachment, TextExtractor};
 pub use error::Error;
 pub use ids::{ContentHash, FolderId, ModSeq, MsgNo, SourceId, StoreId, StoreNo, Uid, UidValidity};
 pub use incoming::Incoming;

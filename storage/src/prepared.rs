@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever the bytes, there is a card; a panic of a parser costs the structure, never the message.
 
+use crate::attachments::Attachments;
 use crate::card::{Card, Dates};
 use crate::incoming::Content;
 use crate::mime::Tree;
@@ -59,6 +60,8 @@ pub(crate) struct Parsed {
     pub(crate) card: Card,
     pub(crate) keys: Keys,
     pub(crate) text: SearchText,
+    /// Parts whose text is not in `text` yet.
+    pub(crate) attachments: Attachments,
     pub(crate) parts: Parts,
 }
 
@@ -69,9 +72,9 @@ impl Parsed {
             let tree = Tree::parse(content.reader(), limits).ok()?;
             let header_len = tree.entities.first()?.header.end.min(size);
             let card = Card::new(&tree, content, limits);
-            let text = SearchText::new(&tree, content, limits);
+            let (text, attachments) = SearchText::with_attachments(&tree, content, limits);
             let keys = Keys::new(&tree.entities.first()?.header_bytes, &card);
-            Some(Parsed { header_len, card, keys, text, parts: Parts::new(&tree) })
+            Some(Parsed { header_len, card, keys, text, attachments, parts: Parts::new(&tree) })
         };
         match std::panic::catch_unwind(AssertUnwindSafe(parse)) {
             Ok(Some(parsed)) => parsed,
@@ -80,6 +83,7 @@ impl Parsed {
                 card: Card::raw(size),
                 keys: Keys::default(),
                 text: SearchText::default(),
+                attachments: Attachments::default(),
                 parts: Parts::default(),
             },
         }

@@ -9,6 +9,7 @@ pub mod grammar;
 pub mod imap;
 pub mod kept;
 pub mod mail;
+pub mod office;
 pub mod program;
 pub mod scripts;
 pub mod tools;

@@ -4,18 +4,19 @@
 //! as they are small, so that a thousand folders cost a few passes over the index. `All Mail` shows what the folders show:
 //! it is searched only where it is named, or selected.
 
+use super::answer::{self, Found, Numbering};
 use super::list::{Kind, tree};
 use crate::proto::encode;
 use crate::proto::parse::Cursor;
 use crate::proto::parse::multisearch::{Source, sources};
-use crate::proto::parse::search::{Returns, search};
-use crate::proto::set::Runs;
+use crate::proto::parse::search::{self, Returns};
 use crate::reply::Refusal;
 use crate::session::{CHUNK, Call, Done, Mailbox, Session, Work, names};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::search::Key;
-use storage::{Cancel, Error, FolderView, Storage, UidRanges};
+use storage::{Cancel, Error, FolderView, Progress, Storage, UidRanges};
 
 /// Messages of mailboxes that are searched together.
 const TOGETHER: u64 = 100_000;
@@ -24,19 +25,26 @@ const TOGETHER: u64 = 100_000;
 pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.sp()?;
     let sources = sources(c)?;
+    let returns = search::returns(c)?.unwrap_or(Returns { all: true, ..Returns::default() });
+    // RFC 7377 §2.2: what is saved belongs to the selected mailbox; scores are of one mailbox too.
+    if returns.save || returns.relevancy {
+        return Err(Refusal::Bad("ESEARCH doesn't know SAVE and RELEVANCY"));
+    }
+    let charset = search::charset(c)?;
     // Rests of commands are short; sets of numbers mean something else in every mailbox.
+    let saved = Arc::clone(&s.saved);
     let program = |mailbox: &UidRanges| {
         let mut c = c.clone();
-        let asked = search(&mut c, mailbox)?;
+        let asked = search::criteria(&mut c, mailbox, &saved, charset)?;
         c.end()?;
-        Ok::<_, Refusal>(asked)
+        Ok::<_, Refusal>(asked.key)
     };
     let asked = program(&UidRanges::new())?;
-    let same_everywhere = program(&UidRanges::from_spans([(1, u32::MAX)]))?.key == asked.key;
+    let same_everywhere = program(&UidRanges::from_spans([(1, u32::MAX)]))? == asked;
     let mut waiting = VecDeque::new();
     for (name, mailbox) in mailboxes(s, &sources)? {
         let Some(view) = mailbox.view().filter(|_| !mailbox.uids().is_empty()) else { continue };
-        let key = if same_everywhere { asked.key.clone() } else { program(mailbox.uids())?.key };
+        let key = if same_everywhere { asked.clone() } else { program(mailbox.uids())? };
         waiting.push_back(One { name, view: view.clone(), key });
     }
     let storage = s.world.storage.clone();
@@ -46,8 +54,10 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
         secs,
         storage,
         tag: call.tag.to_vec(),
-        returns: asked.returns.unwrap_or(Returns { all: true, ..Returns::default() }),
+        returns,
         same_everywhere,
+        waits: asked.needs_text(),
+        progress: Progress::default(),
         waiting,
         found: VecDeque::new(),
         open: None,
@@ -154,36 +164,30 @@ struct Many {
     secs: u64,
     waiting: VecDeque<One>,
     found: VecDeque<(One, UidRanges)>,
-    /// The set of an answer that is being written.
-    open: Option<(Runs, bool)>,
+    /// It needs a place in the queue for every look into storage.
+    waits: bool,
+    progress: Progress,
+    /// The rest of an answer that is being written.
+    open: Option<Box<dyn Work>>,
     /// Why a mailbox could not be searched; told at the end.
     trouble: Option<Refusal>,
 }
 
 impl Work for Many {
     fn step(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<bool, Refusal> {
+        let may_search = !self.waits || self.queued().is_some();
         while out.len() < CHUNK {
-            if let Some((runs, first)) = &mut self.open {
-                match runs.next() {
-                    Some((from, to)) => {
-                        if !std::mem::take(first) {
-                            out.push(b',');
-                        }
-                        encode::number(from, out);
-                        if from < to {
-                            out.push(b':');
-                            encode::number(to, out);
-                        }
-                    }
-                    None => {
-                        out.extend_from_slice(b"\r\n");
-                        self.open = None;
-                    }
+            if let Some(answer) = &mut self.open {
+                if !answer.step(out, cancel)? {
+                    return Ok(false);
                 }
+                self.open = None;
             } else if let Some((one, found)) = self.found.pop_front() {
                 self.answer(&one, &found, out);
             } else if self.waiting.is_empty() {
                 return self.trouble.take().map_or(Ok(true), Err);
+            } else if !may_search {
+                return Ok(false);
             } else {
                 self.search(cancel)?;
                 // What was found goes out while the next ones are searched.
@@ -194,7 +198,12 @@ impl Work for Many {
     }
 
     fn is_inside_line(&self) -> bool {
-        self.open.is_some()
+        self.open.as_ref().is_some_and(|answer| answer.is_inside_line())
+    }
+
+    fn queued(&self) -> Option<&Progress> {
+        let searches = self.open.is_none() && self.found.is_empty() && !self.waiting.is_empty();
+        (self.waits && searches).then_some(&self.progress)
     }
 }
 
@@ -215,7 +224,7 @@ impl Many {
         }
         let Some(key) = some.first().map(|one| one.key.clone()) else { return Ok(()) };
         let views: Vec<&FolderView> = some.iter().map(|one| &one.view).collect();
-        let found = self.storage.search_several(&views, &key, cancel)?;
+        let found = self.storage.search_several(&views, &key, cancel, &self.progress)?;
         for (one, found) in some.into_iter().zip(found) {
             match found {
                 // Only what the snapshot has.
@@ -231,7 +240,9 @@ impl Many {
     /// Begins a mailbox's answer; one in which nothing was found has none (RFC 7377 §2.1).
     fn answer(&mut self, one: &One, found: &UidRanges, out: &mut Vec<u8>) {
         let found = found.intersect(&one.view.uids);
-        let (Some(first), Some(last)) = (found.first(), found.last()) else { return };
+        if found.is_empty() {
+            return;
+        }
         out.extend_from_slice(b"* ESEARCH (TAG ");
         encode::string(&self.tag, out);
         out.extend_from_slice(b" MAILBOX ");
@@ -239,20 +250,7 @@ impl Many {
         out.extend_from_slice(b" UIDVALIDITY ");
         encode::number(u64::from(one.view.info.uid_validity.0), out);
         out.extend_from_slice(b") UID");
-        let mut item = |asked: bool, word: &[u8], value: u64| {
-            if asked {
-                out.extend_from_slice(word);
-                encode::number(value, out);
-            }
-        };
-        item(self.returns.min, b" MIN ", u64::from(first.0));
-        item(self.returns.max, b" MAX ", u64::from(last.0));
-        item(self.returns.count, b" COUNT ", found.len());
-        if self.returns.all {
-            out.extend_from_slice(b" ALL ");
-            self.open = Some((Runs::new(&found, &one.view.uids, true), true));
-        } else {
-            out.extend_from_slice(b"\r\n");
-        }
+        let numbering = Numbering { mailbox: Arc::clone(&one.view.uids), by_uid: true };
+        self.open = Some(answer::extended(&self.returns, Found::Set(found), None, &numbering, out));
     }
 }

@@ -6,6 +6,6 @@ mod changes;
 mod common;
 mod dialogues;
 mod ends;
-mod searches;
 mod multisearch;
+mod searches;
 mod server;

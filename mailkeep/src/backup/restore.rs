@@ -138,7 +138,7 @@ fn fill(
         None => rotate::with_older(&source, source.load()?)?,
     };
     progress(list.bytes(), list.bytes(), "databases and indexes are made again");
-    let storage = Storage::open(root, &key, settings::limits(&conf))?;
+    let storage = Storage::open_with(root, &key, settings::limits(&conf), crate::attachments::reader(&conf))?;
     for store in storage.stores() {
         if let Some(why) = store.trouble {
             trouble.push(format!("store {}: {why}", store.number));

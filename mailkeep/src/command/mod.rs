@@ -31,7 +31,7 @@ pub(crate) use changes::{
 pub(crate) use compact::StoreCompact;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
-pub(crate) use index::{IndexRebuild, IndexStatus};
+pub(crate) use index::{IndexFailed, IndexRebuild, IndexStatus};
 pub(crate) use keys::{KeyExport, KeyRotate, KeyShow, Report as KeyReport};
 pub(crate) use mail::{Cat, Folders};
 pub(crate) use rebuild::StoreRebuild;
@@ -157,6 +157,8 @@ pub(crate) enum Command {
     IndexRebuild(IndexRebuild),
     #[serde(rename = "index.status")]
     IndexStatus(IndexStatus),
+    #[serde(rename = "index.failed")]
+    IndexFailed(IndexFailed),
     #[serde(rename = "verify.run")]
     Verify(Verify),
     #[serde(rename = "verify.last")]
@@ -206,6 +208,7 @@ impl Command {
             Command::StoreRebuild(c) => c,
             Command::IndexRebuild(c) => c,
             Command::IndexStatus(c) => c,
+            Command::IndexFailed(c) => c,
             Command::Verify(c) => c,
             Command::VerifyLast(c) => c,
             Command::AuditLog(c) => c,

@@ -165,10 +165,25 @@ pub(crate) const INDEXES: View = View::Table(
         Column("NOT INDEXED", "/tail", Form::Count),
         Column("SEGMENTS", "/segments", Form::Count),
         Column("SIZE", "/bytes", Form::Size),
+        Column("ATTACHMENTS", "/attachments/text", Form::Count),
+        Column("WITHOUT TEXT", "/attachments/none", Form::Count),
+        Column("FAILED", "/attachments/failed", Form::Count),
+        Column("NOT READ", "/attachments/off", Form::Count),
         Column("TROUBLE", "/trouble", Form::Text),
         Column("VERSIONS", "/versions", Form::Text),
     ],
     "There are no stores.",
+);
+
+pub(crate) const FAILED_ATTACHMENTS: View = View::Table(
+    &[
+        Column("FOLDER", "/folder", Form::Text),
+        Column("UID", "/uid", Form::Count),
+        Column("FILE", "/fileName", Form::Text),
+        Column("TYPE", "/format", Form::Text),
+        Column("REASON", "/reason", Form::Text),
+    ],
+    "All attachments that are to be read could be read.",
 );
 
 pub(crate) const RUNS: View = View::Table(

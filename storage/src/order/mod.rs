@@ -192,7 +192,7 @@ impl Picked {
                 continue;
             }
             let store = storage.store_of(part)?;
-            let columns = columns(&store, part.folder, &part.uids)?;
+            let columns = columns(&store, part)?;
             let number = stores.len();
             for (first, last) in wanted.spans() {
                 let from = columns.rows.partition_point(|row| row.uid.0 < first);

@@ -7,6 +7,7 @@
 
 use super::build::Builder;
 use super::fields::versions;
+pub(crate) use super::list::LIST;
 use super::list::{self, List};
 use super::merge;
 use super::segment::{BlockCache, Segment, SegmentMeta};

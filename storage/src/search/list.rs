@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The file's name.
-pub(super) const LIST: &str = "segments";
+pub(crate) const LIST: &str = "segments";
 const DRAFT: &str = "segments.new";
 /// Says that reading failed, and that the next opening should read all.
 const SUSPECT: &str = "suspect";
@@ -90,14 +90,17 @@ impl List {
     }
 }
 
-/// Removes what `list` doesn't name.
+/// Removes rests: segments that `list` doesn't name, and what says something of an index that was there before. An empty list
+/// begins anew: then all goes.
 pub(super) fn tidy(dir: &Path, list: &List) -> io::Result<()> {
     let known: Vec<String> = list.segments.iter().flat_map(|segment| file_names(segment.serial)).collect();
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        let keep = name.to_str().is_some_and(|name| name == LIST || known.iter().any(|known| known == name));
-        if !keep {
+        let name = name.to_str().unwrap_or_default();
+        let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
+        let rest = matches!(kind, "terms" | "docs" | "positions") || name == DRAFT || name == SUSPECT;
+        if name != LIST && !known.iter().any(|known| known == name) && (rest || list.segments.is_empty()) {
             remove(&entry)?;
         }
     }
@@ -167,7 +170,8 @@ mod tests {
         for path in [names(7), names(3), names(8)].concat() {
             std::fs::write(path, "x").unwrap();
         }
-        std::fs::create_dir(dir.path().join("other")).unwrap();
+        let other = dir.path().join("other");
+        std::fs::create_dir(&other).unwrap();
         suspect(dir.path()).unwrap();
         assert!(is_suspect(dir.path()));
         tidy(dir.path(), &list()).unwrap();
@@ -175,11 +179,13 @@ mod tests {
         let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
         left.sort();
         let mut expected = [names(3), names(7)].concat();
-        expected.push(dir.path().join(LIST));
+        expected.extend([dir.path().join(LIST), other.clone()]);
         expected.sort();
         assert_eq!(left, expected);
         remove_segment(dir.path(), 7).unwrap();
         remove_segment(dir.path(), 7).unwrap();
         assert!(!names(7)[0].exists());
+        tidy(dir.path(), &List { segments: Vec::new(), ..list() }).unwrap();
+        assert!(!other.exists() && !names(3)[0].exists() && dir.path().join(LIST).exists(), "begun anew");
     }
 }

@@ -24,9 +24,9 @@ mod words;
 mod words_tests;
 
 use crate::card::attachments::Attached;
-use crate::prepared::Parsed;
 use crate::store::columns::columns;
 use crate::store::rows::Groups;
+use crate::store::tail::Current;
 use crate::store::{Part, Store};
 use crate::text::{Field, SearchText, is_machine_header};
 use crate::{Cancel, Error, FolderView, MsgNo, Progress, Row, Storage, UidRanges};
@@ -36,6 +36,7 @@ use plan::{Ground, Plan, Source};
 use scan::Folded;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A calendar day, proleptic Gregorian: days since 1970-01-01.
@@ -150,29 +151,58 @@ impl Storage {
             }
         };
         check()?;
-        let mut found = UidRanges::new();
-        for part in view.parts.iter() {
-            let some = match self.store_of(part) {
-                Ok(store) => search_part(&store, part, key, &check, progress)?,
-                // What a missing store's messages are numbered and flagged is known all the same.
-                Err(Error::Unavailable { .. }) if flags_only(key) => {
-                    let mut rows = self.flag_rows(view, &part.uids);
-                    let mut all = Vec::new();
-                    while let Some(batch) = rows.next_batch()? {
-                        all.extend(batch);
-                    }
-                    matching(&all, key, &check)?
+        let one = |part: &Part| match self.store_of(part) {
+            Ok(store) => search_part(&store, part, key, &check, progress),
+            // What a missing store's messages are numbered and flagged is known all the same.
+            Err(Error::Unavailable { .. }) if flags_only(key) => {
+                let mut rows = self.flag_rows(view, &part.uids);
+                let mut all = Vec::new();
+                while let Some(batch) = rows.next_batch()? {
+                    all.extend(batch);
                 }
-                Err(other) => return Err(other),
-            };
-            found = if found.is_empty() {
-                some
-            } else {
-                UidRanges::from_spans(found.spans().chain(some.spans()))
-            };
+                matching(&all, key, &check)
+            }
+            Err(other) => Err(other),
+        };
+        let found = match view.parts.len() > 1 && Plan::new(key).has_text() {
+            true => side_by_side(&view.parts, &one),
+            false => view.parts.iter().map(one).collect(),
+        };
+        let mut all = UidRanges::new();
+        for some in found {
+            let some = some?;
+            all = if all.is_empty() { some } else { UidRanges::from_spans(all.spans().chain(some.spans())) };
         }
-        Ok(found)
+        Ok(all)
     }
+}
+
+/// Stores that are searched at once, by one search.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Searches several stores' parts on as many threads as there are processors for.
+fn side_by_side(
+    parts: &[Part],
+    one: &(dyn Fn(&Part) -> Result<UidRanges, Error> + Sync),
+) -> Vec<Result<UidRanges, Error>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let next = || parts.get(next.fetch_add(1, Ordering::Relaxed));
+        std::iter::from_fn(next).map(one).collect::<Vec<_>>()
+    };
+    let threads =
+        std::thread::available_parallelism().map_or(1, usize::from).min(SIDE_BY_SIDE).min(parts.len());
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut found = work();
+        for thread in others {
+            match thread.join() {
+                Ok(some) => found.extend(some),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        found
+    })
 }
 
 /// What the units of an index are made by.
@@ -238,14 +268,16 @@ fn search_part(
         Some(last) => &columns.rows[..columns.rows.partition_point(|row| row.uid <= last)],
         None => return Ok(UidRanges::new()),
     };
-    let snapshot = plan.has_text().then(|| store.indexer().snapshot());
+    let current = store.tail.current();
+    let snapshot = plan.has_text().then(|| current.indexer.snapshot());
     let ground = Ground {
         rows,
         snapshot: snapshot.as_deref(),
         check,
         damaged: &|what| store.indexer().report_damage(what),
     };
-    let found = plan.run(&ground, &Stored { store, check, progress, groups: RefCell::default() })?;
+    let stored = Stored { store, current: &current, check, progress, groups: RefCell::default() };
+    let found = plan.run(&ground, &stored)?;
     let uids: UidRanges = found.iter().filter_map(|at| rows.get(at as usize)).map(|row| row.uid).collect();
     Ok(uids.intersect(&part.uids))
 }
@@ -282,6 +314,8 @@ impl Source for Nowhere {
 /// Reads from the packs what the index leaves open.
 struct Stored<'a> {
     store: &'a Arc<Store>,
+    /// The index, with the texts of attachments that it has words of.
+    current: &'a Current,
     check: &'a dyn Fn() -> Result<(), Error>,
     progress: &'a Progress,
     /// The cards that were read last.
@@ -322,14 +356,11 @@ impl Source for Stored<'_> {
 
     fn text(&self, number: MsgNo) -> Result<Arc<Folded>, Error> {
         (self.check)()?;
-        let indexer = self.store.indexer();
-        let cache = &indexer.texts;
+        let cache = &self.current.indexer.texts;
         if let Some(text) = cache.get(number) {
             return Ok(text);
         }
-        let content = self.store.message(number).and_then(|message| message.content());
-        // Parsed as it was when it was archived, so that it has the text that the index was given.
-        let text = content.map(|content| Parsed::new(&content, &self.store.limits).text);
+        let text = self.store.full_text(number, self.current.extracts.as_deref(), self.check);
         let folded = Arc::new(Folded::new(&self.or_damaged(text, number)?));
         cache.put(number, &folded);
         Ok(folded)

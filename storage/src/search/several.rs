@@ -7,13 +7,13 @@ use super::plan::{Ground, Plan};
 use super::{Key, Stored};
 use crate::store::Part;
 use crate::store::columns::columns;
-use crate::{Cancel, Error, FolderView, Row, Storage, StoreNo, UidRanges};
+use crate::{Cancel, Error, FolderView, Progress, Row, Storage, StoreNo, UidRanges};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 impl Storage {
-    /// As [`Storage::search`], of several folders; of each its own answer, or why it can't be had (`Unavailable`).
+    /// As [`Storage::search_watched`], of several folders; of each its own answer, or why it can't be had (`Unavailable`).
     /// # Errors
     /// `Cancelled`, `SearchTime`, and whatever reading gives.
     pub fn search_several(
@@ -21,9 +21,10 @@ impl Storage {
         views: &[&FolderView],
         key: &Key,
         cancel: &Cancel,
+        progress: &Progress,
     ) -> Result<Vec<Result<UidRanges, Error>>, Error> {
         if let [only] = views {
-            return match self.search(only, key, cancel) {
+            return match self.search_watched(only, key, cancel, progress) {
                 Err(error @ Error::Unavailable { .. }) => Ok(vec![Err(error)]),
                 found => Ok(vec![Ok(found?)]),
             };
@@ -54,7 +55,7 @@ impl Storage {
                         let (Some(view), Some(slot)) = (views.get(number), found.get_mut(number)) else {
                             continue;
                         };
-                        *slot = match self.search(view, key, cancel) {
+                        *slot = match self.search_watched(view, key, cancel, progress) {
                             Err(error @ Error::Unavailable { .. }) => Err(error),
                             whole => Ok(whole?),
                         };
@@ -73,14 +74,16 @@ impl Storage {
                 stretches.push((rows.len(), number, part));
             }
             let plan = Plan::new(key);
-            let snapshot = plan.has_text().then(|| store.indexer().snapshot());
+            let current = store.tail.current();
+            let snapshot = plan.has_text().then(|| current.indexer.snapshot());
             let ground = Ground {
                 rows: &rows,
                 snapshot: snapshot.as_deref(),
                 check: &check,
                 damaged: &|what| store.indexer().report_damage(what),
             };
-            let source = Stored { store: &store, check: &check, groups: RefCell::default() };
+            let groups = RefCell::default();
+            let source = Stored { store: &store, current: &current, check: &check, progress, groups };
             let mut hits = plan.run(&ground, &source)?.into_iter().peekable();
             for (end, number, part) in stretches {
                 let mut uids = UidRanges::new();

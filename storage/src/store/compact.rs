@@ -7,6 +7,8 @@
 //! Invariant: folders, UIDs, UIDVALIDITY, flags, dates, message numbers, leaf numbers and leaf hashes stay. What is erased
 //! leaves Erased and Tombstone facts: numbers that are never given again.
 
+use super::extraction::Kept;
+use super::extracts::{self, Extracts};
 use super::facts::{
     DeletionFact, Ends, Fact, FloorsFact, FolderFact, MessageFact, MoveFact, PlacementFact, Side,
     TombstoneFact, decode_all, encode_all,
@@ -123,6 +125,7 @@ impl Beside {
         let path = self.database();
         absent_is_fine(disk.remove(&path)).map_err(Error::io(path))?;
         let path = self.new_index();
+        extracts::remove(&extracts::beside(&path))?;
         absent_is_fine(std::fs::remove_dir_all(&path)).map_err(Error::io(path))
     }
 }
@@ -210,6 +213,13 @@ pub(crate) fn finish(
     let is_there = disk.open(&fresh, false).is_ok();
     if is_there || knows_of(disk, &database, &settled.replaced, cache_bytes) {
         let (old, new) = (&beside.index, beside.new_index());
+        // Texts first: an index beside which others lie is made anew, and the old ones may hold what was erased.
+        let (texts, fresh_texts) = (extracts::beside(old), extracts::beside(&new));
+        if fresh_texts.exists() {
+            std::fs::rename(&fresh_texts, &texts).map_err(Error::io(&fresh_texts))?;
+        } else {
+            extracts::remove(&texts)?;
+        }
         absent_is_fine(std::fs::remove_dir_all(old)).map_err(Error::io(old))?;
         absent_is_fine(std::fs::rename(&new, old)).map_err(Error::io(new))?;
         if is_there {
@@ -603,7 +613,15 @@ impl Compaction<'_> {
     fn read_all(&mut self, packs: &Packs, db: &Db) -> Result<(), Error> {
         let store = self.store;
         let (next, batches) = (store.next_msg(), store.state.read().counters.batch);
-        let indexer = Indexer::open(&self.beside.new_index(), &store.limits, MsgNo(0))?;
+        let index = self.beside.new_index();
+        let indexer = Indexer::open(&index, &store.limits, MsgNo(0))?;
+        // Only answers for messages that stay come along.
+        let before = store.tail.current().extracts;
+        let extracts =
+            store.extraction.as_ref().map(|_| Extracts::open(&extracts::beside(&index))).transpose()?;
+        let version = store.extraction.as_ref().map(|extraction| extraction.extractor.version());
+        let name = extracts.as_ref().zip(version).map(|(extracts, version)| extracts.name(version));
+        extracts::claim(&index, name.as_deref())?;
         let mut texts = Vec::new();
         for no in 0..next.0 {
             self.cancel.check()?;
@@ -614,7 +632,13 @@ impl Compaction<'_> {
                     return Err(Error::WrongContent { hash: entry.hash });
                 }
                 let content = message::content(packs, &entry, store.limits.spool_above_bytes)?;
-                Parsed::new(&content, &store.limits).text
+                let mut parsed = Parsed::new(&content, &store.limits);
+                if let Some(in_use) = &extracts {
+                    let kept = Kept { in_use, before: before.as_deref() };
+                    let check = || self.cancel.check();
+                    store.add_attachments((no, entry.hash), &content, &mut parsed, kept, &check)?;
+                }
+                parsed.text
             } else {
                 SearchText::default()
             };
@@ -623,6 +647,9 @@ impl Compaction<'_> {
                 indexer.submit(std::mem::take(&mut texts))?;
             }
             (self.progress)(batches + u64::from(no.0) * batches / u64::from(next.0.max(1)), 2 * batches);
+        }
+        if let Some(extracts) = &extracts {
+            extracts.close();
         }
         indexer.close()
     }

@@ -71,6 +71,8 @@ pub(crate) struct Ready {
     pub(super) chunks: ChunkSink,
     pub(super) cards: HashMap<MsgNo, CardAndKeys>,
     pub(super) texts: Vec<(MsgNo, SearchText)>,
+    /// The first message whose text lacks that of attachments.
+    pub(super) first_attached: Option<MsgNo>,
     pub(super) new_bytes: u64,
 }
 
@@ -84,6 +86,7 @@ struct NewMessage {
     card: Card,
     keys: Keys,
     text: SearchText,
+    attached: bool,
 }
 
 /// A placement whose fact lacks only the addresses of what stands beside it.
@@ -240,8 +243,10 @@ impl Draft {
             };
             pieces.push(NewPiece { at, len, line });
         }
+        let attached =
+            self.store.extraction.as_ref().is_some_and(|extraction| extraction.is_worth(&parsed.attachments));
         let Parsed { card, keys, text, .. } = parsed;
-        self.messages.push(NewMessage { no, hash, size, header_len, pieces, card, keys, text });
+        self.messages.push(NewMessage { no, hash, size, header_len, pieces, card, keys, text, attached });
         self.known.insert(hash, no);
         Ok(no)
     }
@@ -318,6 +323,7 @@ impl Draft {
         let Draft { store, names, messages, placements, changes, chunks, new_parts, .. } = self;
         let new_bytes = messages.iter().map(|m| m.size).sum();
         let (mut cards, mut texts) = (HashMap::new(), Vec::with_capacity(messages.len()));
+        let first_attached = messages.iter().find(|m| m.attached).map(|m| m.no);
         let mut parts = Vec::with_capacity(messages.len());
         for m in messages {
             parts.push((m.no, m.hash, m.size, m.header_len, m.pieces));
@@ -326,7 +332,7 @@ impl Draft {
         }
         let facts =
             Box::new(move |addrs: &[ChunkAddr]| facts(names, new_parts, parts, placements, changes, addrs));
-        store.write(Ready { facts, chunks, cards, texts, new_bytes }, mod_seq)
+        store.write(Ready { facts, chunks, cards, texts, first_attached, new_bytes }, mod_seq)
     }
 }
 

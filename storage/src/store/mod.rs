@@ -11,6 +11,8 @@ pub(crate) mod cat;
 pub(crate) mod columns;
 pub(crate) mod compact;
 pub(crate) mod draft;
+pub(crate) mod extraction;
+pub(crate) mod extracts;
 pub(crate) mod facts;
 pub(crate) mod log;
 pub(crate) mod message;
@@ -66,6 +68,8 @@ pub(crate) struct Store {
     pub(crate) columns: Mutex<ColumnCache>,
     pub(crate) previews: preview::PreviewCache,
     pub(crate) tail: Tail,
+    /// Whom it asks for the text of attachments; none: they have none.
+    pub(crate) extraction: Option<extraction::Extraction>,
     pub(crate) renewal: renewal::Renewal,
     /// Held as long as the store is open: no second program writes it.
     lock: Mutex<Option<std::fs::File>>,

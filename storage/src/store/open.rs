@@ -7,6 +7,7 @@
 
 use super::columns::ColumnCache;
 use super::compact::{self, Beside};
+use super::extraction::Extraction;
 use super::facts::{Fact, decode_all};
 use super::rebuild::card;
 use super::state::State;
@@ -207,6 +208,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) lock: Option<File>,
     /// Nothing may be written in `dir`: a database and an index that must be made anew go into these directories.
     pub(crate) protected: Option<(&'a Path, &'a Path)>,
+    /// Reads attachments.
+    pub(crate) extractor: Option<Arc<dyn crate::TextExtractor>>,
 }
 
 /// Opens a store; takes in complete batches above the database's watermark. Without a database all is taken in: it is
@@ -214,7 +217,7 @@ pub(crate) struct Opening<'a> {
 /// # Errors
 /// `WrongKey`, `Version`, `Corrupt`, `Derived`, `Io`.
 pub(crate) fn open(with: Opening<'_>) -> Result<Running, Error> {
-    let Opening { disk, dir, index, key, wrapped, limits, lock, protected } = with;
+    let Opening { disk, dir, index, key, wrapped, limits, lock, protected, extractor } = with;
     let packs = dir.join("packs");
     let mut packs =
         Packs::open_with(Arc::clone(disk), &packs, key, wrapped.as_ref(), limits.block_cache_bytes)?
@@ -252,9 +255,10 @@ pub(crate) fn open(with: Opening<'_>) -> Result<Running, Error> {
         }
     };
     let next = MsgNo(state.counters.next_msg);
+    let version = extractor.as_ref().map(|extractor| extractor.version());
     let tail = match protected {
-        None => Tail::open(index, limits, next)?,
-        Some((_, spare)) => Tail::open_protected(index, spare, limits, next)?,
+        None => Tail::open(index, limits, next, version)?,
+        Some((_, spare)) => Tail::open_protected(index, spare, limits, next, version)?,
     };
     let store = Running(Arc::new(Store {
         dir: dir.to_owned(),
@@ -266,6 +270,7 @@ pub(crate) fn open(with: Opening<'_>) -> Result<Running, Error> {
         columns: Mutex::new(ColumnCache::new(limits.column_cache_bytes)),
         previews: super::preview::PreviewCache::new(),
         tail,
+        extraction: extractor.map(Extraction::new),
         renewal: super::renewal::Renewal::default(),
         limits: limits.clone(),
         lock: Mutex::new(lock),

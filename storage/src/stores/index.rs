@@ -2,9 +2,10 @@
 
 use super::Storage;
 use super::slot::Opened;
-use crate::Error;
 use crate::search::index_versions;
+use crate::store::extracts::Failed;
 use crate::store::{Cancel, reindex};
+use crate::{AttachmentCounts, Error, FailedAttachment};
 use std::sync::Arc;
 
 /// A store's index.
@@ -23,6 +24,12 @@ pub struct IndexStatus {
     pub segments: u64,
     /// Bytes on disk.
     pub bytes: u64,
+    /// What became of attachments.
+    #[serde(default)]
+    pub attachments: AttachmentCounts,
+    /// Bytes on disk of their texts.
+    #[serde(default)]
+    pub attachment_bytes: u64,
     /// What its words are made by; another one makes another index.
     pub versions: String,
     /// Why it takes no more, or the store can't be read.
@@ -43,6 +50,8 @@ impl Storage {
                 tail: 0,
                 segments: 0,
                 bytes: 0,
+                attachments: AttachmentCounts::default(),
+                attachment_bytes: 0,
                 versions: index_versions(),
                 trouble: None,
             };
@@ -59,6 +68,13 @@ impl Storage {
                         entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
                     });
                     status.trouble = indexer.trouble();
+                    if let Some(extracts) = store.tail.current().extracts {
+                        status.attachment_bytes = extracts.bytes();
+                        match extracts.counts() {
+                            Ok(counts) => status.attachments = counts,
+                            Err(error) => status.trouble = status.trouble.or(Some(error.to_string())),
+                        }
+                    }
                 }
                 Opened::Absent { why, .. } => status.trouble = Some(why.clone()),
                 Opened::Off => continue,
@@ -68,7 +84,37 @@ impl Storage {
         all
     }
 
-    /// Makes the index of one store or of all anew; search answers from the old one until the new one is complete.
+    /// Calls `each` with every attachment of all open stores that could not be read, or not all of it, and that belongs to a message in
+    /// some folder. What the names and reasons say is as untrusted as the mail.
+    /// # Errors
+    /// Those of the databases, of reading, and of `each`.
+    pub fn failed_attachments(
+        &self,
+        each: &mut dyn FnMut(FailedAttachment) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        for slot in self.shared.all_slots() {
+            let entry = slot.entry();
+            let Ok(store) = slot.store() else { continue };
+            let Some(extracts) = store.tail.current().extracts else { continue };
+            for Failed { no, part, format, partly, reason } in extracts.failed()? {
+                let placed = store.db.places_of(no)?.into_iter().find_map(|(theirs, uid)| {
+                    let ours = entry.ours(theirs)?;
+                    Some((self.shared.view.read().get(ours)?.info.path.to_string(), uid))
+                });
+                // Deleted, and not yet erased.
+                let Some((folder, uid)) = placed else { continue };
+                let parsed = store.parse(no)?;
+                let named = parsed.attachments.list.into_iter().find(|one| one.part == part);
+                let file_name = named.map(|one| one.file_name).unwrap_or_default();
+                let store = entry.number.clone();
+                each(FailedAttachment { store, folder, uid: uid.0, file_name, format, reason, partly })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the index of one store or of all anew; search answers from the old one until the new one is complete. With `attachments`
+    /// the texts of attachments are extracted anew too, by the settings of now.
     /// `progress` gets the store, messages done and in all. Without a number, stores that can't be read and those that are
     /// write-protected are passed over.
     /// # Errors
@@ -76,6 +122,7 @@ impl Storage {
     pub fn rebuild_index(
         &self,
         number: Option<&str>,
+        attachments: bool,
         cancel: &Cancel,
         progress: &mut dyn FnMut(&str, u64, u64),
     ) -> Result<(), Error> {
@@ -92,7 +139,9 @@ impl Storage {
                 Opened::Absent { .. } | Opened::Off => continue,
             };
             any = true;
-            reindex::rebuild(&store, cancel, &mut |done, all| progress(&entry.number, done, all))?;
+            reindex::rebuild(&store, attachments, cancel, &mut |done, all| {
+                progress(&entry.number, done, all)
+            })?;
         }
         if !any {
             return Err(Error::Missing { what: format!("store {}", number.unwrap_or("0001")) });

@@ -99,6 +99,8 @@ pub(crate) struct Shared {
     /// Signs heads of the evidence.
     signer: RwLock<Option<EvidenceKey>>,
     limits: Limits,
+    /// Reads attachments.
+    extractor: Option<Arc<dyn crate::TextExtractor>>,
     slots: RwLock<Vec<Arc<Slot>>>,
     view: RwLock<View>,
     /// Whoever writes holds it.
@@ -235,7 +237,19 @@ impl Storage {
     /// # Errors
     /// `WrongKey`, `Version`, `Corrupt`, `Derived`, `Io`, `Registry`.
     pub fn open(data: &Path, key: &MasterKey, limits: Limits) -> Result<Storage, Error> {
-        open::open(data, key, limits)
+        open::open(data, key, limits, None)
+    }
+    /// As [`Storage::open`]; the text that `extractor` finds in attachments is part of BODY. An installation that was opened without
+    /// one before, or is later, makes its search indexes anew.
+    /// # Errors
+    /// As [`Storage::open`].
+    pub fn open_with(
+        data: &Path,
+        key: &MasterKey,
+        limits: Limits,
+        extractor: Arc<dyn crate::TextExtractor>,
+    ) -> Result<Storage, Error> {
+        open::open(data, key, limits, Some(extractor))
     }
     /// The limits it was opened with.
     #[must_use]

@@ -12,7 +12,7 @@ use crate::pack::disk::{Disk, RealDisk};
 use crate::store::open::{self as store_open, Opening, Settings};
 use crate::store::state::Folder;
 use crate::store::{Running, Store};
-use crate::{Error, FolderId, Limits, MasterKey, StoreNo};
+use crate::{Error, FolderId, Limits, MasterKey, StoreNo, TextExtractor};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::io;
@@ -58,17 +58,35 @@ pub(super) fn create_on(
     registry.save(disk, data)
 }
 
-pub(super) fn open(data: &Path, key: &MasterKey, limits: Limits) -> Result<Storage, Error> {
-    open_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), data, None, key, limits)
+pub(super) fn open(
+    data: &Path,
+    key: &MasterKey,
+    limits: Limits,
+    extractor: Option<Arc<dyn TextExtractor>>,
+) -> Result<Storage, Error> {
+    open_extracting(&(Arc::new(RealDisk) as Arc<dyn Disk>), data, None, key, limits, extractor)
 }
 
 /// Opens the stores on any disk; with `indexes` on one that is not the real file system, where indexes always lie.
+#[cfg(test)]
 pub(super) fn open_on(
     disk: &Arc<dyn Disk>,
     data: &Path,
     indexes: Option<PathBuf>,
     key: &MasterKey,
     limits: Limits,
+) -> Result<Storage, Error> {
+    open_extracting(disk, data, indexes, key, limits, None)
+}
+
+/// As [`open_on`], with somebody who reads attachments.
+pub(super) fn open_extracting(
+    disk: &Arc<dyn Disk>,
+    data: &Path,
+    indexes: Option<PathBuf>,
+    key: &MasterKey,
+    limits: Limits,
+    extractor: Option<Arc<dyn TextExtractor>>,
 ) -> Result<Storage, Error> {
     let registry = match Registry::load(disk, data)? {
         Some(registry) => registry,
@@ -82,6 +100,7 @@ pub(super) fn open_on(
         key: RwLock::new(key.clone()),
         signer: RwLock::default(),
         limits,
+        extractor,
         slots: RwLock::default(),
         view: RwLock::new(View::default()),
         turn: Mutex::default(),
@@ -192,7 +211,8 @@ impl Shared {
         let (dir, index) = (&*dir, &*index);
         let open = || {
             let lock = if self.indexes.is_none() { Some(store_open::lock(dir)?) } else { None };
-            let with = Opening { disk, dir, index, key, wrapped, limits, lock, protected };
+            let extractor = self.extractor.clone();
+            let with = Opening { disk, dir, index, key, wrapped, limits, lock, protected, extractor };
             // The database's library trusts its file: damage may end in a panic.
             let opened = catch_unwind(AssertUnwindSafe(|| store_open::open(with)));
             opened.unwrap_or_else(|_| {

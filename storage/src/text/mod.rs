@@ -11,6 +11,7 @@ mod html;
 mod preview;
 mod transfer;
 
+use crate::attachments::{Attachment, Attachments};
 use crate::mime::field::Fields;
 use crate::mime::param::{self, ContentType};
 use crate::mime::{Entity, Kind, Tree};
@@ -22,7 +23,7 @@ pub use header::{decode_words, is_machine_header};
 pub(crate) use preview::preview;
 
 /// The version of [`fold()`] and of what text is taken; stands in the index, another one means a new index.
-pub const TEXT_VERSION: u32 = 2;
+pub const TEXT_VERSION: u32 = 3;
 
 /// One header field, decoded (RFC 2047, 2231; raw 8-bit as UTF-8 or Latin-1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,13 @@ impl SearchText {
     /// Takes the text out of a message.
     #[must_use]
     pub fn new(tree: &Tree, content: &Content, limits: &Limits) -> SearchText {
+        SearchText::with_attachments(tree, content, limits).0
+    }
+
+    /// As [`SearchText::new`], and the parts whose text somebody else may know.
+    #[must_use]
+    pub fn with_attachments(tree: &Tree, content: &Content, limits: &Limits) -> (SearchText, Attachments) {
+        let mut attachments = Vec::new();
         let mut taker = Taker { found: SearchText::default(), left: limits.max_text_bytes };
         if let Some(root) = tree.entities.first() {
             taker.fields(&root.header_bytes);
@@ -67,12 +75,30 @@ impl SearchText {
                 Kind::Leaf => {
                     if let Some(form) = Form::of(&entity.header_bytes) {
                         taker.part(entity, form, content);
+                    } else {
+                        attachments.extend(attachment(index, entity));
                     }
                 }
                 Kind::Multipart | Kind::Message => {}
             }
         }
-        taker.found
+        let Taker { found, left } = taker;
+        (found, Attachments { list: attachments, left })
+    }
+
+    /// Adds an entry to the body, cut to what is `left`.
+    pub(crate) fn add_within(&mut self, mut text: String, left: &mut usize) {
+        let (end, weight) = within(&text, *left);
+        if end < text.len() {
+            self.cut = true;
+            text.truncate(end);
+        }
+        // Decoders reserve for the worst, and the text waits for the index.
+        text.shrink_to_fit();
+        if !text.is_empty() {
+            *left -= weight;
+            self.body.push(text);
+        }
     }
 
     /// Only the header's part, from a header block (all that header keys need).
@@ -97,6 +123,9 @@ impl Form {
         let Some(found) = ContentType::of(header) else { return Some(Form::Plain) };
         if found.is("text", "html") || found.is("application", "xhtml+xml") {
             Some(Form::Html)
+        } else if found.is("text", "rtf") {
+            // Its words stand between control words: a file to be read by who knows them.
+            None
         } else if found.main_is("text")
             || found.is("application", "ics")
             || found.is("message", "delivery-status")
@@ -142,15 +171,7 @@ impl Taker {
     /// The names that a part gives its file: Content-Disposition's, and Content-Type's when it is another.
     fn file_names(&mut self, header: &[u8]) {
         let mut first = None;
-        for field in Fields::new(header) {
-            let (params, key) = if field.is("Content-Disposition") {
-                (param::token_with_params(field.value).map(|found| found.1), "filename")
-            } else if field.is("Content-Type") {
-                (ContentType::parse(field.value).map(|found| found.params), "name")
-            } else {
-                continue;
-            };
-            let Some(name) = params.and_then(|params| header::param_text(&params, key)) else { continue };
+        for name in file_names(header) {
             if first.as_ref() != Some(&name) {
                 self.add(name.clone());
                 first.get_or_insert(name);
@@ -183,19 +204,45 @@ impl Taker {
     }
 
     /// Adds an entry, cut to what is left.
-    fn add(&mut self, mut text: String) {
-        let (end, weight) = within(&text, self.left);
-        if end < text.len() {
-            self.found.cut = true;
-            text.truncate(end);
-        }
-        // Decoders reserve for the worst, and the text waits for the index.
-        text.shrink_to_fit();
-        if !text.is_empty() {
-            self.left -= weight;
-            self.found.body.push(text);
-        }
+    fn add(&mut self, text: String) {
+        self.found.add_within(text, &mut self.left);
     }
+}
+
+/// The names that a part gives its file, in the order of its header.
+fn file_names(header: &[u8]) -> impl Iterator<Item = String> {
+    Fields::new(header).filter_map(|field| {
+        let (params, key) = if field.is("Content-Disposition") {
+            (param::token_with_params(field.value).map(|found| found.1), "filename")
+        } else if field.is("Content-Type") {
+            (ContentType::parse(field.value).map(|found| found.params), "name")
+        } else {
+            return None;
+        };
+        header::param_text(&params?, key)
+    })
+}
+
+/// A leaf that isn't text, if it may be a file with text in it.
+fn attachment(index: usize, entity: &Entity) -> Option<Attachment> {
+    let found = ContentType::of(&entity.header_bytes)?;
+    if !Attachment::can_be(&found.main) && !found.is("text", "rtf") {
+        return None;
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    Some(Attachment {
+        part: u32::try_from(index).ok()?,
+        body: entity.body.clone(),
+        encoding: param::encoding_of(&entity.header_bytes).unwrap_or_default(),
+        media_type: format!("{}/{}", text(&found.main), text(&found.sub)),
+        file_name: file_names(&entity.header_bytes).next().unwrap_or_default(),
+    })
+}
+
+/// The decoded bytes of an attachment; the caller bounds its size.
+pub(crate) fn part_bytes(content: &Content, one: &Attachment) -> Result<Vec<u8>, crate::Error> {
+    let bytes = read(content, one.body.clone())?;
+    Ok(transfer::decode(&one.encoding, &bytes).into_owned())
 }
 
 /// How much of the text fits into `left`, and what that weighs. A character that folding makes more than three times as

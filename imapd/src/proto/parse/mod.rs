@@ -5,9 +5,9 @@
 
 pub(crate) mod fetch;
 pub(crate) mod list;
+pub(crate) mod multisearch;
 pub(crate) mod order;
 pub(crate) mod partial;
-pub(crate) mod multisearch;
 pub(crate) mod search;
 pub(crate) mod simple;
 

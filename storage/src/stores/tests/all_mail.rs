@@ -2,6 +2,7 @@
 
 use super::histories::for_seeds;
 use super::*;
+use crate::Progress;
 use crate::pack::disk::crash::Dice;
 use crate::search::{Flag, Key};
 use crate::store::{Row, Whole};
@@ -376,7 +377,8 @@ fn several_folders_at_once_are_as_each_alone() {
         Key::Uids(UidRanges::from_spans([(2, 4)])),
         Key::Larger(200),
     ] {
-        let together = storage.search_several(&views, &key, &Cancel::default()).unwrap();
+        let together =
+            storage.search_several(&views, &key, &Cancel::default(), &Progress::default()).unwrap();
         for (view, found) in views.iter().zip(together) {
             let alone = storage.search(view, &key, &Cancel::default()).unwrap();
             assert_eq!(found.unwrap(), alone, "{key:?} in {}", view.info.path);
@@ -384,8 +386,13 @@ fn several_folders_at_once_are_as_each_alone() {
     }
     let cancelled = Cancel::default();
     cancelled.set();
-    assert!(matches!(storage.search_several(&views, &Key::All, &cancelled), Err(Error::Cancelled)));
-    assert!(storage.search_several(&[], &Key::All, &Cancel::default()).unwrap().is_empty());
+    assert!(matches!(
+        storage.search_several(&views, &Key::All, &cancelled, &Progress::default()),
+        Err(Error::Cancelled)
+    ));
+    assert!(
+        storage.search_several(&[], &Key::All, &Cancel::default(), &Progress::default()).unwrap().is_empty()
+    );
 }
 
 /// What the archives of an installation show, by the rule: each message of their folders once, under a UID that is given once,

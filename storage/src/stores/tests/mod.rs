@@ -9,6 +9,7 @@ mod crash;
 mod decay;
 mod dump;
 mod evidence;
+mod extraction;
 mod histories;
 mod many;
 mod parts;

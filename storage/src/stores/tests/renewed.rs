@@ -76,7 +76,7 @@ fn an_index_is_made_anew_while_search_goes_on() {
     };
     let mut said = 0;
     storage
-        .rebuild_index(None, &Cancel::default(), &mut |store, done, all| {
+        .rebuild_index(None, false, &Cancel::default(), &mut |store, done, all| {
             assert!(store == "0001" && done <= all);
             // Number 1700, too, once it is there.
             let there = 11 + u64::from(said > 1);
@@ -86,7 +86,7 @@ fn an_index_is_made_anew_while_search_goes_on() {
             }
             said += 1;
             // Only once at a time.
-            let again = storage.rebuild_index(Some("0001"), &Cancel::default(), &mut |_, _, _| ());
+            let again = storage.rebuild_index(Some("0001"), false, &Cancel::default(), &mut |_, _, _| ());
             assert!(matches!(again, Err(Error::Refused { .. })));
         })
         .unwrap_or_else(|error| panic!("{error}"));
@@ -101,7 +101,7 @@ fn an_index_is_made_anew_while_search_goes_on() {
     storage.wait_for_index(&Cancel::default()).unwrap();
     assert_eq!(search("number 170"), 3);
     let cancelled = Cancel::default();
-    let broken = storage.rebuild_index(Some("0001"), &cancelled, &mut |_, _, _| cancelled.set());
+    let broken = storage.rebuild_index(Some("0001"), false, &cancelled, &mut |_, _, _| cancelled.set());
     assert!(matches!(broken, Err(Error::Cancelled)));
     assert_eq!(search("number 170"), 3);
     sound(&storage);

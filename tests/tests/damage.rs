@@ -132,6 +132,16 @@ impl Store {
         ensure!(found(&mut imap, "BODY \"->\"")? == every.difference(gone).copied().collect());
         // Rows and cards lie elsewhere.
         ensure!(imap.ok("UID FETCH 1:* (FLAGS RFC822.SIZE ENVELOPE BODYSTRUCTURE)")?.len() == every.len());
+        // So do sort keys; a preview that may be left out is NIL where no text is to be had.
+        let sorted = imap.ok("UID SORT (SUBJECT) UTF-8 ALL")?;
+        let sorted = String::from_utf8_lossy(sorted.first().context("an order")?).into_owned();
+        ensure!(sorted.split(' ').filter_map(|n| n.trim().parse::<u32>().ok()).count() == every.len());
+        let previews = imap.ok(&format!("UID FETCH 1:{SMALL} PREVIEW (LAZY)"))?;
+        let nil = previews.iter().filter(|one| String::from_utf8_lossy(one).contains("PREVIEW NIL"));
+        let lost = SMALL as usize - small.len();
+        ensure!((previews.len(), nil.count()) == (SMALL as usize, lost), "{lost} previews are lost");
+        let (previews, tagged) = imap.command(&format!("UID FETCH 1:{SMALL} PREVIEW"))?;
+        ensure!(previews.len() == small.len() && (tagged.starts_with("OK ") == all_there), "{tagged}");
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Session::input`] takes the client's bytes, [`Session::step`] does work until it has a chunk of answer, needs input,
 //! or is at its end. Invariants: commands run one after the other, in order; what is held in memory is at most a chunk
-//! and one piece of a message, whatever the mailbox. A step may wait for the disk: it belongs on a blocking thread.
+//! and one piece of a message, whatever the mailbox, but for what SORT and THREAD put in order. A step may wait for the disk: it belongs on a blocking thread.
 
 mod mailbox;
 pub(crate) mod names;

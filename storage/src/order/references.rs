@@ -35,12 +35,13 @@ pub(super) fn ordered_subject(input: Input, check: Check<'_>) -> Result<Forest, 
     let mut order: Vec<u32> = (0..number(count)).collect();
     check()?;
     order.sort_by_key(|&n| at(&input.dates, n));
-    let mut firsts: HashMap<u32, u32> = HashMap::new();
+    let mut firsts = by_subject(&input.subjects);
     let mut parents = vec![NONE; count];
     for &n in &order {
-        let first = *firsts.entry(at(&input.subjects, n)).or_insert(n);
-        if first != n {
-            set(&mut parents, n, first);
+        let subject = at(&input.subjects, n);
+        match at(&firsts, subject) {
+            NONE => set(&mut firsts, subject, n),
+            first => set(&mut parents, n, first),
         }
     }
     Ok(Forest::new(input.uids, &parents, &order))
@@ -184,51 +185,48 @@ fn gathered(input: Input, mut parents: Vec<u32>, messages: u32) -> Forest {
     let mut by_date: Vec<u32> = (0..messages).collect();
     by_date.sort_by_key(|&n| at(&dates, n));
     // Of each root that stands for no message its first child; in step 4's order, since that child is the earliest.
-    let mut first_child: HashMap<u32, u32> = HashMap::new();
+    let mut has_first = vec![false; parents.len()];
     let mut roots = Vec::new();
     for &n in &by_date {
         let parent = at(&parents, n);
         if parent == NONE {
             roots.push((n, n));
-        } else if parent >= messages && !first_child.contains_key(&parent) {
-            first_child.insert(parent, n);
+        } else if parent >= messages && !at(&has_first, parent) {
+            set(&mut has_first, parent, true);
             roots.push((parent, n));
         }
     }
     let is_dummy = |node: u32| node >= messages;
     // Step 5.B.
-    let mut table: HashMap<u32, u32> = HashMap::new();
+    let mut table = by_subject(&subjects);
     for &(root, first) in &roots {
         let subject = at(&subjects, first);
-        if subject == 0 {
-            continue;
-        }
-        let known = table.entry(subject).or_insert(root);
-        if !is_dummy(*known) && (is_dummy(root) || (at(&replies, *known) && !at(&replies, root))) {
-            *known = root;
+        let known = at(&table, subject);
+        let better = !is_dummy(known) && (is_dummy(root) || (at(&replies, known) && !at(&replies, root)));
+        if subject != 0 && (known == NONE || better) {
+            set(&mut table, subject, root);
         }
     }
     // Step 5.C. What a root that went had for children goes where it went.
     let mut went: HashMap<u32, u32> = HashMap::new();
     for &(root, first) in &roots {
         let subject = at(&subjects, first);
+        let known = at(&table, subject);
         // A message that was put below another meanwhile is no child of the root any more.
-        let is_root = at(&parents, root) == NONE;
-        let Some(known) = table.get_mut(&subject).filter(|known| **known != root && subject != 0 && is_root)
-        else {
+        if subject == 0 || known == root || at(&parents, root) != NONE {
             continue;
-        };
+        }
         if is_dummy(root) {
             // The table's is one too: 5.B prefers them.
-            went.insert(root, *known);
-        } else if is_dummy(*known) || (at(&replies, root) && !at(&replies, *known)) {
-            set(&mut parents, root, *known);
+            went.insert(root, known);
+        } else if is_dummy(known) || (at(&replies, root) && !at(&replies, known)) {
+            set(&mut parents, root, known);
         } else {
             let dummy = number(parents.len());
             parents.push(NONE);
             set(&mut parents, root, dummy);
-            set(&mut parents, *known, dummy);
-            *known = dummy;
+            set(&mut parents, known, dummy);
+            set(&mut table, subject, dummy);
         }
     }
     if !went.is_empty() {
@@ -251,6 +249,12 @@ fn gathered(input: Input, mut parents: Vec<u32>, messages: u32) -> Forest {
     }
     uids.resize(parents.len(), 0);
     Forest::new(uids, &parents, &order)
+}
+
+/// A place for each subject, empty.
+fn by_subject(subjects: &[u32]) -> Vec<u32> {
+    let count = subjects.iter().max().map_or(0, |&most| most as usize + 1);
+    vec![NONE; count]
 }
 
 fn number(count: usize) -> u32 {

@@ -151,6 +151,13 @@ impl Wholes {
         Some(FolderView { info, uids: whole.uids, parts: whole.parts })
     }
 
+    /// The first folder of a folder's archive, with the archive and the folder's UIDVALIDITY.
+    pub(super) fn first_of(&self, folder: FolderId) -> Option<(FolderId, (String, UidValidity))> {
+        let archive = self.archive_of.get(&folder)?;
+        let (first, uid_validity) = self.folders.get(archive)?.first_key_value()?;
+        Some((*first, (archive.clone(), *uid_validity)))
+    }
+
     /// Whether nothing that the other archive had stands under the UIDVALIDITY that this one would have by its name.
     pub(super) fn may_become(&self, archive: &str, other: &str) -> bool {
         let first = |archive: &str| self.folders.get(archive)?.first_key_value().map(|(id, _)| *id);

@@ -49,10 +49,9 @@ struct Together {
 impl Wholes {
     /// A folder belongs to this archive.
     pub(super) fn knows(&mut self, folder: FolderId, archive: &str, uid_validity: UidValidity) {
-        if let Some(before) = self.archive_of.get(&folder).filter(|before| *before != archive) {
-            if let Some(folders) = self.folders.get_mut(before) {
-                folders.remove(&folder);
-            }
+        let before = self.archive_of.get(&folder).filter(|before| *before != archive);
+        if let Some(folders) = before.and_then(|before| self.folders.get_mut(before)) {
+            folders.remove(&folder);
         }
         self.archive_of.insert(folder, archive.to_owned());
         self.folders.entry(archive.to_owned()).or_default().insert(folder, uid_validity);

@@ -214,8 +214,7 @@ impl View {
             return None;
         };
         let mut below = self.by_path.range(first..);
-        if !self.by_path.contains_key(&top)
-            && !below.next().is_some_and(|(path, _)| path.archive() == archive)
+        if !self.by_path.contains_key(&top) && below.next().is_none_or(|(path, _)| path.archive() != archive)
         {
             return None;
         }

@@ -76,7 +76,8 @@ pub(super) fn of(bodystructure: &[u8]) -> Vec<Attached> {
         if let Some(name) = param_text(&of_type, "name").filter(|name| !names.contains(name)) {
             names.push(name);
         }
-        let is_attachment = says || (!names.is_empty() && !(related && main.is("image")));
+        let is_of_text = related && main.is("image");
+        let is_attachment = says || !(names.is_empty() || is_of_text);
         if is_attachment || !names.is_empty() {
             found.push(Attached { names, is_attachment });
         }

@@ -351,7 +351,7 @@ impl Source for Stored<'_> {
     fn attached(&self, number: MsgNo) -> Result<Vec<Attached>, Error> {
         (self.check)()?;
         let card = self.groups.borrow_mut().card(self.store, number);
-        Ok(self.or_damaged(card.map(|card| card.attached()), number)?)
+        self.or_damaged(card.map(|card| card.attached()), number)
     }
 
     fn text(&self, number: MsgNo) -> Result<Arc<Folded>, Error> {

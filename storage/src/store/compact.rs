@@ -695,7 +695,7 @@ struct Rewrite {
 }
 
 /// The path that a removed folder keeps.
-fn removed_path(path: &FolderPath, folder: FolderId) -> Result<FolderPath, Error> {
+pub(crate) fn removed_path(path: &FolderPath, folder: FolderId) -> Result<FolderPath, Error> {
     FolderPath::new(format!("{}/(removed {})", path.archive(), folder.0))
         .map_err(|error| Error::Refused { what: error.to_string() })
 }

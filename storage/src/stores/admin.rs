@@ -8,11 +8,13 @@ use super::batch::Batch;
 use super::registry::{Entry, Foreign, MAX_STORES, Registry, stores_dir};
 use super::slot::{Opened, Slot};
 use super::{Shared, Storage};
+use crate::store::compact::removed_path;
+use crate::store::facts::{Fact, FolderFact};
 use crate::store::open::{self as store_open, Settings};
 use crate::store::state::Folder;
-use crate::store::{Cancel, Running, StoreInfo, StoreState};
-use crate::{Error, FolderId, FolderPath, MasterKey, Uid};
-use std::collections::HashMap;
+use crate::store::{Cancel, Running, Store, StoreInfo, StoreState};
+use crate::{Error, FolderId, FolderPath, MasterKey, Uid, UidValidity};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,6 +138,11 @@ impl Storage {
     /// As [`Storage::attach_store`].
     pub fn attach_store_with(&self, dir: &Path, key: Option<&MasterKey>) -> Result<StoreInfo, Error> {
         let shared = &self.shared;
+        {
+            // A full current store is followed by another one first, which takes the next number.
+            let _turn = shared.turn.lock();
+            shared.current_for_writing()?;
+        }
         let mut entry = {
             let registry = shared.registry.lock();
             if registry.stores.len() >= MAX_STORES {
@@ -303,6 +310,17 @@ impl Shared {
                 batch.floors(ours)?;
             }
         }
+        // The first folder of an archive gives all its mail the UIDVALIDITY, removed or not.
+        let ours = share.iter().flat_map(|share| share.folders.keys().filter_map(|id| entry.ours(*id)));
+        let firsts: BTreeMap<FolderId, (String, UidValidity)> = {
+            let view = self.view.read();
+            ours.filter_map(|folder| view.first_of(folder)).collect()
+        };
+        for (folder, (archive, uid_validity)) in firsts {
+            if self.view.read().get(folder).is_none() {
+                batch.keep_removed(folder, &archive, uid_validity)?;
+            }
+        }
         batch.commit()?;
         Ok(mod_seq)
     }
@@ -380,6 +398,16 @@ impl Shared {
         let archives = store.state.read().archives.clone();
         let mut batch = Batch::begin(self, &Cancel::default())?;
         entry.attached = batch.mod_seq.0;
+        // Another store may have come since it was numbered.
+        let registry = self.registry.lock();
+        if registry.stores.iter().any(|other| other.number == entry.number) {
+            let number = registry.next_number();
+            if entry.name == entry.number {
+                entry.name.clone_from(&number);
+            }
+            entry.number = number;
+        }
+        drop(registry);
         if let Some(foreign) = &mut entry.foreign {
             foreign.archive_uids_above = self.view.read().highest_archive_next().0;
         }
@@ -441,6 +469,31 @@ impl Batch<'_> {
     /// Notes that a folder changes, and which of its UIDs were given.
     pub(super) fn floors(&mut self, folder: FolderId) -> Result<(), Error> {
         self.floors_at(folder, Uid(1))
+    }
+
+    /// Makes sure that the current store knows a removed folder: that it was, and its UIDVALIDITY.
+    fn keep_removed(
+        &mut self,
+        folder: FolderId,
+        archive: &str,
+        uid_validity: UidValidity,
+    ) -> Result<(), Error> {
+        let (mod_seq, next) = (self.mod_seq, super::batch::uid(self.archive_next(archive))?);
+        let current = self.current()?;
+        if current.store().state.read().folders.contains_key(&folder) {
+            return Ok(());
+        }
+        let top = FolderPath::new(archive).map_err(|error| refused(error.to_string()))?;
+        current.name(Fact::Folder(FolderFact {
+            id: folder,
+            path: removed_path(&top, folder)?,
+            uid_validity,
+            uid_floor: Uid(1),
+            mod_seq_floor: mod_seq,
+            archive_uid_floor: next,
+        }));
+        current.change(Fact::FolderGone { folder, mod_seq });
+        Ok(())
     }
 
     /// The next archive-wide UID of a folder's archive is at least this.

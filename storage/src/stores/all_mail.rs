@@ -49,10 +49,9 @@ struct Together {
 impl Wholes {
     /// A folder belongs to this archive.
     pub(super) fn knows(&mut self, folder: FolderId, archive: &str, uid_validity: UidValidity) {
-        if let Some(before) = self.archive_of.get(&folder).filter(|before| *before != archive) {
-            if let Some(folders) = self.folders.get_mut(before) {
-                folders.remove(&folder);
-            }
+        let before = self.archive_of.get(&folder).filter(|before| *before != archive);
+        if let Some(folders) = before.and_then(|before| self.folders.get_mut(before)) {
+            folders.remove(&folder);
         }
         self.archive_of.insert(folder, archive.to_owned());
         self.folders.entry(archive.to_owned()).or_default().insert(folder, uid_validity);
@@ -149,6 +148,13 @@ impl Wholes {
             highest_mod_seq: whole.mod_seq,
         };
         Some(FolderView { info, uids: whole.uids, parts: whole.parts })
+    }
+
+    /// The first folder of a folder's archive, with the archive and the folder's UIDVALIDITY.
+    pub(super) fn first_of(&self, folder: FolderId) -> Option<(FolderId, (String, UidValidity))> {
+        let archive = self.archive_of.get(&folder)?;
+        let (first, uid_validity) = self.folders.get(archive)?.first_key_value()?;
+        Some((*first, (archive.clone(), *uid_validity)))
     }
 
     /// Whether nothing that the other archive had stands under the UIDVALIDITY that this one would have by its name.

@@ -121,13 +121,13 @@ impl Slot {
             Opened::Off => return None,
             Opened::Open(store) => {
                 let state = store.state.read();
-                let all = (&state.folders, &state.archives, &state.all_mail);
+                let all = All(&state.folders, &state.archives, &state.all_mail);
                 let archive_of = |folder| state.archive_of.get(&folder).copied();
                 (Picked::of(all, theirs.as_deref(), &archive_of), Numbers::of(&state), true)
             }
             Opened::Absent { shadow, .. } => {
                 let Shadow { next_folder, uid_validity, mod_seq, .. } = **shadow;
-                let all = (&shadow.folders, &shadow.archives, &shadow.all_mail);
+                let all = All(&shadow.folders, &shadow.archives, &shadow.all_mail);
                 let archive_of = |folder| {
                     let mut all = shadow.all_mail.iter();
                     all.find(|(_, all)| all.folders.contains(&folder)).map(|(number, _)| *number)
@@ -151,13 +151,12 @@ struct Picked {
     all_mail: HashMap<FolderId, AllMail>,
 }
 
+/// All that a store holds: folders, the next archive-wide UIDs, archives as mailboxes.
+struct All<'a>(&'a HashMap<FolderId, Folder>, &'a HashMap<String, Uid>, &'a HashMap<FolderId, AllMail>);
+
 impl Picked {
     fn of(
-        (folders, archives, all_mail): (
-            &HashMap<FolderId, Folder>,
-            &HashMap<String, Uid>,
-            &HashMap<FolderId, AllMail>,
-        ),
+        All(folders, archives, all_mail): All<'_>,
         some: Option<&[FolderId]>,
         archive_of: &dyn Fn(FolderId) -> Option<FolderId>,
     ) -> Picked {

@@ -8,7 +8,7 @@ use super::registry::Entry;
 use crate::db::all_mail::AllMail;
 use crate::store::state::{Folder, State};
 use crate::store::{FolderInfo, FolderView, Part, Whole};
-use crate::{FolderId, FolderPath, ModSeq, StoreNo, Uid, UidRanges};
+use crate::{FolderId, FolderPath, ModSeq, StoreNo, Uid, UidRanges, UidValidity};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -214,12 +214,16 @@ impl View {
             return None;
         };
         let mut below = self.by_path.range(first..);
-        if !self.by_path.contains_key(&top)
-            && !below.next().is_some_and(|(path, _)| path.archive() == archive)
+        if !self.by_path.contains_key(&top) && below.next().is_none_or(|(path, _)| path.archive() != archive)
         {
             return None;
         }
         self.wholes.view(archive, self.archive_next(archive))
+    }
+
+    /// The first folder that a folder's archive ever had, the archive, and the UIDVALIDITY that all its mail has of that.
+    pub(super) fn first_of(&self, folder: FolderId) -> Option<(FolderId, (String, UidValidity))> {
+        self.wholes.first_of(folder)
     }
 
     /// Whether an archive's messages can keep their numbers under the name of another one that is empty: not if that had

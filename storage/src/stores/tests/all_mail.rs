@@ -537,7 +537,9 @@ impl Model {
             10 => match self.detached.take() {
                 Some(dir) => {
                     self.steps.push("attach".into());
-                    storage.attach_store(&dir).unwrap();
+                    let store = storage.attach_store(&dir).unwrap();
+                    // This disk is none that the system could say to be writable.
+                    storage.set_store_state(&store.number, StoreState::Normal).unwrap();
                 }
                 None => {
                     let stores = storage.stores();

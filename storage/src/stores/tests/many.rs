@@ -440,3 +440,18 @@ fn a_store_elsewhere_takes_mail_and_the_bound_of_its_name_holds() {
     drop(storage);
     assert_eq!(all_uids(&real.open(), "alice/Inbox"), [1, 2]);
 }
+
+#[test]
+fn what_is_attached_while_the_current_store_is_full_gets_a_number_of_its_own() {
+    let real = Real::new();
+    let storage = real.open();
+    fill(&storage, "alice/Inbox", 0..11);
+    let dir = storage.detach_store("0001").unwrap();
+    fill(&storage, "alice/Inbox", 11..20);
+    let attached = storage.attach_store(&dir).unwrap();
+    let mut numbers: Vec<String> = storage.stores().into_iter().map(|store| store.number).collect();
+    numbers.sort();
+    assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]), "{numbers:?}");
+    assert!(attached.state == StoreState::Normal && numbers.contains(&attached.number));
+    assert_eq!(messages(&storage, "alice/Inbox").0.len(), 20);
+}

@@ -356,6 +356,7 @@ impl Shared {
                 info.index_bytes = std::fs::read_dir(store.dir.join("index")).map_or(0, |entries| {
                     entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
                 });
+                info.index_bytes += store.tail.current().extracts.map_or(0, |extracts| extracts.bytes());
                 info.index_tail = store.tail.messages(store.next_msg());
             }
             Opened::Absent { why, shadow } => {

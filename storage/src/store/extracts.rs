@@ -130,7 +130,7 @@ impl Extracts {
         }
         let file = RealDisk.create(path).map_err(Error::io(path))?;
         let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|e| Error::io(path)(e.into()))?;
+        getrandom::fill(&mut id).map_err(|e| Error::io(path)(std::io::Error::other(e.to_string())))?;
         let extracts = Extracts::on(path, &file, hex::encode(id))?;
         let txn = extracts.write()?;
         {

@@ -5,7 +5,7 @@ use anyhow::{Context, ensure};
 use extract::{Bounds, Format, Found, Pool, Settings};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
-use tests::{Result, office, program};
+use tests::{Archive, Result, office, program};
 
 /// A file that keeps a process busy for long, without text and in little memory: 400 MB of empty elements.
 fn endless() -> Result<Vec<u8>> {
@@ -42,7 +42,11 @@ fn works(pool: &Pool) -> Result {
 
 /// The processes that this one started.
 fn children() -> Result<Vec<u32>> {
-    let me = format!("PPid:\t{}", std::process::id());
+    children_of(std::process::id())
+}
+
+fn children_of(parent: u32) -> Result<Vec<u32>> {
+    let me = format!("PPid:\t{parent}");
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let name = entry?.file_name();
@@ -57,9 +61,13 @@ fn children() -> Result<Vec<u32>> {
 }
 
 fn one_child() -> Result<u32> {
+    one_child_of(std::process::id())
+}
+
+fn one_child_of(parent: u32) -> Result<u32> {
     let end = Instant::now() + program::PATIENCE;
     while Instant::now() < end {
-        if let [pid] = children()?[..] {
+        if let [pid] = children_of(parent)?[..] {
             return Ok(pid);
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -229,5 +237,38 @@ fn many_ask_at_once() -> Result {
         all.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("it panicked"))?)
     })?;
     ensure!(children()?.len() <= 3);
+    Ok(())
+}
+
+#[test]
+fn a_process_that_is_killed_costs_a_run_nothing() -> Result {
+    let archive = Archive::with_users(&["alice"])?;
+    let conf = archive.data().join("mailkeep.toml");
+    let text = std::fs::read_to_string(&conf)?;
+    let settings = "[attachments]\nworkers = 1\ntime_limit_secs = 120\nmax_inflated_bytes = 1000000000000\n";
+    std::fs::write(&conf, text.replace("[attachments]\n", settings))?;
+    let octets = "application/octet-stream";
+    let dir = archive.scratch().join("mail");
+    std::fs::create_dir(&dir)?;
+    let messages = [
+        office::message("endless", &[("endless.xlsx", octets, &endless()?)]),
+        office::message("after", &[("after.rtf", octets, br"{\rtf1 words after}")]),
+    ];
+    for (name, message) in ["1.eml", "2.eml"].iter().zip(messages) {
+        std::fs::write(dir.join(name), message)?;
+    }
+    let source = dir.to_string_lossy().into_owned();
+    let mut run = archive.command(["archive", &source, "--into", "alice/Inbox"]).spawn()?;
+    let pid = one_child_of(run.id())?;
+    busy(pid, 20)?;
+    kill_process(Pid::from_raw(i32::try_from(pid)?).context("process id")?, Signal::KILL)?;
+    ensure!(program::wait(&mut run)?.success());
+    let account = archive.last_run()?;
+    ensure!(account["sums"]["archived"] == 2 && account["sums"]["failed"] == 0, "{account}");
+    let failed = archive.run(["index", "status", "--failed", "--json"])?.ok()?.json()?;
+    ensure!(failed.len() == 1 && failed[0]["fileName"] == "endless.xlsx", "{failed:?}");
+    ensure!(failed[0]["reason"] == "its process was ended by signal 9", "{failed:?}");
+    let found = archive.run(["search", "--user", "alice", "--json", "\"words after\""])?.ok()?.json()?;
+    ensure!(found.len() == 1, "{found:?}");
     Ok(())
 }

@@ -743,6 +743,7 @@ fn each_chunk(
 /// Bytes that a compaction of this store may take beside what is there.
 pub(crate) fn needed_bytes(store: &Store, index_bytes: u64) -> u64 {
     let packs: u64 = store.packs.list().into_iter().filter_map(|pack| store.packs.len(pack).ok()).sum();
+    // The index's bytes are with the texts beside it.
     packs.saturating_add(store.database.len().unwrap_or(0)).saturating_add(index_bytes)
 }
 

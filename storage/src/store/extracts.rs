@@ -2,7 +2,7 @@
 //!
 //! Invariant: an answer that stands here is the truth until it is asked for anew; a row is written with its answer, in one transaction, and made
 //! durable ([`Extracts::flush`]) before the index gets the words: what a crash takes is extracted again before it is indexed. The
-//! index names the file that its words come from ([`Extracts::claim`]): with another one, or none, it is made anew. All of it is derived and may be
+//! index names the file that its words come from ([`claim`]): with another one, or none, it is made anew. All of it is derived and may be
 //! removed while nobody has it open. Lies beside the index, in the real file system. FORMAT.md has the tables.
 
 use crate::attachments::{AttachmentCounts, Extracted};
@@ -130,7 +130,7 @@ impl Extracts {
         }
         let file = RealDisk.create(path).map_err(Error::io(path))?;
         let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|e| Error::io(path)(e.into()))?;
+        getrandom::fill(&mut id).map_err(|e| Error::io(path)(std::io::Error::other(e.to_string())))?;
         let extracts = Extracts::on(path, &file, hex::encode(id))?;
         let txn = extracts.write()?;
         {

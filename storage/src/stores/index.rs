@@ -103,9 +103,17 @@ impl Storage {
                 });
                 // Deleted, and not yet erased.
                 let Some((folder, uid)) = placed else { continue };
-                let parsed = store.parse(no)?;
-                let named = parsed.attachments.list.into_iter().find(|one| one.part == part);
-                let file_name = named.map(|one| one.file_name).unwrap_or_default();
+                let file_name = match store.parse(no) {
+                    Ok(parsed) => {
+                        let named = parsed.attachments.list.into_iter().find(|one| one.part == part);
+                        named.map(|one| one.file_name).unwrap_or_default()
+                    }
+                    Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. })) => {
+                        tracing::error!(message = no.0, %error, "the file names of a damaged message can't be told");
+                        String::new()
+                    }
+                    Err(other) => return Err(other),
+                };
                 let store = entry.number.clone();
                 each(FailedAttachment { store, folder, uid: uid.0, file_name, format, reason, partly })?;
             }

@@ -67,7 +67,7 @@ pub(super) fn open(
     open_extracting(&(Arc::new(RealDisk) as Arc<dyn Disk>), data, None, key, limits, extractor)
 }
 
-/// Opens the stores on any disk; with `indexes` on one that is not the real file system, where indexes always lie.
+/// As [`open_extracting`], with nobody who reads attachments.
 #[cfg(test)]
 pub(super) fn open_on(
     disk: &Arc<dyn Disk>,
@@ -79,7 +79,7 @@ pub(super) fn open_on(
     open_extracting(disk, data, indexes, key, limits, None)
 }
 
-/// As [`open_on`], with somebody who reads attachments.
+/// Opens the stores on any disk; with `indexes` on one that is not the real file system, where indexes always lie.
 pub(super) fn open_extracting(
     disk: &Arc<dyn Disk>,
     data: &Path,
@@ -356,6 +356,7 @@ impl Shared {
                 info.index_bytes = std::fs::read_dir(store.dir.join("index")).map_or(0, |entries| {
                     entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
                 });
+                info.index_bytes += store.tail.current().extracts.map_or(0, |extracts| extracts.bytes());
                 info.index_tail = store.tail.messages(store.next_msg());
             }
             Opened::Absent { why, shadow } => {

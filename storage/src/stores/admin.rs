@@ -12,7 +12,7 @@ use crate::store::compact::removed_path;
 use crate::store::facts::{Fact, FolderFact};
 use crate::store::open::{self as store_open, Settings};
 use crate::store::state::Folder;
-use crate::store::{Cancel, Running, Store, StoreInfo, StoreState};
+use crate::store::{Cancel, Running, StoreInfo, StoreState};
 use crate::{Error, FolderId, FolderPath, MasterKey, Uid, UidValidity};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -110,7 +110,15 @@ impl Data {
 
     /// The configuration.
     pub(crate) fn conf(&self) -> Result<Conf> {
-        Ok(Conf::load(&self.conf_file())?)
+        let file = self.conf_file();
+        if !file.exists() {
+            bail!(
+                "{} is missing: put it back from a backup, or make an empty file, which means the defaults; but if `init` was interrupted here, remove {} and run it again",
+                file.display(),
+                self.root.display()
+            );
+        }
+        Ok(Conf::load(&file)?)
     }
 
     /// Opens all that is in DATA. `lock` comes from [`Data::try_lock`].

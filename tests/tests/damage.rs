@@ -20,8 +20,9 @@ type Uids = BTreeSet<u32>;
 
 /// A message with lines that hardly compress, each different from all others, with `->` in each.
 fn noisy(number: u32, lines: u32) -> String {
-    let mut text =
-        format!("From: n{number}@example.org\r\nSubject: noise {number}\r\n\r\nof {number} -> all\r\n");
+    let mut text = format!(
+        "Received: from noise\r\nFrom: n{number}@example.org\r\nSubject: noise {number}\r\n\r\nof {number} -> all\r\n"
+    );
     let mut state = u64::from(number) << 32 | 0x9e37_79b9;
     for _ in 0..lines {
         for _ in 0..4 {
@@ -129,7 +130,10 @@ impl Store {
         let every: Uids = self.mail.keys().copied().collect();
         ensure!(found(&mut imap, "SUBJECT noise")? == every);
         ensure!(found(&mut imap, "UNDELETED LARGER 1")? == every);
-        ensure!(found(&mut imap, "BODY \"->\"")? == every.difference(gone).copied().collect());
+        ensure!(found(&mut imap, "BODY \"->\"")? == every);
+        // The index doesn't know this field: headers are read for it, those of messages of which only the body is damaged too.
+        let received = found(&mut imap, "HEADER Received noise")?;
+        ensure!(every.difference(gone).all(|uid| received.contains(uid)) && received.is_subset(&every));
         // Rows and cards lie elsewhere.
         ensure!(imap.ok("UID FETCH 1:* (FLAGS RFC822.SIZE ENVELOPE BODYSTRUCTURE)")?.len() == every.len());
         // So do sort keys; a preview that may be left out is NIL where no text is to be had.

@@ -402,7 +402,8 @@ impl Storage {
         let mut removed = 0;
         for view in folders {
             match batch.remove_folder(view.info.id) {
-                Ok(()) => removed += 1,
+                // It was removed while a store was away, and went with the last message of that one.
+                Ok(()) | Err(Error::Missing { .. }) => removed += 1,
                 Err(Error::Refused { what }) => tracing::warn!(what, "a folder stays"),
                 Err(other) => return Err(other),
             }

@@ -86,7 +86,7 @@ fn an_index_of_other_texts_goes() {
     let index = dir.path().join("index");
     let make = || {
         std::fs::create_dir_all(&index).unwrap();
-        std::fs::write(index.join("meta.json"), "{}").unwrap();
+        std::fs::write(index.join("segments"), "x").unwrap();
     };
     make();
     settle(&index, None).unwrap();

@@ -303,6 +303,22 @@ fn a_folder_that_was_removed_shows_what_a_store_that_was_off_holds_of_it() {
     assert_eq!(all_uids(&house.open(), "alice/Inbox").len(), 10);
 }
 
+#[test]
+fn a_folder_that_was_removed_while_a_store_was_off_goes_again_with_what_came_back() {
+    let (house, storage) = two_stores();
+    let slot = storage.shared.slot(StoreNo(0)).unwrap();
+    let opened = std::mem::replace(&mut *slot.opened.write(), slot::Opened::Off);
+    storage.shared.rebuild_view();
+    remove(&storage, "alice/Inbox", true).unwrap();
+    slot.put(opened);
+    storage.shared.rebuild_view();
+    let back = all_uids(&storage, "alice/Inbox").len() as u64;
+    assert_eq!(remove(&storage, "alice/Inbox", true).unwrap(), Changed { folders: 1, messages: back });
+    assert_eq!(names(&storage), Vec::<String>::new());
+    drop((slot, storage));
+    assert_eq!(names(&house.open()), Vec::<String>::new());
+}
+
 /// A history of changes over two stores; what each step leaves.
 fn step(storage: &Storage, number: u64) -> Result<(), Error> {
     match number {

@@ -72,7 +72,7 @@ pub(crate) struct Ready {
     pub(super) cards: HashMap<MsgNo, CardAndKeys>,
     pub(super) texts: Vec<(MsgNo, SearchText)>,
     /// The first message whose text lacks that of attachments.
-    pub(super) first_attached: Option<MsgNo>,
+    pub(super) attached: Vec<MsgNo>,
     pub(super) new_bytes: u64,
 }
 
@@ -323,7 +323,7 @@ impl Draft {
         let Draft { store, names, messages, placements, changes, chunks, new_parts, .. } = self;
         let new_bytes = messages.iter().map(|m| m.size).sum();
         let (mut cards, mut texts) = (HashMap::new(), Vec::with_capacity(messages.len()));
-        let first_attached = messages.iter().find(|m| m.attached).map(|m| m.no);
+        let attached = messages.iter().filter(|m| m.attached).map(|m| m.no).collect();
         let mut parts = Vec::with_capacity(messages.len());
         for m in messages {
             parts.push((m.no, m.hash, m.size, m.header_len, m.pieces));
@@ -332,7 +332,7 @@ impl Draft {
         }
         let facts =
             Box::new(move |addrs: &[ChunkAddr]| facts(names, new_parts, parts, placements, changes, addrs));
-        store.write(Ready { facts, chunks, cards, texts, first_attached, new_bytes }, mod_seq)
+        store.write(Ready { facts, chunks, cards, texts, attached, new_bytes }, mod_seq)
     }
 }
 

@@ -34,6 +34,47 @@ pub(crate) struct Current {
     pub(crate) extracts: Option<Arc<Extracts>>,
 }
 
+/// The share of the tail's bytes that texts may take which wait for others' attachments; what is beyond is read back.
+const READY_SHARE: u64 = 4;
+
+/// Texts that are complete and wait until the index has those before them.
+#[derive(Debug, Default)]
+struct Waiting {
+    texts: BTreeMap<u32, SearchText>,
+    bytes: u64,
+}
+
+fn size_of_text(text: &SearchText) -> u64 {
+    let fields = text.fields.iter().map(|field| field.name.len() + field.value.len() + size_of_val(field));
+    let body = text.body.iter().map(|entry| entry.len() + size_of::<String>());
+    fields.chain(body).sum::<usize>() as u64
+}
+
+impl Waiting {
+    fn put(&mut self, texts: Vec<(MsgNo, SearchText)>, attached: &[MsgNo], most: u64) {
+        for (no, text) in texts {
+            let bytes = size_of_text(&text);
+            if attached.binary_search(&no).is_err() && self.bytes + bytes <= most {
+                self.bytes += bytes;
+                self.texts.insert(no.0, text);
+            }
+        }
+    }
+
+    /// The text of a message; those before it are not asked for any more.
+    fn take(&mut self, no: u32) -> Option<SearchText> {
+        let text = self.texts.remove(&no);
+        self.bytes -= text.as_ref().map_or(0, size_of_text);
+        text
+    }
+
+    fn forget_below(&mut self, no: u32) {
+        let kept = self.texts.split_off(&no);
+        let gone = std::mem::replace(&mut self.texts, kept);
+        self.bytes -= gone.values().map(size_of_text).sum::<u64>();
+    }
+}
+
 /// The index and what it has not seen.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -44,6 +85,7 @@ pub(crate) struct Tail {
     following: Arc<Mutex<bool>>,
     /// Batches above the index's watermark: the number after their last message, and their bytes.
     batches: Mutex<VecDeque<(u32, u64)>>,
+    ready: Mutex<Waiting>,
     catching_up: Arc<AtomicBool>,
     stopping: AtomicBool,
     /// Held while the index is made anew.
@@ -106,6 +148,7 @@ impl Tail {
             store: OnceLock::new(),
             following: Arc::default(),
             batches: Mutex::default(),
+            ready: Mutex::default(),
             catching_up: Arc::new(AtomicBool::new(behind)),
             stopping: AtomicBool::new(false),
             rebuilding: Mutex::default(),
@@ -215,21 +258,26 @@ impl Tail {
         }
     }
 
-    /// Hands a committed batch's texts over; from `attached` on they lack those of attachments, and are read back with them.
-    /// The index's failure doesn't undo the commit: search scans what it misses.
+    /// Hands a committed batch's texts over. Those of messages `attached` (rising) lack what their attachments say: they are read back
+    /// with it, and those behind them wait for them. The index's failure doesn't undo the commit: search scans what it misses.
     pub(crate) fn hand_over(
         &self,
         next: MsgNo,
         bytes: u64,
         mut texts: Vec<(MsgNo, SearchText)>,
-        attached: Option<MsgNo>,
+        attached: &[MsgNo],
     ) {
         if texts.is_empty() {
             return;
         }
         self.batches.lock().push_back((next.0, bytes));
-        if let Some(attached) = attached {
-            texts.retain(|(no, _)| *no < attached);
+        // Once one has to be read back, all behind it come to the index by that way.
+        let first = attached.first().copied().filter(|_| !self.is_following());
+        let wait_from = first.or_else(|| texts.first().map(|(no, _)| *no).filter(|_| self.is_following()));
+        if let Some(from) = wait_from {
+            let at = texts.partition_point(|(no, _)| *no < from);
+            let rest = texts.split_off(at);
+            self.ready.lock().put(rest, attached, self.max_bytes / READY_SHARE);
         }
         match (self.indexer().submit(texts), self.store.get()) {
             (Ok(wanted), Some(store)) if wanted < next => {
@@ -321,7 +369,8 @@ fn catch_up(store: &Weak<Store>, following: &Mutex<bool>) -> Result<bool, Error>
         if store.tail.stopping.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        indexer.submit(texts)?;
+        let wanted = indexer.submit(texts)?;
+        store.tail.ready.lock().forget_below(wanted.0);
     }
 }
 
@@ -384,6 +433,9 @@ pub(super) fn texts(
 }
 
 fn text(store: &Store, extracts: Option<&Extracts>, no: MsgNo) -> Result<SearchText, Error> {
+    if let Some(text) = store.tail.ready.lock().take(no.0) {
+        return Ok(text);
+    }
     let check = || if store.tail.stopping.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) };
     match store.full_text(no, extracts, &check) {
         Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. })) => {

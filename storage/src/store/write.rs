@@ -102,7 +102,7 @@ impl Store {
     pub(crate) fn write(&self, ready: Ready, mod_seq: ModSeq) -> Result<Vec<FolderId>, Error> {
         let mut writer = self.writer.lock();
         writer.check()?;
-        let Ready { facts, chunks, mut cards, texts, first_attached, new_bytes } = ready;
+        let Ready { facts, chunks, mut cards, texts, attached, new_bytes } = ready;
         let written = (|| {
             let batch = self.state.read().counters.batch + 1;
             let pack = writer.pack(self)?;
@@ -147,7 +147,7 @@ impl Store {
         let next = MsgNo(changes.counters.next_msg);
         changes.publish(&mut self.state.write());
         // Still under the writer's lock: the index takes texts in their order only, and would leave out what came too soon.
-        self.tail.hand_over(next, new_bytes, texts, first_attached);
+        self.tail.hand_over(next, new_bytes, texts, &attached);
         Ok(changed)
     }
 }

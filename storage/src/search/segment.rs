@@ -23,6 +23,8 @@ use std::sync::{Arc, OnceLock};
 /// Ends a file of terms.
 const MAGIC: &[u8; 8] = b"mkterms2";
 const FOOTER: usize = 24;
+/// Terms that are read first where many are wanted.
+const FREQUENT: usize = 64;
 /// No directory is larger, decompressed.
 const MAX_TAIL: u64 = 4 << 30;
 
@@ -222,7 +224,14 @@ impl Segment {
         let mut found = Bits::new(self.len() as usize);
         let mut missing = self.len();
         let mut reader = PageReader::new(&self.docs);
-        for (step, list) in lists.iter().enumerate() {
+        // The most frequent terms may have all documents; then the many others needn't be read.
+        let mut frequent: Vec<&Lists> = Vec::new();
+        if lists.len() > 4 * FREQUENT {
+            frequent.extend(lists);
+            frequent.select_nth_unstable_by_key(FREQUENT, |list| std::cmp::Reverse(length(&list.docs)));
+            frequent.truncate(FREQUENT);
+        }
+        for (step, list) in frequent.into_iter().chain(lists).enumerate() {
             if step % 1024 == 1023 {
                 check()?;
             }

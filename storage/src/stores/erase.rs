@@ -60,6 +60,17 @@ impl Storage {
         let entry = slot.entry();
         let index = shared.index_dir(&entry);
         let before = shared.sizes(&slot);
+        if store.state.read().counters.batch == 0 {
+            // Nothing was ever written: new packs would say nothing that the old ones don't.
+            let after = Some(shared.sizes(&slot));
+            return Ok(Compacted {
+                store: entry.number.clone(),
+                messages: 0,
+                message_bytes: 0,
+                before,
+                after,
+            });
+        }
         if shared.indexes.is_none() {
             let (needed, free) =
                 (compact::needed_bytes(&store, before.index), compact::free_bytes(&store.dir)?);

@@ -176,6 +176,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                     unsent.extend_from_slice(GOING_DOWN);
                 }
                 write(stream, &mut unsent).await?;
+                // Its place first: whoever sees the end of the connection may come again at once.
+                drop(session);
                 timeout(BYE_TIMEOUT, stream.shutdown()).await??;
                 return Ok(End::Closed);
             }
@@ -188,10 +190,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 continue;
             }
             Some(Wake::Late) => {
+                drop(session);
                 last_words(stream, b"* BYE Autologout: nothing was heard in time\r\n").await?;
                 return Ok(End::Closed);
             }
             Some(Wake::Stop) => {
+                drop(session);
                 last_words(stream, GOING_DOWN).await?;
                 return Ok(End::Closed);
             }

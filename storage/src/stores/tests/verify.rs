@@ -198,6 +198,9 @@ fn a_run_that_was_broken_off_goes_on() {
     let blocks = house.disk.bytes(&house.pack(1)).len();
     house.disk.damage(&house.pack(1), |bytes| bytes[blocks / 3] ^= 1);
     let storage = house.open();
+    // However late the first store's damage is told, the second one is still to come.
+    storage.shared.create_store(None, None).unwrap();
+    archive(&storage, "bob", &mail(MAILS, 700), "x").unwrap();
     storage.wait_for_index(&Cancel::default()).unwrap();
     let (whole, mut expected) = verify(&storage, &all());
     assert!(!expected.is_empty());

@@ -187,6 +187,18 @@ impl Auth {
         }
     }
 
+    /// All archives of which [`Auth::may_read`] is true, there or not, sorted.
+    #[must_use]
+    pub fn readable(&self, user: &str) -> Vec<String> {
+        match self.find(user) {
+            Ok(found) => found.map(|stored| stored.user.read).unwrap_or_default(),
+            Err(error) => {
+                tracing::error!(%error, "rights can't be read; access is refused");
+                Vec::new()
+            }
+        }
+    }
+
     /// Appends to the audit log.
     /// # Errors
     /// `Database`.

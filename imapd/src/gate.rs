@@ -70,6 +70,29 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The user has logged out, the connection stays; false when the address has enough connections without a login.
+    pub(crate) fn logout(&mut self) -> bool {
+        let mut counts = self.gate.counts.lock();
+        let Some(user) = self.user.take() else { return true };
+        counts.leave(&user);
+        let Some(address) = counts.addresses.get_mut(&self.address) else { return true };
+        address.1 += 1;
+        address.1 <= self.gate.before_login
+    }
+}
+
+impl Counts {
+    fn leave(&mut self, user: &str) {
+        if let Some(n) = self.users.get_mut(user) {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.users.remove(user);
+            }
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.gate.counts.lock();
@@ -82,13 +105,8 @@ impl Drop for Place {
                 counts.addresses.remove(&self.address);
             }
         }
-        if let Some(user) = &self.user
-            && let Some(n) = counts.users.get_mut(user)
-        {
-            *n = n.saturating_sub(1);
-            if *n == 0 {
-                counts.users.remove(user);
-            }
+        if let Some(user) = &self.user {
+            counts.leave(user);
         }
     }
 }
@@ -118,7 +136,13 @@ mod tests {
         drop(a);
         assert!(d.login("bob"));
         assert!(gate.enter(here).is_some());
-        drop((b, c, d));
+        // Who logs out counts among those who have not logged in, of which there may be two.
+        assert!(d.logout() && d.login("eve") && d.logout());
+        let mut e = gate.enter(there).unwrap();
+        assert!(e.login("eve") && gate.enter(there).is_some());
+        let f = gate.enter(there).unwrap();
+        assert!(!e.logout(), "three would wait");
+        drop((b, c, d, e, f));
         let counts = gate.counts.lock();
         assert!(counts.addresses.is_empty() && counts.users.is_empty());
     }

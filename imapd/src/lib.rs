@@ -28,6 +28,12 @@ pub struct Settings {
     pub refuse_store: bool,
     /// The mailbox `All Mail` is there.
     pub all_mail: bool,
+    /// A folder of so many messages has a mailbox for each of its years; 0: none has.
+    pub year_mailboxes_from: u64,
+    /// What clients are told of the server (METADATA's /shared/comment, RFC 5464 §6.2.1); empty: nothing.
+    pub metadata_comment: String,
+    /// Whom to turn to, a URI (METADATA's /shared/admin); empty: nobody.
+    pub metadata_admin: String,
     /// Command line before login, bytes.
     pub max_line_before_login: usize,
     /// Command line after login, bytes.
@@ -70,6 +76,9 @@ impl Default for Settings {
             plain_on_loopback: false,
             refuse_store: false,
             all_mail: true,
+            year_mailboxes_from: 0,
+            metadata_comment: String::new(),
+            metadata_admin: String::new(),
             max_line_before_login: 8 << 10,
             max_line: 64 << 10,
             max_literal_before_login: 4 << 10,

@@ -3,6 +3,7 @@
 //! Invariant: a `FolderPath` has at least one level, no empty level, and no control character; sources with odder
 //! names are mapped by the archiver before they come here.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -95,6 +96,13 @@ impl FolderPath {
 impl fmt::Display for FolderPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Paths are ordered and hashed as their texts are.
+impl Borrow<str> for FolderPath {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

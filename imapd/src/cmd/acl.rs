@@ -1,17 +1,39 @@
 //! MYRIGHTS, GETACL, LISTRIGHTS (RFC 4314): everyone has `lr` on what they see, and nobody more.
 //!
-//! Thunderbird greys out filing and deleting when MYRIGHTS says so. Who else may read an archive is not told.
+//! Thunderbird greys out filing and deleting when MYRIGHTS says so. Who else may read an archive is told to administrators only:
+//! others see their own entry.
 
-use crate::proto::encode;
+use crate::proto::encode::{self, Text};
 use crate::proto::parse::Cursor;
 use crate::reply::Refusal;
 use crate::session::{Call, Done, Session};
+use auth::Privilege;
 
 const RIGHTS: &[u8] = b" lr";
 
-fn opened(session: &Session, name: Option<String>) -> Result<String, Refusal> {
-    session.open(name.as_deref())?;
-    Ok(name.unwrap_or_default())
+/// The mailbox's name, which is there and may be read, and its archive.
+fn opened(session: &Session, name: Option<String>) -> Result<(String, String), Refusal> {
+    let mailbox = session.open(name.as_deref())?;
+    let archive = mailbox.archive().map_or_else(|| session.user(), Ok)?;
+    Ok((canonical(name.unwrap_or_default()), archive.to_owned()))
+}
+
+/// INBOX is written in one way.
+fn canonical(name: String) -> String {
+    if name.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { name }
+}
+
+fn is_admin(session: &Session) -> Result<bool, Refusal> {
+    let auth = &session.world.auth;
+    Ok(auth.may(&auth.user(session.user()?)?, Privilege::Admin))
+}
+
+/// Untagged MYRIGHTS.
+pub(crate) fn write_rights(text: Text, name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"* MYRIGHTS ");
+    text.mailbox(name, out);
+    out.extend_from_slice(RIGHTS);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// MYRIGHTS mailbox
@@ -19,42 +41,57 @@ pub(crate) fn my_rights(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>
     c.sp()?;
     let name = c.mailbox()?;
     c.end()?;
-    let name = opened(s, name)?;
-    call.out.extend_from_slice(b"* MYRIGHTS ");
-    encode::mailbox(&name, call.out);
-    call.out.extend_from_slice(RIGHTS);
-    call.out.extend_from_slice(b"\r\n");
+    let (name, _) = opened(s, name)?;
+    write_rights(s.enabled.text(), &name, call.out);
     Ok(Done::Ok("MYRIGHTS done"))
 }
 
-/// GETACL mailbox: the user's own entry.
+/// GETACL mailbox
 pub(crate) fn acl(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.sp()?;
     let name = c.mailbox()?;
     c.end()?;
-    let name = opened(s, name)?;
+    let (name, archive) = opened(s, name)?;
+    let auth = &s.world.auth;
+    let who = if is_admin(s)? {
+        let names = auth.users()?.into_iter().map(|user| user.name);
+        names.filter(|name| auth.may_read(name, &archive)).collect()
+    } else {
+        vec![s.user()?.to_owned()]
+    };
     call.out.extend_from_slice(b"* ACL ");
-    encode::mailbox(&name, call.out);
-    call.out.push(b' ');
-    encode::astring(s.user()?.as_bytes(), call.out);
-    call.out.extend_from_slice(RIGHTS);
+    s.enabled.text().mailbox(&name, call.out);
+    for who in who {
+        call.out.push(b' ');
+        identifier(s.enabled.text(), who.as_bytes(), call.out);
+        call.out.extend_from_slice(RIGHTS);
+    }
     call.out.extend_from_slice(b"\r\n");
     Ok(Done::Ok("GETACL done"))
 }
 
-/// LISTRIGHTS mailbox identifier: nothing can be granted; only for the user's own name are rights fixed.
+/// LISTRIGHTS mailbox identifier: nothing can be granted. Whoever reads has both rights always, which are told of the user's own
+/// name, and to administrators; of others none.
 pub(crate) fn list_rights(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.sp()?;
     let name = c.mailbox()?;
     c.sp()?;
     let who = c.astring()?;
     c.end()?;
-    let name = opened(s, name)?;
+    let (name, archive) = opened(s, name)?;
+    let own = *who == *s.user()?.as_bytes();
+    let reads = |who: &str| s.world.auth.may_read(who, &archive);
+    let fixed = own || (is_admin(s)? && std::str::from_utf8(&who).is_ok_and(reads));
     call.out.extend_from_slice(b"* LISTRIGHTS ");
-    encode::mailbox(&name, call.out);
+    s.enabled.text().mailbox(&name, call.out);
     call.out.push(b' ');
-    encode::astring(&who, call.out);
-    call.out.extend_from_slice(if *who == *s.user()?.as_bytes() { RIGHTS } else { b" \"\"" });
+    identifier(s.enabled.text(), &who, call.out);
+    call.out.extend_from_slice(if fixed { RIGHTS } else { b" \"\"" });
     call.out.extend_from_slice(b"\r\n");
     Ok(Done::Ok("LISTRIGHTS done"))
+}
+
+/// A user's name: an atom where it can be one.
+fn identifier(text: Text, name: &[u8], out: &mut Vec<u8>) {
+    if name.is_ascii() { encode::astring(name, out) } else { text.string(name, out) }
 }

@@ -1,17 +1,35 @@
-//! ENABLE (RFC 5161): answered always, also for what isn't offered; there is nothing that needs enabling.
+//! ENABLE (RFC 5161): answered always; what isn't known is ignored, and what is on already is not told again.
 
 use crate::proto::parse::Cursor;
 use crate::reply::Refusal;
 use crate::session::{Call, Done, Session};
 
 /// ENABLE capability …
-pub(crate) fn run(_: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
+pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.sp()?;
-    c.atom()?;
+    let mut names = vec![c.atom()?];
     while c.eat(b' ') && !c.is_end() {
-        c.atom()?;
+        names.push(c.atom()?);
     }
     c.end()?;
-    call.out.extend_from_slice(b"* ENABLED\r\n");
+    let before = s.enabled;
+    let mut told: Vec<&'static [u8]> = Vec::new();
+    for name in names {
+        let (field, name): (&mut bool, &[u8]) = match name.to_ascii_uppercase().as_slice() {
+            b"IMAP4REV2" => (&mut s.enabled.rev2, b"IMAP4rev2"),
+            b"UTF8=ACCEPT" => (&mut s.enabled.utf8, b"UTF8=ACCEPT"),
+            _ => continue,
+        };
+        if !std::mem::replace(field, true) {
+            told.push(name);
+        }
+    }
+    tracing::debug!(?before, now = ?s.enabled, "enabled");
+    call.out.extend_from_slice(b"* ENABLED");
+    for name in told {
+        call.out.push(b' ');
+        call.out.extend_from_slice(name);
+    }
+    call.out.extend_from_slice(b"\r\n");
     Ok(Done::Ok("ENABLE done"))
 }

@@ -5,6 +5,7 @@
 //! out already, the connection is dropped: never a wrong message as if right.
 
 use super::answer;
+use super::binary::{Decoded, Decoder, Measure};
 use super::section::{self, MAX_FIELDS_BYTES};
 use crate::proto::parse::Cursor;
 use crate::proto::parse::fetch::{Item, Portion, items};
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 use storage::card::{Card, Part};
+use storage::mime::Kind;
 use storage::{Cancel, Error, Message, MessageReader, Row, Rows, SourceFlags, Storage, UidRanges};
 
 /// Of one message, so many bytes may wait in memory: structure and header fields; literals are streamed.
@@ -101,7 +103,9 @@ pub(crate) fn begin(
 fn needs_card(item: &Item) -> bool {
     match item {
         Item::Envelope | Item::Body | Item::BodyStructure => true,
-        Item::Section { path, .. } => !path.is_empty(),
+        Item::Section { path, .. } | Item::Binary { path, .. } | Item::BinarySize { path, .. } => {
+            !path.is_empty()
+        }
         _ => false,
     }
 }
@@ -138,6 +142,8 @@ enum Piece {
 enum Stream {
     Whole(Box<MessageReader>, u64),
     Range(Message, Range<u64>),
+    /// What is measured, so that a literal8 tells of NULs.
+    Decoded(Box<Decoded>),
 }
 
 impl Work for Fetch {
@@ -154,7 +160,7 @@ impl Work for Fetch {
                     let Some((row, card)) = self.next_row()? else {
                         return self.trouble.take().map_or(Ok(true), Err);
                     };
-                    self.begin_message(&row, card, out);
+                    self.begin_message(&row, card, out, cancel);
                 }
             }
         }
@@ -196,13 +202,13 @@ impl Fetch {
         }
     }
 
-    fn begin_message(&mut self, row: &Row, card: Option<Card>, out: &mut Vec<u8>) {
+    fn begin_message(&mut self, row: &Row, card: Option<Card>, out: &mut Vec<u8>, cancel: &Cancel) {
         let Some(number) = self.numbers.seq_of(row.uid) else { return };
         let start = out.len();
         out.extend_from_slice(b"* ");
         encode::number(number, out);
         out.extend_from_slice(b" FETCH (");
-        let mut source = Source { storage: &self.storage, row, card, parts: None, message: None };
+        let mut source = Source { storage: &self.storage, row, card, parts: None, message: None, cancel };
         let mut pieces = Vec::new();
         let mut held = 0;
         for (i, item) in self.items.iter().enumerate() {
@@ -210,7 +216,9 @@ impl Fetch {
             let mut ready = if i > 0 { b" ".to_vec() } else { Vec::new() };
             let stream = source.item(item, &mut ready);
             held += ready.len();
-            match stream.and_then(|stream| if held > MAX_HELD { Err(too_much(held)) } else { Ok(stream) }) {
+            match stream
+                .and_then(|stream| if held > MAX_HELD { Err(too_much(held).into()) } else { Ok(stream) })
+            {
                 Ok(stream) => {
                     if pieces.is_empty() {
                         out.extend_from_slice(&ready);
@@ -219,9 +227,9 @@ impl Fetch {
                     }
                     pieces.extend(stream.map(Piece::Stream));
                 }
-                Err(error) => {
+                Err(refusal) => {
                     out.truncate(start);
-                    self.trouble = Some(error.into());
+                    self.trouble = Some(refusal);
                     return;
                 }
             }
@@ -252,7 +260,10 @@ impl Current {
     /// Writes a piece; true when the line is complete.
     fn write(&mut self, out: &mut Vec<u8>) -> Result<bool, Error> {
         if let Some(stream) = &mut self.stream {
+            let as_it_is = matches!(stream, Stream::Decoded(_));
             match stream.next()? {
+                // What has NULs goes out as it is: a literal8 was announced.
+                Some(bytes) if as_it_is => out.extend_from_slice(&bytes),
                 Some(bytes) => encode::body(&bytes, out),
                 None => self.stream = None,
             }
@@ -282,6 +293,7 @@ impl Stream {
                     left.checked_sub(len).filter(|&l| piece.is_some() || l == 0).ok_or_else(wrong_size)?;
                 Ok(piece)
             }
+            Stream::Decoded(decoded) => decoded.next(),
             Stream::Range(message, range) => {
                 if range.is_empty() {
                     return Ok(None);
@@ -313,11 +325,12 @@ struct Source<'a> {
     card: Option<Card>,
     parts: Option<Vec<Part>>,
     message: Option<Message>,
+    cancel: &'a Cancel,
 }
 
 impl Source<'_> {
     /// Writes an item, or all up to its literal's bytes.
-    fn item(&mut self, item: &Item, out: &mut Vec<u8>) -> Result<Option<Stream>, Error> {
+    fn item(&mut self, item: &Item, out: &mut Vec<u8>) -> Result<Option<Stream>, Refusal> {
         match item {
             Item::Flags => flags(self.row.flags, out),
             Item::Uid => {
@@ -354,12 +367,30 @@ impl Source<'_> {
                         tracing::warn!(%error, "a preview that may be left out could not be made");
                         out.extend_from_slice(b"NIL");
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 }
             }
             Item::Section { label, path, text, partial } => {
                 out.extend_from_slice(label);
-                return self.section(path, text, *partial, out);
+                return Ok(self.section(path, text, *partial, out)?);
+            }
+            Item::Binary { label, path, partial } => {
+                out.extend_from_slice(label);
+                match self.decoded(path, *partial)? {
+                    None => out.extend_from_slice(b" NIL"),
+                    Some((Measure { bytes, has_nul }, decoded)) => {
+                        out.extend_from_slice(if has_nul { b" ~{" } else { b" {" });
+                        encode::number(bytes, out);
+                        out.extend_from_slice(b"}\r\n");
+                        return Ok(Some(Stream::Decoded(Box::new(decoded))));
+                    }
+                }
+            }
+            Item::BinarySize { label, path } => {
+                out.extend_from_slice(label);
+                out.push(b' ');
+                let size = self.decoded(path, None)?.map_or(0, |(measure, _)| measure.bytes);
+                encode::number(size, out);
             }
         }
         Ok(None)
@@ -407,6 +438,30 @@ impl Source<'_> {
         let range = cut(range.start..range.end.min(message.size()).max(range.start), partial);
         announce(range.end - range.start, out);
         Ok(Some(Stream::Range(message.clone(), range)))
+    }
+
+    /// A part without its encoding; none for a multipart, which has none, and for what isn't there. A message is given as it
+    /// stands: what is encoded are its parts.
+    fn decoded(
+        &mut self,
+        path: &[u32],
+        partial: Option<(u64, u64)>,
+    ) -> Result<Option<(Measure, Decoded)>, Refusal> {
+        let (raw, decoder) = if path.is_empty() {
+            (0..self.message()?.size(), Decoder::Same)
+        } else {
+            let part = section::part(path, self.parts()?);
+            let Some(part) = part.filter(|part| part.kind != Kind::Multipart).cloned() else {
+                return Ok(None);
+            };
+            let message = self.message()?;
+            let end = part.header.end.min(part.header.start + MAX_FIELDS_BYTES);
+            let decoder = Decoder::of(&read(message, part.header.start..end)?)?;
+            let size = message.size();
+            (part.body.start.min(size)..part.body.end.min(size), decoder)
+        };
+        let decoded = Decoded::new(self.message()?.clone(), raw, decoder, partial);
+        Ok(Some(decoded.measured(self.cancel)?))
     }
 
     fn card(&mut self) -> Result<&Card, Error> {

@@ -1,4 +1,4 @@
-//! STARTTLS, LOGIN, AUTHENTICATE PLAIN (RFC 3501 §6.2, RFC 4616, RFC 4959).
+//! STARTTLS, LOGIN, AUTHENTICATE PLAIN (RFC 3501 §6.2, RFC 4616, RFC 4959), UNAUTHENTICATE (RFC 8437).
 //!
 //! Promise: no password is taken on a connection that others can read, and all failures look alike. `auth` takes its
 //! time on purpose; a step runs on a blocking thread.
@@ -52,6 +52,15 @@ pub(crate) fn authenticate(
             Ok(Done::Continue(Mode::Plain))
         }
     }
+}
+
+/// UNAUTHENTICATE: the connection is as new, TLS apart; the next login may be another user's.
+pub(crate) fn unauthenticate(s: &mut Session, _: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
+    c.end()?;
+    if !s.logged_out() {
+        return Err(Refusal::Bye("Too many connections from your address that have not logged in"));
+    }
+    Ok(Done::Told(format!("[CAPABILITY {}] Logged out; log in again", super::capability::list(s))))
 }
 
 /// PLAIN's response, as a line of its own or with the command.

@@ -3,6 +3,7 @@
 
 pub(crate) mod acl;
 pub(crate) mod answer;
+pub(crate) mod binary;
 pub(crate) mod capability;
 pub(crate) mod enable;
 pub(crate) mod fetch;
@@ -10,6 +11,7 @@ pub(crate) mod id;
 pub(crate) mod idle;
 pub(crate) mod list;
 pub(crate) mod login;
+pub(crate) mod metadata;
 pub(crate) mod multisearch;
 pub(crate) mod namespace;
 pub(crate) mod noop;

@@ -5,12 +5,13 @@
 //! it is searched only where it is named, or selected.
 
 use super::answer::{self, Found, Numbering};
-use super::list::{Kind, tree};
 use crate::proto::encode;
+use crate::proto::encode::Text;
 use crate::proto::parse::Cursor;
 use crate::proto::parse::multisearch::{Source, sources};
 use crate::proto::parse::search::{self, Returns};
 use crate::reply::Refusal;
+use crate::session::tree::{Kind, tree};
 use crate::session::{CHUNK, Call, Done, Mailbox, Session, Work, names};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     // RFC 7377 §2.2: what is saved belongs to the selected mailbox; scores are of one mailbox too.
     if returns.save || returns.relevancy {
         return Err(Refusal::Bad("ESEARCH doesn't know SAVE and RELEVANCY"));
+    }
+    if !s.enabled.may_name_charset() && c.clone().eat_word("CHARSET") {
+        return Err(Refusal::Bad("With UTF8=ACCEPT a search is in UTF-8 and names no charset"));
     }
     let charset = search::charset(c)?;
     // Rests of commands are short; sets of numbers mean something else in every mailbox.
@@ -54,6 +58,7 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
         secs,
         storage,
         tag: call.tag.to_vec(),
+        text: s.enabled.text(),
         returns,
         same_everywhere,
         waits: asked.needs_text(),
@@ -71,7 +76,7 @@ fn mailboxes(s: &Session, sources: &[Source]) -> Result<BTreeMap<String, Mailbox
     let mut found = BTreeMap::new();
     let tree = match sources.iter().all(|source| matches!(source, Source::Selected)) {
         true => BTreeMap::new(),
-        false => tree(s)?,
+        false => tree(&s.world, s.user()?)?,
     };
     let mut wanted: Vec<&str> = Vec::new();
     let folders = || tree.iter().filter(|(_, kind)| **kind == Kind::Folder).map(|(name, _)| name.as_str());
@@ -80,7 +85,7 @@ fn mailboxes(s: &Session, sources: &[Source]) -> Result<BTreeMap<String, Mailbox
         match source {
             Source::Selected => {
                 let mailbox = s.selected()?;
-                found.insert(name_of(s, mailbox)?, mailbox.clone());
+                found.insert(s.entry(mailbox)?.name, mailbox.clone());
             }
             Source::Inboxes => wanted.extend(named("INBOX")),
             Source::Personal => wanted.extend(folders().filter(|name| !is_below(name, names::OTHERS))),
@@ -134,19 +139,6 @@ fn is_below(name: &str, top: &str) -> bool {
     name.strip_prefix(top).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The name that the selected mailbox has.
-fn name_of(s: &Session, mailbox: &Mailbox) -> Result<String, Refusal> {
-    let user = s.user()?;
-    Ok(match &mailbox.target {
-        names::Target::EmptyInbox => "INBOX".to_owned(),
-        names::Target::AllMail(_) => names::ALL_MAIL.to_owned(),
-        names::Target::Folder(path) => {
-            let inbox = names::inbox_of(&s.world.storage.folders_of(user));
-            names::show(user, path, inbox.as_deref())
-        }
-    })
-}
-
 /// A mailbox that is to be searched.
 struct One {
     name: String,
@@ -158,6 +150,7 @@ struct One {
 struct Many {
     storage: Storage,
     tag: Vec<u8>,
+    text: Text,
     returns: Returns,
     same_everywhere: bool,
     end: Option<Instant>,
@@ -246,7 +239,7 @@ impl Many {
         out.extend_from_slice(b"* ESEARCH (TAG ");
         encode::string(&self.tag, out);
         out.extend_from_slice(b" MAILBOX ");
-        encode::mailbox(&one.name, out);
+        self.text.mailbox(&one.name, out);
         out.extend_from_slice(b" UIDVALIDITY ");
         encode::number(u64::from(one.view.info.uid_validity.0), out);
         out.extend_from_slice(b") UID");

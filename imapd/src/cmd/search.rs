@@ -27,7 +27,10 @@ enum Then {
 /// SEARCH
 pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.sp()?;
-    let returns = search::returns(c)?;
+    let returns = search::returns(c)?.or_else(|| s.enabled.search_returns());
+    if !s.enabled.may_name_charset() && c.clone().eat_word("CHARSET") {
+        return Err(Refusal::Bad("With UTF8=ACCEPT a search is in UTF-8 and names no charset"));
+    }
     let charset = search::charset(c);
     begin(s, call, c, returns, charset, Then::Search, "SEARCH done")
 }

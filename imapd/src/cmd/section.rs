@@ -13,22 +13,15 @@ pub(crate) const MAX_FIELDS_BYTES: u64 = 256 << 10;
 /// The bytes of a section; for HEADER.FIELDS those of the header to filter.
 pub(crate) fn locate(path: &[u32], text: &Portion, parts: &[Part]) -> Option<Range<u64>> {
     let root = parts.first()?;
-    let Some((first, deeper)) = path.split_first() else {
+    if path.is_empty() {
         return Some(match text {
             Portion::All => root.header.start..root.body.end,
             Portion::Header | Portion::Fields { .. } => root.header.clone(),
             Portion::Text => root.body.clone(),
             Portion::Mime => return None,
         });
-    };
-    let mut part = part_of_message(root, *first, parts)?;
-    for n in deeper {
-        part = match part.kind {
-            Kind::Multipart => child(part, *n, parts)?,
-            Kind::Message => part_of_message(child(part, 1, parts)?, *n, parts)?,
-            Kind::Leaf => return None,
-        };
     }
+    let part = part(path, parts)?;
     match text {
         Portion::All => Some(part.body.clone()),
         Portion::Mime => Some(part.header.clone()),
@@ -39,6 +32,20 @@ pub(crate) fn locate(path: &[u32], text: &Portion, parts: &[Part]) -> Option<Ran
         }
         Portion::Header | Portion::Fields { .. } | Portion::Text => None,
     }
+}
+
+/// The part with these numbers.
+pub(crate) fn part<'a>(path: &[u32], parts: &'a [Part]) -> Option<&'a Part> {
+    let (first, deeper) = path.split_first()?;
+    let mut part = part_of_message(parts.first()?, *first, parts)?;
+    for n in deeper {
+        part = match part.kind {
+            Kind::Multipart => child(part, *n, parts)?,
+            Kind::Message => part_of_message(child(part, 1, parts)?, *n, parts)?,
+            Kind::Leaf => return None,
+        };
+    }
+    Some(part)
 }
 
 /// Part `n` of a message: of its multipart, or, if it is none, the message's body is part 1.
@@ -86,28 +93,28 @@ pub(crate) fn filter(header: &[u8], names: &[Vec<u8>], not: bool) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn part(parent: Option<usize>, children: &[usize], at: u64, kind: Kind) -> Part {
+    fn made(parent: Option<usize>, children: &[usize], at: u64, kind: Kind) -> Part {
         Part { parent, children: children.to_vec(), header: at..at + 1, body: at + 1..at + 2, kind }
     }
 
     /// RFC 3501 §6.4.5's own example: text, octets, a message with two parts, a multipart with a gif and a message.
     fn rfc_example() -> Vec<Part> {
         vec![
-            part(None, &[1, 2, 3, 7], 0, Kind::Multipart),
-            part(Some(0), &[], 10, Kind::Leaf),
-            part(Some(0), &[], 20, Kind::Leaf),
-            part(Some(0), &[4], 30, Kind::Message),
-            part(Some(3), &[5, 6], 40, Kind::Multipart),
-            part(Some(4), &[], 50, Kind::Leaf),
-            part(Some(4), &[], 60, Kind::Leaf),
-            part(Some(0), &[8, 9], 70, Kind::Multipart),
-            part(Some(7), &[], 80, Kind::Leaf),
-            part(Some(7), &[10], 90, Kind::Message),
-            part(Some(9), &[11, 12], 100, Kind::Multipart),
-            part(Some(10), &[], 110, Kind::Leaf),
-            part(Some(10), &[13, 14], 120, Kind::Multipart),
-            part(Some(12), &[], 130, Kind::Leaf),
-            part(Some(12), &[], 140, Kind::Leaf),
+            made(None, &[1, 2, 3, 7], 0, Kind::Multipart),
+            made(Some(0), &[], 10, Kind::Leaf),
+            made(Some(0), &[], 20, Kind::Leaf),
+            made(Some(0), &[4], 30, Kind::Message),
+            made(Some(3), &[5, 6], 40, Kind::Multipart),
+            made(Some(4), &[], 50, Kind::Leaf),
+            made(Some(4), &[], 60, Kind::Leaf),
+            made(Some(0), &[8, 9], 70, Kind::Multipart),
+            made(Some(7), &[], 80, Kind::Leaf),
+            made(Some(7), &[10], 90, Kind::Message),
+            made(Some(9), &[11, 12], 100, Kind::Multipart),
+            made(Some(10), &[], 110, Kind::Leaf),
+            made(Some(10), &[13, 14], 120, Kind::Multipart),
+            made(Some(12), &[], 130, Kind::Leaf),
+            made(Some(12), &[], 140, Kind::Leaf),
         ]
     }
 
@@ -146,11 +153,11 @@ mod tests {
 
     #[test]
     fn a_message_without_parts_is_its_part_1() {
-        let leaf = [part(None, &[], 0, Kind::Leaf)];
+        let leaf = [made(None, &[], 0, Kind::Leaf)];
         assert_eq!(locate(&[1], &Portion::All, &leaf), Some(1..2));
         assert_eq!(locate(&[1], &Portion::Mime, &leaf), Some(0..1));
         assert_eq!(locate(&[2], &Portion::All, &leaf), None);
-        let nested = [part(None, &[1], 0, Kind::Message), part(Some(0), &[], 10, Kind::Leaf)];
+        let nested = [made(None, &[1], 0, Kind::Message), made(Some(0), &[], 10, Kind::Leaf)];
         assert_eq!(locate(&[1, 1], &Portion::All, &nested), Some(11..12));
         assert_eq!(locate(&[1], &Portion::Header, &nested), Some(10..11));
         assert_eq!(locate(&[], &Portion::All, &[]), None);

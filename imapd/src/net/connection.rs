@@ -370,6 +370,7 @@ async fn wait<S: AsyncRead + Unpin>(
 /// The times a client has: to log in, to finish a command, and to say anything at all.
 struct Clock {
     login: Option<Instant>,
+    login_limit: Duration,
     command: Option<Instant>,
     idle: Instant,
     commands: u64,
@@ -381,8 +382,10 @@ struct Clock {
 impl Clock {
     fn new(opened: Instant, settings: &Settings) -> Clock {
         let idle_limit = Duration::from_secs(settings.idle_timeout_secs);
+        let login_limit = Duration::from_secs(settings.login_timeout_secs);
         Clock {
-            login: Some(opened + Duration::from_secs(settings.login_timeout_secs)),
+            login: Some(opened + login_limit),
+            login_limit,
             command: None,
             idle: Instant::now() + idle_limit,
             commands: 0,
@@ -395,9 +398,12 @@ impl Clock {
     /// Looks at the session before its next input is awaited.
     fn note(&mut self, session: &Session) {
         let now = Instant::now();
-        if session.user.is_some() {
-            self.login = None;
-        }
+        // Who has logged out has as much time as one who has just come.
+        self.login = match (session.user.is_some(), self.login) {
+            (true, _) => None,
+            (false, None) => Some(now + self.login_limit),
+            (false, running) => running,
+        };
         if session.commands() != self.commands {
             self.commands = session.commands();
             self.idle = now + self.idle_limit;

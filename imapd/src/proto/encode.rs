@@ -31,6 +31,10 @@ pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
         out.extend(bytes.iter().map(|&b| if b == 0 { NUL } else { b }));
         return;
     }
+    quoted(bytes, out);
+}
+
+fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for &b in bytes {
         if b == b'"' || b == b'\\' {
@@ -50,12 +54,45 @@ pub(crate) fn astring(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// A mailbox name, given as text.
-pub(crate) fn mailbox(name: &str, out: &mut Vec<u8>) {
-    if name == "INBOX" {
-        out.extend_from_slice(b"INBOX");
-    } else {
-        string(mutf7::encode(name).as_bytes(), out);
+/// How a client has text beyond ASCII.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Text {
+    /// Names in modified UTF-7 (RFC 3501 §5.1.3), other strings in literals.
+    #[default]
+    Coded,
+    /// As UTF-8 in quoted strings (RFC 6855 §3, RFC 9051 §9 `QUOTED-CHAR`).
+    Utf8,
+}
+
+impl Text {
+    /// A quoted string, or a literal where quoting can't carry the bytes.
+    pub(crate) fn string(self, bytes: &[u8], out: &mut Vec<u8>) {
+        let quotable = |bytes: &[u8]| !bytes.iter().any(|b| matches!(b, 0 | b'\r' | b'\n'));
+        if self == Text::Utf8 && quotable(bytes) && std::str::from_utf8(bytes).is_ok() {
+            quoted(bytes, out);
+        } else {
+            string(bytes, out);
+        }
+    }
+
+    /// A mailbox name.
+    pub(crate) fn mailbox(self, name: &str, out: &mut Vec<u8>) {
+        if name == "INBOX" {
+            out.extend_from_slice(b"INBOX");
+            return;
+        }
+        match self {
+            Text::Coded => string(mutf7::encode(name).as_bytes(), out),
+            Text::Utf8 => self.string(name.as_bytes(), out),
+        }
+    }
+
+    /// Reads a mailbox name; `None` if it is none in this form.
+    pub(crate) fn read_mailbox(self, bytes: &[u8]) -> Option<String> {
+        match self {
+            Text::Coded => mutf7::decode(bytes),
+            Text::Utf8 => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        }
     }
 }
 
@@ -93,7 +130,12 @@ mod tests {
         assert_eq!(of(|o| astring(b"", o)), b"\"\"");
         assert_eq!(of(|o| astring(b"X-Y", o)), b"X-Y");
         assert_eq!(of(|o| astring(b"a b", o)), b"\"a b\"");
-        assert_eq!(of(|o| mailbox("Entw\u{fc}rfe \"x\"", o)), b"\"Entw&APw-rfe \\\"x\\\"\"");
+        let name = "Entw\u{fc}rfe & \"x\"";
+        assert_eq!(of(|o| Text::Coded.mailbox(name, o)), b"\"Entw&APw-rfe &- \\\"x\\\"\"");
+        assert_eq!(of(|o| Text::Utf8.mailbox(name, o)), "\"Entw\u{fc}rfe & \\\"x\\\"\"".as_bytes());
+        assert_eq!(of(|o| Text::Utf8.string("\u{fc}\r\n".as_bytes(), o)), "{4}\r\n\u{fc}\r\n".as_bytes());
+        assert_eq!(of(|o| Text::Utf8.string(b"\xff", o)), b"{1}\r\n\xff");
+        assert_eq!(of(|o| Text::Coded.string("\u{fc}".as_bytes(), o)), "{2}\r\n\u{fc}".as_bytes());
         assert_eq!(of(|o| body(b"a\0b\0", o)), b"a\x80b\x80");
     }
 }

@@ -7,4 +7,5 @@ pub(crate) mod encode;
 pub(crate) mod frame;
 pub(crate) mod mutf7;
 pub(crate) mod parse;
+pub(crate) mod pattern;
 pub(crate) mod set;

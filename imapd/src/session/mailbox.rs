@@ -3,8 +3,9 @@
 //! Invariant: sequence numbers count in the snapshot, and it changes only together with what is told: EXPUNGE, highest
 //! number first, then EXISTS. Messages are only ever added behind the last one.
 
+use super::enabled::Enabled;
 use super::names::Target;
-use super::{CHUNK, Work, write_exists};
+use super::{CHUNK, Work};
 use crate::proto::encode;
 use crate::reply::Refusal;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ struct Changes {
     gone: Vec<(u64, u64)>,
     /// How many there are now, if some came.
     exists: Option<u64>,
+    enabled: Enabled,
 }
 
 impl Work for Changes {
@@ -44,7 +46,7 @@ impl Work for Changes {
             }
         }
         if let Some(count) = self.exists {
-            write_exists(count, out);
+            self.enabled.exists(count, out);
         }
         Ok(true)
     }
@@ -64,20 +66,22 @@ pub(crate) struct Mailbox {
 const EMPTY_INBOX_VALIDITY: u32 = 1;
 
 impl Mailbox {
-    /// Takes a snapshot; `None` if there is no such folder.
-    pub(crate) fn open(storage: &Storage, target: Target) -> Option<Mailbox> {
+    /// Takes a snapshot.
+    /// # Errors
+    /// `NO_MAILBOX` if there is no such folder; that a year's dates can't be read.
+    pub(crate) fn open(storage: &Storage, target: Target) -> Result<Mailbox, Refusal> {
         let view = match &target {
             Target::EmptyInbox => None,
-            target => Some(look(storage, target)?),
+            target => Some(look(storage, target)?.ok_or(Refusal::NO_MAILBOX)?),
         };
-        Some(Mailbox { target, view, empty: Arc::default() })
+        Ok(Mailbox { target, view, empty: Arc::default() })
     }
 
     /// The archive that it is part of; none for an empty INBOX.
     pub(crate) fn archive(&self) -> Option<&str> {
         match &self.target {
             Target::EmptyInbox => None,
-            Target::Folder(path) => Some(path.archive()),
+            Target::Folder(path) | Target::Year(path, _) => Some(path.archive()),
             Target::AllMail(archive) => Some(archive),
         }
     }
@@ -97,6 +101,10 @@ impl Mailbox {
     pub(crate) fn uid_next(&self) -> u32 {
         self.view.as_ref().map_or(1, |v| v.info.uid_next.0)
     }
+    /// What an administrator says of the folder.
+    pub(crate) fn comment(&self) -> Option<&Arc<str>> {
+        self.view.as_ref().and_then(|v| v.comment.as_ref())
+    }
     /// Sum of sizes.
     pub(crate) fn bytes(&self) -> u64 {
         self.view.as_ref().map_or(0, |v| v.info.bytes)
@@ -105,18 +113,30 @@ impl Mailbox {
     /// Whether the folder is still there, under its name.
     pub(crate) fn is_there(&self, storage: &Storage) -> bool {
         match &self.view {
-            Some(old) => look(storage, &self.target).is_some_and(|new| is_same(old, &new)),
+            // What can't be read now is there all the same.
+            Some(old) => match look(storage, &self.target) {
+                Ok(new) => new.is_some_and(|new| is_same(old, &new)),
+                Err(error) => {
+                    tracing::debug!(%error, "whether a selected mailbox changed can't be told now");
+                    true
+                }
+            },
             None => true,
         }
     }
 
     /// Takes in what came and went, and gives what tells it. While EXPUNGE may not be told (RFC 3501 §7.4.1: during FETCH,
     /// STORE and SEARCH by sequence number), a snapshot that lost messages stays as it is.
-    pub(crate) fn refresh(&mut self, storage: &Storage, may_expunge: bool) -> News {
+    pub(crate) fn refresh(&mut self, storage: &Storage, may_expunge: bool, enabled: Enabled) -> News {
         let Some(old) = &self.view else { return News::Nothing };
-        let Some(mut new) = look(storage, &self.target).filter(|new| is_same(old, new)) else {
-            return News::Vanished;
+        let found = match look(storage, &self.target) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "what came to a selected mailbox can't be told now");
+                return News::Nothing;
+            }
         };
+        let Some(mut new) = found.filter(|new| is_same(old, new)) else { return News::Vanished };
         if Arc::ptr_eq(&new.uids, &old.uids) || *new.uids == *old.uids {
             return News::Nothing;
         }
@@ -140,17 +160,21 @@ impl Mailbox {
         let exists = (!behind.is_empty()).then(|| uids.len());
         new.uids = Arc::new(uids);
         self.view = Some(new);
-        News::Changed(Box::new(Changes { gone, exists }))
+        News::Changed(Box::new(Changes { gone, exists, enabled }))
     }
 }
 
 /// What a name shows now.
-fn look(storage: &Storage, target: &Target) -> Option<FolderView> {
-    match target {
+fn look(storage: &Storage, target: &Target) -> Result<Option<FolderView>, storage::Error> {
+    Ok(match target {
         Target::EmptyInbox => None,
         Target::Folder(path) => storage.view(path),
         Target::AllMail(archive) => storage.all_mail(archive),
-    }
+        Target::Year(path, year) => match storage.view(path) {
+            Some(folder) => storage.in_year(&folder, *year)?,
+            None => None,
+        },
+    })
 }
 
 /// Whether it is the same folder: a name may have been given to another one.

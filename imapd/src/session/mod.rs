@@ -4,24 +4,29 @@
 //! or is at its end. Invariants: commands run one after the other, in order; what is held in memory is at most a chunk
 //! and one piece of a message, whatever the mailbox, but for what SORT and THREAD put in order. A step may wait for the disk: it belongs on a blocking thread.
 
+pub(crate) mod enabled;
 mod mailbox;
 pub(crate) mod names;
 mod table;
+pub(crate) mod tree;
+mod years;
 
 pub(crate) use mailbox::Mailbox;
 use mailbox::News;
 
 use crate::Settings;
 use crate::gate::Place;
-use crate::proto::encode;
 use crate::proto::frame::{Bounds, Frame, Framed, Why};
 use crate::proto::parse::Cursor;
 use crate::queue::Turn;
 use crate::reply::Refusal;
 use auth::{Auth, Privilege};
+use enabled::Enabled;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use storage::{Cancel, Progress, Storage, UidRanges};
+use years::Years;
 
 /// An answer is handed on once it is this long.
 pub(crate) const CHUNK: usize = 64 << 10;
@@ -80,6 +85,8 @@ pub(crate) trait Work: Send {
 pub(crate) enum Done {
     /// Tagged OK with these words.
     Ok(&'static str),
+    /// As [`Done::Ok`], with words that are made here.
+    Told(String),
     /// The answer comes in chunks, then tagged OK with these words.
     Work(Box<dyn Work>, &'static str),
     /// Tagged OK, then begin TLS.
@@ -114,7 +121,7 @@ pub(crate) struct Call<'a> {
 struct Running {
     work: Box<dyn Work>,
     /// What the command's tagged OK says then; nothing ends with news in IDLE.
-    words: Option<&'static str>,
+    words: Option<Cow<'static, str>>,
 }
 
 /// One connection's state.
@@ -127,6 +134,8 @@ pub(crate) struct Session {
     pub(crate) place: Place,
     /// What `$` means (RFC 5182).
     pub(crate) saved: Arc<UidRanges>,
+    /// What ENABLE has turned on.
+    pub(crate) enabled: Enabled,
     turn: Option<Turn>,
     frame: Frame,
     mode: Mode,
@@ -150,6 +159,7 @@ impl Session {
             mailbox: None,
             place,
             saved: Arc::default(),
+            enabled: Enabled::default(),
             turn: None,
             frame: Frame::new(),
             mode: Mode::Command,
@@ -228,11 +238,11 @@ impl Session {
                 match running.work.step(&mut out, cancel) {
                     Ok(false) => {}
                     Ok(true) => {
-                        let words = running.words;
+                        let words = running.words.take();
                         self.saved = ended(&mut running.work).unwrap_or_else(|| Arc::clone(&self.saved));
                         (self.running, self.turn) = (None, None);
                         if let Some(words) = words {
-                            self.finish(Ok(Done::Ok(words)), &mut out);
+                            self.end_well(words, &mut out);
                         }
                     }
                     Err(refusal) => {
@@ -301,7 +311,7 @@ impl Session {
     }
 
     fn command(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        let mut c = Cursor::new(line);
+        let mut c = Cursor::new(line).with_text(self.enabled.text());
         let Some(tag) = tag_of(&mut c) else {
             self.tag = b"*".to_vec();
             return self.finish(Err(Refusal::Bad("The tag is wrong")), out);
@@ -351,16 +361,11 @@ impl Session {
     /// Says how a command ended. What came and went is told first (RFC 3501 §7.3.1 allows EXISTS at any time).
     fn finish(&mut self, result: Result<Done, Refusal>, out: &mut Vec<u8>) {
         match result {
-            Ok(Done::Ok(words)) => match self.news() {
-                News::Nothing => self.ok(words, out),
-                News::Changed(work) => self.running = Some(Running { work, words: Some(words) }),
-                News::Vanished => {
-                    self.ok(words, out);
-                    VANISHED.write(b"", out);
-                    self.next = Next::Close;
-                }
-            },
-            Ok(Done::Work(work, words)) => self.running = Some(Running { work, words: Some(words) }),
+            Ok(Done::Ok(words)) => self.end_well(Cow::Borrowed(words), out),
+            Ok(Done::Told(words)) => self.end_well(Cow::Owned(words), out),
+            Ok(Done::Work(work, words)) => {
+                self.running = Some(Running { work, words: Some(Cow::Borrowed(words)) });
+            }
             Ok(Done::StartTls) => {
                 self.ok("Begin TLS now", out);
                 self.next = Next::StartTls;
@@ -377,6 +382,19 @@ impl Session {
                     Refusal::No(..) => {}
                     Refusal::Bye(_) | Refusal::Drop => self.next = Next::Close,
                 }
+            }
+        }
+    }
+
+    /// Tagged OK, behind what is new.
+    fn end_well(&mut self, words: Cow<'static, str>, out: &mut Vec<u8>) {
+        match self.news() {
+            News::Nothing => self.ok(&words, out),
+            News::Changed(work) => self.running = Some(Running { work, words: Some(words) }),
+            News::Vanished => {
+                self.ok(&words, out);
+                VANISHED.write(b"", out);
+                self.next = Next::Close;
             }
         }
     }
@@ -399,7 +417,7 @@ impl Session {
     /// What came and went in the selected mailbox.
     fn news(&mut self) -> News {
         match &mut self.mailbox {
-            Some(mailbox) => mailbox.refresh(&self.world.storage, self.may_expunge),
+            Some(mailbox) => mailbox.refresh(&self.world.storage, self.may_expunge, self.enabled),
             None => News::Nothing,
         }
     }
@@ -417,41 +435,50 @@ impl Session {
         self.user = Some(user);
         self.bad = 0;
     }
+    /// UNAUTHENTICATE (RFC 8437 §2): all is as before the login, but for TLS. False when the address has no place left for one
+    /// more that has not logged in.
+    pub(crate) fn logged_out(&mut self) -> bool {
+        self.user = None;
+        self.mailbox = None;
+        self.saved = Arc::default();
+        self.enabled = Enabled::default();
+        self.bad = 0;
+        self.place.logout()
+    }
 
     /// Opens the mailbox of that name, if it is there and may be read; both else are the same refusal.
     pub(crate) fn open(&self, name: Option<&str>) -> Result<Mailbox, Refusal> {
-        let name = name.ok_or(Refusal::No("CANNOT", "The mailbox name is no modified UTF-7"))?;
+        let name = name.ok_or_else(|| self.enabled.no_name())?;
         let user = self.user()?;
         let storage = &self.world.storage;
-        let inbox = || names::inbox_of(&storage.folders_of(user));
-        let target = names::find(user, name, inbox).ok_or(Refusal::NO_MAILBOX)?;
+        let target = names::find(user, name, || storage.inbox_of(user)).ok_or(Refusal::NO_MAILBOX)?;
         let target = match target {
             names::Target::Folder(path) if !self.world.auth.may_read(user, path.archive()) => {
                 return Err(Refusal::NO_MAILBOX);
             }
-            // INBOX/sub without an INBOX folder: INBOX is there all the same, and empty.
-            names::Target::Folder(path)
-                if name.eq_ignore_ascii_case("INBOX") && storage.view(&path).is_none() =>
-            {
-                names::Target::EmptyInbox
+            names::Target::Folder(path) if storage.look().at(path.as_str()).is_none() => {
+                match Years::of(&self.world).find(&path) {
+                    Some(year) => year,
+                    // INBOX/sub without an INBOX folder: INBOX is there all the same, and empty.
+                    None if name.eq_ignore_ascii_case("INBOX") => names::Target::EmptyInbox,
+                    None => return Err(Refusal::NO_MAILBOX),
+                }
             }
             names::Target::AllMail(_) if !self.world.settings.all_mail => return Err(Refusal::NO_MAILBOX),
             target => target,
         };
-        Mailbox::open(storage, target).ok_or(Refusal::NO_MAILBOX)
+        Mailbox::open(storage, target)
+    }
+
+    /// What LIST says of a mailbox that is open.
+    pub(crate) fn entry(&self, mailbox: &Mailbox) -> Result<tree::Entry, Refusal> {
+        Ok(tree::entry_of(&self.world, self.user()?, mailbox))
     }
 }
 
 /// The selected mailbox was removed or renamed, or may not be read any more. RFC 2180 §3.3 lets a server end the session then;
 /// clients connect again and ask for the list, whereas not many understand a mailbox that goes under their hands.
 const VANISHED: Refusal = Refusal::Bye("The selected mailbox is not there any more");
-
-/// Untagged EXISTS and RECENT.
-pub(crate) fn write_exists(count: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"* ");
-    encode::number(count, out);
-    out.extend_from_slice(b" EXISTS\r\n* 0 RECENT\r\n");
-}
 
 /// RFC 3501 §9 `tag`: ASTRING-CHARs but `+`.
 fn tag_of<'a>(c: &mut Cursor<'a>) -> Option<&'a [u8]> {

@@ -6,15 +6,16 @@
 //! `All Mail`, or an `Inbox` that is not INBOX, gets ` (folder)` behind its first level; one that looks so already gets
 //! it once more. Invariant: the mapping is one to one, so a name never opens two folders, nor a folder two names.
 
-use storage::{FolderInfo, FolderPath};
+use storage::FolderPath;
 
 /// Where the archives of others stand.
 pub(crate) const OTHERS: &str = "Other Archives";
 /// Messages directly in the own archive's top folder.
-const TOP: &str = "Top Folder";
+pub(crate) const TOP: &str = "Top Folder";
 /// All messages of the own archive.
 pub(crate) const ALL_MAIL: &str = "All Mail";
-const ESCAPE: &str = " (folder)";
+/// What a first level has behind it that would mean something else.
+pub(crate) const ESCAPE: &str = " (folder)";
 
 /// What a mailbox name means to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,19 +26,12 @@ pub(crate) enum Target {
     Folder(FolderPath),
     /// All messages of this archive.
     AllMail(String),
+    /// What a large folder has of a year.
+    Year(FolderPath, i32),
 }
 
-/// The own folder (first level's spelling) that is INBOX: the one made first of those so named in any case, so that
-/// INBOX doesn't change its folder when another one comes.
-pub(crate) fn inbox_of(own: &[FolderInfo]) -> Option<String> {
-    own.iter()
-        .filter_map(|f| Some((f.id, first_level(f.path.inner()?))))
-        .filter(|(_, first)| is_inbox(first))
-        .min_by_key(|(id, _)| *id)
-        .map(|(_, first)| first.to_owned())
-}
-
-/// What `name` (decoded) means to `user`; `None` for a name that can't be one. `inbox` gives [`inbox_of`] when needed.
+/// What `name` (decoded) means to `user`; `None` for a name that can't be one. `inbox` gives the own first level that is
+/// INBOX (the one made first of those so named in any case, so that INBOX doesn't change its folder when another one comes), when needed.
 pub(crate) fn find(user: &str, name: &str, inbox: impl Fn() -> Option<String>) -> Option<Target> {
     let first = first_level(name);
     let rest = name.get(first.len()..).unwrap_or_default();
@@ -68,7 +62,7 @@ pub(crate) fn find(user: &str, name: &str, inbox: impl Fn() -> Option<String>) -
     FolderPath::new(format!("{user}/{own}{rest}")).ok().map(Target::Folder)
 }
 
-/// The name under which `user` sees `path`; `inbox` as [`inbox_of`] gives it.
+/// The name under which `user` sees `path`; `inbox` as for [`find`].
 pub(crate) fn show(user: &str, path: &FolderPath, inbox: Option<&str>) -> String {
     if path.archive() != user {
         return format!("{OTHERS}/{path}");
@@ -85,21 +79,34 @@ pub(crate) fn show(user: &str, path: &FolderPath, inbox: Option<&str>) -> String
     }
 }
 
-fn first_level(name: &str) -> &str {
+/// The first level of a name.
+pub(crate) fn first_level(name: &str) -> &str {
     name.split('/').next().unwrap_or(name)
 }
 
+const INBOX: &str = "inbox";
+
 fn is_inbox(level: &str) -> bool {
-    level.eq_ignore_ascii_case("INBOX")
+    level.eq_ignore_ascii_case(INBOX)
 }
 
 /// First levels that mean something else than a folder of that name.
-fn is_reserved(level: &str) -> bool {
+pub(crate) fn is_reserved(level: &str) -> bool {
     is_inbox(level) || [OTHERS, TOP, ALL_MAIL].contains(&level)
 }
 
+/// All spellings of first levels that mean something else.
+pub(crate) fn reserved_words() -> Vec<String> {
+    let mut all: Vec<String> = [OTHERS, TOP, ALL_MAIL].map(str::to_owned).to_vec();
+    for upper in 0..1u8 << INBOX.len() {
+        let spell = |(at, c): (usize, char)| if upper >> at & 1 == 1 { c.to_ascii_uppercase() } else { c };
+        all.push(INBOX.chars().enumerate().map(spell).collect());
+    }
+    all
+}
+
 /// A first level without the escapes behind it.
-fn base(level: &str) -> &str {
+pub(crate) fn base(level: &str) -> &str {
     let mut level = level;
     while let Some(shorter) = level.strip_suffix(ESCAPE) {
         level = shorter;
@@ -111,32 +118,6 @@ fn base(level: &str) -> &str {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use storage::{FolderId, ModSeq, Uid, UidValidity};
-
-    fn folder(id: u32, path: &str) -> FolderInfo {
-        FolderInfo {
-            id: FolderId(id),
-            path: FolderPath::new(path).unwrap(),
-            uid_validity: UidValidity(id),
-            uid_next: Uid(1),
-            messages: 0,
-            bytes: 0,
-            highest_mod_seq: ModSeq(1),
-        }
-    }
-
-    #[test]
-    fn the_oldest_inbox_is_inbox() {
-        let own = [
-            folder(5, "al/INBOX"),
-            folder(2, "al/inbox/sub"),
-            folder(1, "al/x/Inbox"),
-            folder(3, "al/Inbox"),
-        ];
-        assert_eq!(inbox_of(&own).as_deref(), Some("inbox"));
-        assert_eq!(inbox_of(&own[2..3]), None);
-    }
-
     #[test]
     fn names_and_paths() {
         for (inbox, name, path) in [

@@ -2,7 +2,7 @@
 //!
 //! `C: ` is sent with CRLF; `C+ ` is sent in one piece with the next line; `S: ` must come exactly (`…` stands for any
 //! text in it; a byte above 127 is shown as that Latin-1 character); `S: (closed)`: the server has closed. `#` begins a
-//! comment; a first line `# before login` leaves the login to the dialogue. With UPDATE_DIALOGUES=1 the answers are
+//! comment; a first line `# before login` leaves the login to the dialogue, one with `archive: words` plays it on `words`' archive. With UPDATE_DIALOGUES=1 the answers are
 //! written anew, to be read before they are committed.
 
 use crate::common::{Client, IN_PROGRESS, World, data, open};
@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 async fn dialogues() {
     let world = World::with_fixture();
     let server = world.serve(open()).await;
+    let words = crate::words::archive();
+    let words_server = words.serve(crate::words::settings()).await;
     let mut files: Vec<_> = std::fs::read_dir(data())
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -22,8 +24,10 @@ async fn dialogues() {
     assert!(files.len() >= 10, "the dialogues are missing");
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
+        let first = text.lines().next().unwrap_or_default();
+        let server = if first.ends_with("archive: words") { &words_server } else { &server };
         let client =
-            if text.starts_with("# before login") { server.client().await } else { server.alice().await };
+            if first.starts_with("# before login") { server.client().await } else { server.alice().await };
         if std::env::var_os("UPDATE_DIALOGUES").is_some() {
             std::fs::write(&file, update(client, &text).await).unwrap();
         } else {
@@ -31,6 +35,7 @@ async fn dialogues() {
         }
     }
     server.stopped().await;
+    words_server.stopped().await;
 }
 
 async fn play(mut client: Client<TcpStream>, text: &str, file: &Path) {

@@ -9,3 +9,4 @@ mod ends;
 mod multisearch;
 mod searches;
 mod server;
+mod words;

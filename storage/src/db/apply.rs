@@ -9,7 +9,7 @@ use super::all_mail::{AllMail, At};
 use super::leaves::{self, Tree};
 use super::pages::{self, PAGE_ROWS, Placed};
 use super::{
-    ALL_MAIL, ALL_MAIL_PLACES, ARCHIVES, BATCHES, CARDS, Db, EXTRAS, FOLDERS, FORMER, GONE, HEADS,
+    ALL_MAIL, ALL_MAIL_PLACES, ARCHIVES, BATCHES, CARDS, COMMENTS, Db, EXTRAS, FOLDERS, FORMER, GONE, HEADS,
     IDENTITIES, LEAVES, MESSAGES, META, MessageEntry, ORDERS, PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES,
     folders, front, groups, orders,
 };
@@ -23,7 +23,7 @@ use crate::store::facts::{
     DeletionFact, Ends, Fact, FloorsFact, FolderFact, HeadFact, MessageFact, MoveFact, PartFact,
     PlacementFact, TombstoneFact,
 };
-use crate::store::state::{Counters, Folder, State};
+use crate::store::state::{Comment, Counters, Folder, State};
 use crate::{
     Error, FolderId, FolderInfo, FolderPath, InternalDate, ModSeq, MsgNo, Row, SourceId, StoreNo, Uid,
     UidRanges,
@@ -111,6 +111,7 @@ pub(crate) fn apply(
             Fact::Head(h) => work.head(end.batch, h)?,
             // Which packs count is decided when they are opened.
             Fact::Compacted { .. } => {}
+            Fact::Comment { folder, text, mod_seq } => work.comment(*folder, text, *mod_seq)?,
         }
     }
     work.finish(end)
@@ -138,6 +139,7 @@ struct Work<'a> {
     batches: Table<'a, u64, &'static [u8]>,
     gone: Table<'a, (u32, u32, u32), u32>,
     former: Table<'a, (&'static str, u32), ()>,
+    comments: Table<'a, u32, &'static [u8]>,
     all_mail: Table<'a, u32, &'static [u8]>,
     all_mail_places: Table<'a, (u32, u32), &'static [u8]>,
     /// Archive-wide UIDs whose placement changes, by archive; none: the message is gone.
@@ -187,6 +189,7 @@ impl<'a> Work<'a> {
             batches: txn.open_table(BATCHES).map_err(e)?,
             gone: txn.open_table(GONE).map_err(e)?,
             former: txn.open_table(FORMER).map_err(e)?,
+            comments: txn.open_table(COMMENTS).map_err(e)?,
             all_mail: txn.open_table(ALL_MAIL).map_err(e)?,
             all_mail_places: txn.open_table(ALL_MAIL_PLACES).map_err(e)?,
             renamed: BTreeMap::new(),
@@ -248,7 +251,9 @@ impl<'a> Work<'a> {
             highest_mod_seq: f.mod_seq_floor,
         };
         let uids = Arc::new(UidRanges::new());
-        self.changes.folders.insert(f.id, Folder { info, uids, path_since: f.mod_seq_floor, gone: false });
+        self.changes
+            .folders
+            .insert(f.id, Folder { info, uids, path_since: f.mod_seq_floor, gone: false, comment: None });
         let counters = &mut self.changes.counters;
         counters.next_folder = counters.next_folder.max(f.id.0.saturating_add(1));
         counters.uid_validity = counters.uid_validity.max(f.uid_validity.0);
@@ -285,6 +290,19 @@ impl<'a> Work<'a> {
         view.info.highest_mod_seq = view.info.highest_mod_seq.max(mod_seq);
         let path = view.info.path.clone();
         self.had(path, folder)
+    }
+
+    fn comment(&mut self, folder: FolderId, text: &str, mod_seq: ModSeq) -> Result<(), Error> {
+        let said = &mut self.view(folder)?.comment;
+        if said.as_ref().is_some_and(|said| said.since > mod_seq) {
+            return Ok(());
+        }
+        *said = Some(Comment { text: text.into(), since: mod_seq });
+        let mut value = Vec::with_capacity(text.len() + 10);
+        put(&mut value, mod_seq.0);
+        value.extend_from_slice(text.as_bytes());
+        self.comments.insert(folder.0, &value[..]).map_err(|e| self.db.err(e))?;
+        Ok(())
     }
 
     /// Remembers a path that the folder doesn't have any more: what a source brought there is not brought again.

@@ -53,6 +53,7 @@ pub(crate) fn decode(id: FolderId, bytes: &[u8]) -> Option<Folder> {
         uids,
         path_since,
         gone,
+        comment: None,
     })
 }
 
@@ -78,7 +79,7 @@ mod tests {
                 bytes: numbers.2,
                 highest_mod_seq: ModSeq(numbers.3),
             };
-            let folder = Folder { info, uids, path_since: ModSeq(numbers.4), gone: numbers.5 };
+            let folder = Folder { info, uids, path_since: ModSeq(numbers.4), gone: numbers.5, comment: None };
             prop_assert_eq!(decode(FolderId(7), &encode(&folder)), Some(folder));
         }
 

@@ -72,6 +72,8 @@ pub(crate) const GONE: TableDefinition<'_, (u32, u32, u32), u32> = TableDefiniti
 /// Path and the folder that had it: renamed or removed since.
 pub(crate) const FORMER: TableDefinition<'_, (&str, u32), ()> = TableDefinition::new("former");
 
+/// Folder → mod-sequence of its comment, comment.
+pub(crate) const COMMENTS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("comments");
 /// A store's number of an archive → [`all_mail`]: what it holds of the archive, as one mailbox.
 pub(crate) const ALL_MAIL: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("all_mail");
 /// A store's number of an archive and the first archive-wide UID of a page → runs of placements.
@@ -154,6 +156,7 @@ impl Db {
         txn.open_table(HEADS).map_err(|e| self.err(e))?;
         txn.open_table(GONE).map_err(|e| self.err(e))?;
         txn.open_table(FORMER).map_err(|e| self.err(e))?;
+        txn.open_table(COMMENTS).map_err(|e| self.err(e))?;
         txn.open_table(ALL_MAIL).map_err(|e| self.err(e))?;
         txn.open_table(ALL_MAIL_PLACES).map_err(|e| self.err(e))?;
         self.commit(txn)

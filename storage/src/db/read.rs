@@ -3,14 +3,14 @@
 use super::groups::{self, Group};
 use super::pages::{self, Placed};
 use super::{
-    ARCHIVES, CARDS, Db, EXTRAS, FOLDERS, FORMER, GONE, IDENTITIES, LEAVES, MESSAGES, META, MessageEntry,
-    PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front,
+    ARCHIVES, CARDS, COMMENTS, Db, EXTRAS, FOLDERS, FORMER, GONE, IDENTITIES, LEAVES, MESSAGES, META,
+    MessageEntry, PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, folders, front,
 };
 use crate::pack::varint::Reader;
 use crate::pack::{Addr, ChunkAddr, PackId};
 use crate::store::facts::{Ends, Side};
-use crate::store::state::{Counters, State};
-use crate::{ContentHash, Error, FolderId, FolderPath, MsgNo, Sighting, SourceId, Uid, Whereabouts};
+use crate::store::state::{Comment, Counters, State};
+use crate::{ContentHash, Error, FolderId, FolderPath, ModSeq, MsgNo, Sighting, SourceId, Uid, Whereabouts};
 use redb::ReadableTable;
 use std::collections::{HashMap, HashSet};
 
@@ -19,6 +19,12 @@ pub(crate) fn place(value: &[u8]) -> Option<(SourceId, String)> {
     let mut from = Reader::new(value);
     let source = SourceId(u32::try_from(from.varint()?).ok()?);
     Some((source, std::str::from_utf8(from.rest()).ok()?.to_owned()))
+}
+
+fn comment(value: &[u8]) -> Option<Comment> {
+    let mut from = Reader::new(value);
+    let since = ModSeq(from.varint()?);
+    Some(Comment { text: std::str::from_utf8(from.rest()).ok()?.into(), since })
 }
 
 /// The counters as they stand in the table `meta`.
@@ -95,6 +101,16 @@ impl Db {
                 let (path, folder) = key.value();
                 let path = FolderPath::new(path).map_err(|_| self.derived("a former path is damaged"))?;
                 state.former.entry(path).or_default().insert(FolderId(folder));
+            }
+        }
+        if let Some(table) = self.later(txn.open_table(COMMENTS))? {
+            for entry in table.iter().map_err(|e| self.err(e))? {
+                let (id, value) = entry.map_err(|e| self.err(e))?;
+                let (folder, comment) =
+                    (state.folders.get_mut(&FolderId(id.value())), comment(value.value()));
+                let (folder, comment) =
+                    folder.zip(comment).ok_or_else(|| self.derived("a folder's comment is damaged"))?;
+                folder.comment = Some(comment);
             }
         }
         self.load_all_mail(&txn, &mut state)?;

@@ -486,11 +486,20 @@ impl Compaction<'_> {
                 }));
             }
             Fact::Part(p) if !self.plan.parts.contains(&p.chunk) => {}
+            // Only what is said now goes along.
+            Fact::Comment { folder, mod_seq, .. } if !self.is_said(folder, mod_seq) => {}
             // Placements say where they are found now; of an earlier compaction nothing is left to be said.
             Fact::Occurrence { .. } | Fact::Compacted { .. } => {}
             other => out.push(other),
         }
         Ok(())
+    }
+
+    /// Whether a folder's comment is this one, and the folder was not removed.
+    fn is_said(&self, folder: FolderId, since: ModSeq) -> bool {
+        let state = self.store.state.read();
+        let said = state.folders.get(&folder).and_then(|folder| folder.comment.as_ref());
+        said.is_some_and(|said| said.since == since) && !(self.gone)(folder)
     }
 
     /// A removed folder's name goes with it; its number and the archive's name stay.

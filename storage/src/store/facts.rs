@@ -10,14 +10,20 @@ use crate::{
 };
 use sha2::{Digest, Sha256};
 
-/// The layout of facts; stands once in front of every record of them.
+/// The layout of facts; stands once in front of every record of them. A record has the lowest version that knows all its facts,
+/// so that what says nothing new is read by older programs too.
 pub(crate) const FACTS_VERSION: u8 = 1;
+/// The version from which on there are comments.
+const FACTS_WITH_COMMENTS: u8 = 2;
 /// Longest line of base64 that a piece may ask for.
 const MAX_BASE64_LINE: u32 = 4096;
 /// Longest source name and occurrence, bytes.
 pub(crate) const MAX_NAME: usize = 16 << 10;
 /// Longest line-end map and prefix that stand in the fact itself; longer ones are chunks.
 pub(crate) const MAX_INLINE: usize = 1 << 10;
+
+/// Longest comment of a folder, bytes.
+pub(crate) const MAX_COMMENT: usize = 16 << 10;
 
 /// Plain bytes at which a record of facts is closed.
 const RECORD_BYTES: usize = 256 << 10;
@@ -37,6 +43,7 @@ const TOMBSTONE: u8 = 12;
 const PART: u8 = 13;
 const HEAD: u8 = 14;
 const COMPACTED: u8 = 15;
+const COMMENT: u8 = 16;
 
 /// One thing that the store knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +84,12 @@ pub(crate) enum Fact {
     /// All that the packs named in the header's `replaces` had to say up to this batch stands in this set of packs.
     Compacted {
         batch: u64,
+    },
+    /// What people are told of a folder; an empty text takes it away. Among stores the highest mod-sequence wins.
+    Comment {
+        folder: FolderId,
+        text: String,
+        mod_seq: ModSeq,
     },
 }
 
@@ -489,7 +502,7 @@ impl Fact {
             Fact::Tombstone(t) => Some(&t.evidence),
             Fact::Message(_) | Fact::Folder(_) | Fact::Source { .. } | Fact::Occurrence { .. } => None,
             Fact::Rename { .. } | Fact::Floors(_) | Fact::FolderGone { .. } | Fact::Erased { .. } => None,
-            Fact::Part(_) | Fact::Head(_) | Fact::Compacted { .. } => None,
+            Fact::Part(_) | Fact::Head(_) | Fact::Compacted { .. } | Fact::Comment { .. } => None,
         }
     }
 
@@ -611,6 +624,12 @@ impl Fact {
                 put(out, *batch);
                 COMPACTED
             }
+            Fact::Comment { folder, text, mod_seq } => {
+                put(out, u64::from(folder.0));
+                put_bytes(out, text.as_bytes());
+                put(out, mod_seq.0);
+                COMMENT
+            }
         }
     }
 
@@ -700,6 +719,11 @@ impl Fact {
                 signature: from.array()?,
             }),
             COMPACTED => Fact::Compacted { batch: from.varint()? },
+            COMMENT => Fact::Comment {
+                folder: FolderId(number32(from)?),
+                text: text(from).filter(|text| text.len() <= MAX_COMMENT)?.to_owned(),
+                mod_seq: ModSeq(from.varint()?),
+            },
             _ => return None,
         })
     }
@@ -708,12 +732,16 @@ impl Fact {
 /// Reads all facts of a record.
 pub(crate) fn decode_all(record: &[u8]) -> Option<Vec<Fact>> {
     let mut from = Reader::new(record);
-    if from.u8()? != FACTS_VERSION {
+    let version = from.u8()?;
+    if !(FACTS_VERSION..=FACTS_WITH_COMMENTS).contains(&version) {
         return None;
     }
     let mut facts = Vec::new();
     while !from.is_empty() {
         let tag = from.u8()?;
+        if version_of(tag) > version {
+            return None;
+        }
         let mut body = Reader::new(from.bytes()?);
         facts.push(Fact::decode(tag, &mut body)?);
         if !body.is_empty() {
@@ -723,12 +751,22 @@ pub(crate) fn decode_all(record: &[u8]) -> Option<Vec<Fact>> {
     Some(facts)
 }
 
+/// The version of the layout that a fact came with.
+fn version_of(tag: u8) -> u8 {
+    if tag == COMMENT { FACTS_WITH_COMMENTS } else { FACTS_VERSION }
+}
+
 /// Lays facts out in records of about 256 KiB.
 pub(crate) fn encode_all<'a>(facts: impl IntoIterator<Item = &'a Fact>) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     let mut record = vec![FACTS_VERSION];
     for fact in facts {
+        let before = record.len();
         fact.encode(&mut record);
+        let needed = record.get(before).map_or(FACTS_VERSION, |tag| version_of(*tag));
+        if let Some(version) = record.first_mut() {
+            *version = needed.max(*version);
+        }
         if record.len() >= RECORD_BYTES {
             records.push(std::mem::replace(&mut record, vec![FACTS_VERSION]));
         }

@@ -39,6 +39,17 @@ pub(crate) struct Folder {
     pub(crate) path_since: ModSeq,
     /// It was removed; what stays are the numbers that are never given again.
     pub(crate) gone: bool,
+    /// None: nothing was ever said of it here.
+    pub(crate) comment: Option<Comment>,
+}
+
+/// What people are told of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Comment {
+    /// Empty: what was said was taken away.
+    pub(crate) text: Arc<str>,
+    /// The mod-sequence at which it was said: among stores the highest wins.
+    pub(crate) since: ModSeq,
 }
 
 /// The folders and counters of one store as of its last commit.

@@ -59,6 +59,8 @@ pub struct FolderView {
     pub info: FolderInfo,
     /// Its UIDs.
     pub uids: Arc<UidRanges>,
+    /// What an administrator says of it.
+    pub comment: Option<Arc<str>>,
     /// Which stores hold them.
     pub(crate) parts: Arc<[Part]>,
 }

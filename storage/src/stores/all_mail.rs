@@ -147,7 +147,7 @@ impl Wholes {
             bytes: whole.bytes,
             highest_mod_seq: whole.mod_seq,
         };
-        Some(FolderView { info, uids: whole.uids, parts: whole.parts })
+        Some(FolderView { info, uids: whole.uids, comment: None, parts: whole.parts })
     }
 
     /// The first folder of a folder's archive, with the archive and the folder's UIDVALIDITY.

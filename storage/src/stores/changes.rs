@@ -8,7 +8,7 @@
 use super::batch::{Batch, uid};
 use super::{Shared, Storage};
 use crate::store::Cancel;
-use crate::store::facts::{DeletionFact, Fact, FloorsFact, MoveFact};
+use crate::store::facts::{DeletionFact, Fact, FloorsFact, MAX_COMMENT, MoveFact};
 use crate::{Error, FolderId, FolderPath, FolderView, Uid, UidRanges};
 use std::sync::Arc;
 
@@ -138,6 +138,26 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Says something of a folder to all who read it; an empty text takes away what was said. No message and no number of the
+    /// folder changes.
+    /// # Errors
+    /// `Missing`; `Limit` above 16 KiB; `Refused` for control characters other than line ends and tabs.
+    pub fn comment(&mut self, folder: FolderId, text: &str) -> Result<(), Error> {
+        let (found, limit) = (text.len() as u64, MAX_COMMENT as u64);
+        if found > limit {
+            return Err(Error::Limit { what: "bytes of a folder's comment", found, limit });
+        }
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            return Err(Error::Refused {
+                what: "a comment has no control characters but line ends and tabs".into(),
+            });
+        }
+        self.in_current(folder)?;
+        let mod_seq = self.mod_seq;
+        self.current()?.change(Fact::Comment { folder, text: text.to_owned(), mod_seq });
+        Ok(())
+    }
+
     /// Tells the current store what other stores take of numbers: its facts are synced first.
     pub(super) fn raise_floors(&mut self) -> Result<(), Error> {
         for folder in std::mem::take(&mut self.floors) {
@@ -237,6 +257,17 @@ impl Storage {
         self.in_batches(folder, uids, cancel, progress, &mut |batch, folder, uid| {
             batch.delete_message(folder, uid)
         })
+    }
+
+    /// Says something of a folder, durably on return; see [`Batch::comment`].
+    /// # Errors
+    /// As there; `Latched`, `Io`.
+    pub fn comment(&self, folder: &FolderPath, text: &str, cancel: &Cancel) -> Result<(), Error> {
+        let missing = || Error::Missing { what: format!("folder {folder}") };
+        let mut batch = self.batch(cancel)?;
+        let id = self.view(folder).ok_or_else(missing)?.info.id;
+        batch.comment(id, text)?;
+        batch.commit().map(|_| ())
     }
 
     /// The UIDs of `uids` that a folder has, if all of them can be changed.

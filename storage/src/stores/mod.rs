@@ -10,6 +10,7 @@ mod changes;
 mod erase;
 mod evidence;
 mod index;
+mod look;
 mod notify;
 mod open;
 mod rebuild;
@@ -23,12 +24,14 @@ mod snapshot;
 mod tests;
 mod verify;
 mod view;
+mod years;
 
 pub use batch::Batch;
 pub use changes::Changed;
 pub use erase::{Compacted, Sizes};
 pub use evidence::StoreHead;
 pub use index::IndexStatus;
+pub use look::Look;
 pub use notify::Subscription;
 pub use rebuild::{RebuildReport, StoreRebuilt, rebuild};
 pub(crate) use registry::replace;
@@ -107,6 +110,8 @@ pub(crate) struct Shared {
     turn: Mutex<()>,
     registry: Mutex<Registry>,
     subscribers: Arc<Subscribers>,
+    /// Folders by the years of their messages.
+    years: years::YearCache,
     /// What was written of each store, and when.
     remembered: Mutex<(Instant, HashMap<StoreNo, Shadow>)>,
 }

@@ -311,7 +311,7 @@ mod tests {
             bytes: 12_345,
             highest_mod_seq: ModSeq(8),
         };
-        let folder = Folder { info, uids: Arc::new(uids), path_since: ModSeq(2), gone: false };
+        let folder = Folder { info, uids: Arc::new(uids), path_since: ModSeq(2), gone: false, comment: None };
         let flags = Flags { flagged: UidRanges::from_spans([(7, 9), (901, 901)]), ..Flags::default() };
         Shadow {
             batch: 5,

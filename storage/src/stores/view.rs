@@ -6,10 +6,11 @@
 use super::all_mail::Wholes;
 use super::registry::Entry;
 use crate::db::all_mail::AllMail;
-use crate::store::state::{Folder, State};
+use crate::store::state::{Comment, Folder, State};
 use crate::store::{FolderInfo, FolderView, Part, Whole};
 use crate::{FolderId, FolderPath, ModSeq, StoreNo, Uid, UidRanges, UidValidity};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// One store's folders, open or remembered.
@@ -56,6 +57,8 @@ impl Numbers {
 pub(super) struct View {
     folders: HashMap<FolderId, FolderView>,
     by_path: BTreeMap<FolderPath, FolderId>,
+    /// Folders whose first level below the archive is `Inbox` in any case, by archive: of these the oldest is looked for often.
+    inboxes: HashMap<String, BTreeSet<(FolderId, FolderPath)>>,
     archives: HashMap<String, Uid>,
     wholes: Wholes,
     pub(super) numbers: Numbers,
@@ -100,7 +103,7 @@ impl View {
             if let Some(old) = self.folders.remove(id)
                 && self.by_path.get(&old.info.path) == Some(id)
             {
-                self.by_path.remove(&old.info.path);
+                self.unlink(&old.info.path);
             }
             if let Some(merged) = self.merge(shares, *id) {
                 self.put(merged);
@@ -124,14 +127,52 @@ impl View {
             if let Ok(free) = FolderPath::new(taken) {
                 if id > other {
                     folder.info.path = free;
-                } else if let Some(later) = self.folders.get_mut(&other) {
-                    later.info.path = free.clone();
-                    self.by_path.insert(free, other);
+                } else {
+                    self.unlink(&folder.info.path.clone());
+                    if let Some(later) = self.folders.get_mut(&other) {
+                        later.info.path = free.clone();
+                        self.link(free, other);
+                    }
                 }
             }
         }
-        self.by_path.insert(folder.info.path.clone(), id);
+        self.link(folder.info.path.clone(), id);
         self.folders.insert(id, folder);
+    }
+
+    fn link(&mut self, path: FolderPath, id: FolderId) {
+        if is_inbox(&path) {
+            let inboxes = self.inboxes.entry(path.archive().to_owned()).or_default();
+            inboxes.insert((id, path.clone()));
+        }
+        self.by_path.insert(path, id);
+    }
+
+    fn unlink(&mut self, path: &FolderPath) {
+        let Some(id) = self.by_path.remove(path) else { return };
+        if let Some(inboxes) = self.inboxes.get_mut(path.archive()) {
+            inboxes.remove(&(id, path.clone()));
+            if inboxes.is_empty() {
+                self.inboxes.remove(path.archive());
+            }
+        }
+    }
+
+    /// As it is spelled in the archive, the first level named `Inbox` in any case; of several the one of the oldest folder.
+    pub(super) fn inbox_of(&self, archive: &str) -> Option<&str> {
+        let (_, oldest) = self.inboxes.get(archive)?.first()?;
+        oldest.inner()?.split('/').next()
+    }
+
+    /// The folder of this path.
+    pub(super) fn at(&self, path: &str) -> Option<&FolderView> {
+        self.by_path.get(path).and_then(|id| self.folders.get(id))
+    }
+
+    /// The folders from this place in the order of paths on.
+    pub(super) fn from(&self, place: Bound<&str>) -> impl Iterator<Item = &FolderView> {
+        let range = self.by_path.range::<str, _>((place, Bound::Unbounded));
+        range.filter_map(|(_, id)| self.folders.get(id))
     }
 
     /// A folder out of what each store knows of it.
@@ -139,6 +180,7 @@ impl View {
         let mut parts = Vec::new();
         let mut info: Option<FolderInfo> = None;
         let (mut since, mut gone) = (None, false);
+        let mut comment: Option<&Comment> = None;
         for share in shares {
             let Some(theirs) = share.entry.theirs(id) else { continue };
             let Some(folder) = share.folders.get(&theirs) else { continue };
@@ -163,6 +205,12 @@ impl View {
             merged.messages += folder.info.messages;
             merged.bytes = merged.bytes.saturating_add(folder.info.bytes);
             merged.highest_mod_seq = merged.highest_mod_seq.max(mod_seq);
+            if share.entry.foreign.is_none()
+                && let Some(said) = &folder.comment
+                && comment.is_none_or(|other| said.since >= other.since)
+            {
+                comment = Some(said);
+            }
             // Another installation's mod-sequences say nothing here: the adopting store has the folder's name.
             if share.entry.foreign.is_none() && since.is_none_or(|since| folder.path_since >= since) {
                 since = Some(folder.path_since);
@@ -180,7 +228,8 @@ impl View {
             [only] => Arc::clone(&only.uids),
             several => Arc::new(UidRanges::from_spans(several.iter().flat_map(|part| part.uids.spans()))),
         };
-        Some(FolderView { info, uids, parts: parts.into() })
+        let comment = comment.map(|said| Arc::clone(&said.text)).filter(|text| !text.is_empty());
+        Some(FolderView { info, uids, comment, parts: parts.into() })
     }
 
     pub(super) fn get(&self, id: FolderId) -> Option<&FolderView> {
@@ -241,4 +290,9 @@ impl View {
     pub(super) fn archive_next(&self, archive: &str) -> Uid {
         self.archives.get(archive).copied().unwrap_or(Uid(1))
     }
+}
+
+fn is_inbox(path: &FolderPath) -> bool {
+    let first = path.inner().and_then(|inner| inner.split('/').next());
+    first.is_some_and(|first| first.eq_ignore_ascii_case("inbox"))
 }

@@ -1,4 +1,4 @@
-//! FETCH's items and part sections (RFC 3501 §6.4.5, §9 `fetch`).
+//! FETCH's items and part sections (RFC 3501 §6.4.5, §9 `fetch`; RFC 3516 §4.2).
 
 use super::{Cursor, Wrong};
 use crate::proto::encode;
@@ -27,6 +27,22 @@ pub(crate) enum Item {
     Preview {
         /// It may be left out rather than waited for.
         lazy: bool,
+    },
+    /// BINARY[…], BINARY.PEEK[…] (RFC 3516)
+    Binary {
+        /// What the answer calls it, partial origin included.
+        label: Vec<u8>,
+        /// Part numbers, outermost first; none: the message.
+        path: Vec<u32>,
+        /// First octet and number of octets of what is decoded.
+        partial: Option<(u64, u64)>,
+    },
+    /// BINARY.SIZE[…]
+    BinarySize {
+        /// What the answer calls it.
+        label: Vec<u8>,
+        /// As in [`Item::Binary`].
+        path: Vec<u32>,
     },
     /// BODY[…], RFC822, RFC822.HEADER, RFC822.TEXT
     Section {
@@ -94,6 +110,9 @@ fn item(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
     if c.peek() == Some(b'[') && matches!(name.as_slice(), b"BODY" | b"BODY.PEEK") {
         return section(c);
     }
+    if c.peek() == Some(b'[') && matches!(name.as_slice(), b"BINARY" | b"BINARY.PEEK" | b"BINARY.SIZE") {
+        return binary(c, name == b"BINARY.SIZE");
+    }
     let whole =
         |label: &[u8], text| Item::Section { label: label.to_vec(), path: Vec::new(), text, partial: None };
     Ok(match name.as_slice() {
@@ -122,10 +141,27 @@ fn lazy(c: &mut Cursor<'_>) -> bool {
     found
 }
 
-fn section(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
-    let unclosed = "a section is not closed";
-    c.byte(b'[', unclosed)?;
-    let mut label = b"BODY[".to_vec();
+const UNCLOSED: &str = "a section is not closed";
+
+/// RFC 3516 §7 `section-binary`: numbers alone.
+fn binary(c: &mut Cursor<'_>, size: bool) -> Result<Item, Wrong> {
+    c.byte(b'[', UNCLOSED)?;
+    let mut label = if size { b"BINARY.SIZE[".to_vec() } else { b"BINARY[".to_vec() };
+    let (path, more) = numbers(c, &mut label)?;
+    if !path.is_empty() && more {
+        return Err(Wrong("a section is wrong"));
+    }
+    c.byte(b']', UNCLOSED)?;
+    label.push(b']');
+    if size {
+        return Ok(Item::BinarySize { label, path });
+    }
+    let partial = partial(c, &mut label)?;
+    Ok(Item::Binary { label, path, partial })
+}
+
+/// Part numbers, and whether a dot stands behind the last one (or there is none).
+fn numbers(c: &mut Cursor<'_>, label: &mut Vec<u8>) -> Result<(Vec<u32>, bool), Wrong> {
     let mut path = Vec::new();
     let mut more = true;
     while more && c.peek().is_some_and(|b| b.is_ascii_digit()) {
@@ -134,12 +170,19 @@ fn section(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
             return Err(Wrong("the part lies too deep"));
         }
         path.push(n);
-        encode::number(u64::from(n), &mut label);
+        encode::number(u64::from(n), label);
         more = c.eat(b'.');
         if more {
             label.push(b'.');
         }
     }
+    Ok((path, more))
+}
+
+fn section(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
+    c.byte(b'[', UNCLOSED)?;
+    let mut label = b"BODY[".to_vec();
+    let (path, more) = numbers(c, &mut label)?;
     let name = c.take_while(|b| b.is_ascii_alphabetic() || b == b'.').to_ascii_uppercase();
     if !path.is_empty() && name.is_empty() == more {
         return Err(Wrong("a section is wrong"));
@@ -154,9 +197,15 @@ fn section(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
         b"HEADER.FIELDS.NOT" => Portion::Fields { names: field_names(c, &mut label)?, not: true },
         _ => return Err(Wrong("unknown section")),
     };
-    c.byte(b']', unclosed)?;
+    c.byte(b']', UNCLOSED)?;
     label.push(b']');
-    let partial = if c.eat(b'<') {
+    let partial = partial(c, &mut label)?;
+    Ok(Item::Section { label, path, text, partial })
+}
+
+/// `<first.count>`, if it is there; the answer shows the first only.
+fn partial(c: &mut Cursor<'_>, label: &mut Vec<u8>) -> Result<Option<(u64, u64)>, Wrong> {
+    Ok(if c.eat(b'<') {
         let first = c.number()?;
         c.byte(b'.', "a partial has two numbers")?;
         let count = c.number()?;
@@ -165,13 +214,12 @@ fn section(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
             return Err(Wrong("a partial's number is out of range"));
         }
         label.push(b'<');
-        encode::number(first, &mut label);
+        encode::number(first, label);
         label.push(b'>');
         Some((first, count))
     } else {
         None
-    };
-    Ok(Item::Section { label, path, text, partial })
+    })
 }
 
 fn field_names(c: &mut Cursor<'_>, label: &mut Vec<u8>) -> Result<Vec<Vec<u8>>, Wrong> {
@@ -205,7 +253,9 @@ mod tests {
         let mut all = Vec::new();
         for item in parse(text).unwrap() {
             match item {
-                Item::Section { label, .. } => all.push(String::from_utf8(label).unwrap()),
+                Item::Section { label, .. } | Item::Binary { label, .. } | Item::BinarySize { label, .. } => {
+                    all.push(String::from_utf8(label).unwrap())
+                }
                 other => all.push(format!("{other:?}")),
             }
         }
@@ -223,6 +273,7 @@ mod tests {
                 "BODY[4.2.HEADER.FIELDS.NOT (Date To \"a b\")]",
             ),
             ("(FLAGS BODY[1] RFC822)", "Flags BODY[1] RFC822"),
+            ("(binary.peek[1.2]<7.5> BINARY[] Binary.Size[4])", "BINARY[1.2]<7> BINARY[] BINARY.SIZE[4]"),
             ("FAST", "Flags InternalDate Size"),
             ("(UID rfc822.size BODY.PEEK[]<4294967295.4294967295>)", "Uid Size BODY[]<4294967295>"),
         ] {
@@ -254,6 +305,13 @@ mod tests {
             "BODY[1.2.3.4.x]",
             "(FLAGS  UID)",
             "BODY[TEXT.1]",
+            "BINARY",
+            "BINARY[TEXT]",
+            "BINARY[1.MIME]",
+            "BINARY[1.]",
+            "BINARY[0]",
+            "BINARY.SIZE[1]<0.1>",
+            "BINARY[1]<0.0>",
             "X",
         ] {
             assert!(parse(bad).is_err(), "{bad}");

@@ -1,7 +1,6 @@
-//! LIST with its extended forms (RFC 3501 §6.3.8, RFC 5258, 5819, 6154), and STATUS items.
+//! LIST with its extended forms (RFC 3501 §6.3.8, RFC 5258, 5819, 6154, 8440, 9590), and STATUS items.
 
-use super::{Cursor, Wrong, is_astring_char};
-use crate::proto::mutf7;
+use super::{Cursor, Wrong, is_astring_char, metadata};
 
 /// Most patterns of one LIST.
 pub(crate) const MAX_PATTERNS: usize = 32;
@@ -21,6 +20,8 @@ pub(crate) enum StatusItem {
     Unseen,
     /// SIZE (RFC 8438)
     Size,
+    /// DELETED (RFC 9051 §6.3.11)
+    Deleted,
 }
 
 /// A parsed LIST or LSUB.
@@ -28,7 +29,7 @@ pub(crate) enum StatusItem {
 pub(crate) struct List {
     /// What stands before each pattern.
     pub(crate) reference: String,
-    /// Patterns, decoded; what is no modified UTF-7 matches nothing and is left out.
+    /// Patterns, decoded; what is no name in the form that counts matches nothing and is left out.
     pub(crate) patterns: Vec<String>,
     /// LIST "" "": only the delimiter is asked for.
     pub(crate) delimiter_only: bool,
@@ -36,12 +37,18 @@ pub(crate) struct List {
     pub(crate) extended: bool,
     /// `\Subscribed` is to be shown.
     pub(crate) subscribed: bool,
+    /// Only what is subscribed, which all is.
+    pub(crate) subscribed_only: bool,
     /// RECURSIVEMATCH
     pub(crate) recursive: bool,
     /// Only mailboxes with a special use.
     pub(crate) special_only: bool,
     /// STATUS for each.
     pub(crate) status: Option<Vec<StatusItem>>,
+    /// MYRIGHTS for each (RFC 8440).
+    pub(crate) rights: bool,
+    /// METADATA's entries for each (RFC 9590).
+    pub(crate) metadata: Vec<String>,
 }
 
 /// Parses what follows `LIST `.
@@ -52,7 +59,7 @@ pub(crate) fn list(c: &mut Cursor<'_>) -> Result<List, Wrong> {
         let mut base = false;
         while !c.eat(b')') {
             match c.atom()?.to_ascii_uppercase().as_slice() {
-                b"SUBSCRIBED" => (list.subscribed, base) = (true, true),
+                b"SUBSCRIBED" => (list.subscribed, list.subscribed_only, base) = (true, true, true),
                 b"REMOTE" => {}
                 b"RECURSIVEMATCH" => list.recursive = true,
                 b"SPECIAL-USE" => (list.special_only, base) = (true, true),
@@ -114,6 +121,11 @@ fn returns(c: &mut Cursor<'_>, list: &mut List) -> Result<(), Wrong> {
                 c.sp()?;
                 list.status = Some(status_items(c)?);
             }
+            b"MYRIGHTS" => list.rights = true,
+            b"METADATA" => {
+                c.sp()?;
+                list.metadata = metadata::entries(c)?;
+            }
             _ => return Err(Wrong("unknown LIST return option")),
         }
         if c.peek() != Some(b')') {
@@ -131,7 +143,7 @@ pub(crate) fn lsub(c: &mut Cursor<'_>) -> Result<List, Wrong> {
     Ok(List { reference: reference.unwrap_or_default(), patterns, ..List::default() })
 }
 
-/// `None`: no name can match, as the pattern is no modified UTF-7.
+/// `None`: no name can match, as the pattern is none in the form that counts.
 fn pattern(c: &mut Cursor<'_>) -> Result<Option<String>, Wrong> {
     let text = match c.peek() {
         Some(b'"' | b'{') => c.string()?,
@@ -141,7 +153,7 @@ fn pattern(c: &mut Cursor<'_>) -> Result<Option<String>, Wrong> {
         )?
         .into(),
     };
-    Ok(mutf7::decode(&text))
+    Ok(c.text().read_mailbox(&text))
 }
 
 /// A parenthesised list of STATUS items.
@@ -156,6 +168,7 @@ pub(crate) fn status_items(c: &mut Cursor<'_>) -> Result<Vec<StatusItem>, Wrong>
             b"UIDVALIDITY" => StatusItem::UidValidity,
             b"UNSEEN" => StatusItem::Unseen,
             b"SIZE" => StatusItem::Size,
+            b"DELETED" => StatusItem::Deleted,
             _ => return Err(Wrong("unknown STATUS item")),
         };
         if !items.contains(&item) {
@@ -166,42 +179,6 @@ pub(crate) fn status_items(c: &mut Cursor<'_>) -> Result<Vec<StatusItem>, Wrong>
         }
         c.sp()?;
     }
-}
-
-/// Whether a name matches a pattern: `*` any characters, `%` any but the delimiter (RFC 3501 §6.3.8).
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    let name: Vec<char> = name.chars().collect();
-    // reach[i]: what was read of the pattern can end before name[i].
-    let mut reach = vec![false; name.len() + 1];
-    if let Some(first) = reach.first_mut() {
-        *first = true;
-    }
-    for p in pattern.chars() {
-        let mut next = vec![false; reach.len()];
-        let mut open = false;
-        for (i, slot) in next.iter_mut().enumerate() {
-            let here = reach.get(i).copied().unwrap_or(false);
-            let before = i.checked_sub(1).and_then(|b| name.get(b)).copied();
-            *slot = match p {
-                '*' => {
-                    open |= here;
-                    open
-                }
-                '%' => {
-                    open = here || (open && before != Some('/'));
-                    open
-                }
-                p => {
-                    i.checked_sub(1).and_then(|b| reach.get(b)).copied().unwrap_or(false) && before == Some(p)
-                }
-            };
-        }
-        if !next.contains(&true) {
-            return false;
-        }
-        reach = next;
-    }
-    reach.last().copied().unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -226,6 +203,9 @@ mod tests {
         assert!(all.subscribed && all.recursive && all.extended);
         assert_eq!(all.patterns, ["*", "INBOX"]);
         assert_eq!(all.status, Some(vec![StatusItem::Messages, StatusItem::Size]));
+        let more = parse("\"\" % RETURN (MYRIGHTS METADATA (/shared/comment \"/private/comment\"))").unwrap();
+        assert!(more.rights && !more.subscribed_only);
+        assert_eq!(more.metadata, ["/shared/comment", "/private/comment"]);
         assert!(parse("\"\" &bad").unwrap().patterns.is_empty());
         assert!(parse("() \"\" \"*\" RETURN ()").unwrap().extended);
         for bad in [
@@ -241,34 +221,13 @@ mod tests {
             "\"\" (a b",
             "\"\" * RETURN (STATUS)",
             "\"\" * RETURN (STATUS ())",
+            "\"\" * RETURN (METADATA)",
+            "\"\" * RETURN (METADATA ())",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         let many = |n: usize| format!("\"\" ({})", vec!["a"; n].join(" "));
         assert!(parse(&many(MAX_PATTERNS)).is_ok());
         assert!(parse(&many(MAX_PATTERNS + 1)).is_err());
-    }
-
-    #[test]
-    fn patterns_match() {
-        for (pattern, name, expected) in [
-            ("*", "a/b/c", true),
-            ("%", "a", true),
-            ("%", "a/b", false),
-            ("%/%", "a/b", true),
-            ("%/%", "a/b/c", false),
-            ("a*c", "a/b/c", true),
-            ("a%c", "a/b/c", false),
-            ("*b%", "a/b/c", false),
-            ("*/%", "a/b/c", true),
-            ("a", "A", false),
-            ("", "", true),
-            ("", "a", false),
-            ("Entw%", "Entw\u{fc}rfe", true),
-            ("%a%", "bab", true),
-            ("%%%%x", "aaaaaa", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
     }
 }

@@ -5,13 +5,15 @@
 
 pub(crate) mod fetch;
 pub(crate) mod list;
+pub(crate) mod metadata;
 pub(crate) mod multisearch;
 pub(crate) mod order;
 pub(crate) mod partial;
 pub(crate) mod search;
 pub(crate) mod simple;
+pub(crate) mod write;
 
-use super::mutf7;
+use super::encode::Text;
 use super::set::{SeqSet, Targets};
 use std::borrow::Cow;
 
@@ -25,6 +27,7 @@ pub(crate) struct Wrong(pub(crate) &'static str);
 pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    text: Text,
 }
 
 /// RFC 3501 §9 `ATOM-CHAR`.
@@ -40,7 +43,11 @@ pub(crate) fn is_astring_char(b: u8) -> bool {
 impl<'a> Cursor<'a> {
     /// At the command's first byte.
     pub(crate) fn new(bytes: &'a [u8]) -> Cursor<'a> {
-        Cursor { bytes, at: 0 }
+        Cursor { bytes, at: 0, text: Text::Coded }
+    }
+    /// Has names of mailboxes in this form.
+    pub(crate) fn with_text(self, text: Text) -> Cursor<'a> {
+        Cursor { text, ..self }
     }
     /// The bytes not read yet.
     pub(crate) fn rest(&self) -> &'a [u8] {
@@ -116,9 +123,14 @@ impl<'a> Cursor<'a> {
     pub(crate) fn nstring(&mut self) -> Result<Option<Cow<'a, [u8]>>, Wrong> {
         if self.eat_word("NIL") { Ok(None) } else { self.string().map(Some) }
     }
-    /// A mailbox name, decoded; `None` if it is no modified UTF-7.
+    /// A mailbox name, decoded; `None` if it is none in the form that counts.
     pub(crate) fn mailbox(&mut self) -> Result<Option<String>, Wrong> {
-        Ok(mutf7::decode(&self.astring()?))
+        let name = self.astring()?;
+        Ok(self.text.read_mailbox(&name))
+    }
+    /// The form that names of mailboxes have.
+    pub(crate) fn text(&self) -> Text {
+        self.text
     }
     /// A sequence set.
     pub(crate) fn set(&mut self) -> Result<SeqSet, Wrong> {

@@ -136,6 +136,11 @@ fn later_fact() -> impl Strategy<Value = Fact> {
         }),
         (folder(), mod_seq()).prop_map(|(folder, mod_seq)| Fact::FolderGone { folder, mod_seq }),
         any::<u32>().prop_map(|no| Fact::Erased { no: MsgNo(no) }),
+        (folder(), "\\PC{0,40}", mod_seq()).prop_map(|(folder, text, mod_seq)| Fact::Comment {
+            folder,
+            text,
+            mod_seq
+        }),
         (kind, folder(), a_uid(), a_uid(), mod_seq(), evidence()).prop_map(
             |(kind, folder, uid, archive_uid, mod_seq, evidence)| {
                 Fact::Tombstone(TombstoneFact { kind, folder, uid, archive_uid, mod_seq, evidence })

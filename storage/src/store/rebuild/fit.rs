@@ -154,6 +154,10 @@ impl<'a> Fit<'a> {
                 self.found(folder)?;
                 self.out.push(Fact::Rename { folder, path, mod_seq });
             }
+            Fact::Comment { folder, text, mod_seq } => {
+                self.found(folder)?;
+                self.out.push(Fact::Comment { folder, text, mod_seq });
+            }
             Fact::FolderGone { folder, .. } if self.known(folder).is_none() => {}
             Fact::Floors(f) => {
                 self.found(f.folder)?;

@@ -423,7 +423,9 @@ fn mod_seq_of(fact: &Fact) -> Option<u64> {
         Fact::Placement(p) => Some(p.mod_seq.0),
         Fact::Move(m) => Some(m.mod_seq.0),
         Fact::Deletion(d) => Some(d.mod_seq.0),
-        Fact::Rename { mod_seq, .. } | Fact::FolderGone { mod_seq, .. } => Some(mod_seq.0),
+        Fact::Rename { mod_seq, .. } | Fact::FolderGone { mod_seq, .. } | Fact::Comment { mod_seq, .. } => {
+            Some(mod_seq.0)
+        }
         Fact::Floors(f) => Some(f.mod_seq.0),
         _ => None,
     }

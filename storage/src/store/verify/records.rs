@@ -286,7 +286,8 @@ impl Job<'_> {
                     Fact::Folder(_) | Fact::Source { .. } | Fact::Occurrence { .. } => {}
                     Fact::Rename { .. } | Fact::Floors(_) | Fact::FolderGone { .. } | Fact::Erased { .. } => {
                     }
-                    Fact::Tombstone(_) | Fact::Part(_) | Fact::Head(_) | Fact::Compacted { .. } => {}
+                    Fact::Tombstone(_) | Fact::Part(_) | Fact::Head(_) => {}
+                    Fact::Compacted { .. } | Fact::Comment { .. } => {}
                 }
             }
         }

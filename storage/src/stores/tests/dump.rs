@@ -42,6 +42,7 @@ fn dump_store(store: &Store) -> Vec<String> {
     table!(db::LEAVES);
     table!(db::BATCHES);
     table!(db::HEADS);
+    table!(db::COMMENTS);
     table!(db::ALL_MAIL);
     table!(db::ALL_MAIL_PLACES);
     lines

@@ -8,7 +8,7 @@ use crate::store::facts::{DeletionFact, Evidence, Fact, MoveFact, encode_all};
 use crate::stores::rebuild::{Task, rebuild_on};
 
 impl House {
-    fn rebuild(&self, accept_loss: bool) -> RebuildReport {
+    pub(super) fn rebuild(&self, accept_loss: bool) -> RebuildReport {
         self.try_rebuild(None, accept_loss).unwrap()
     }
 

@@ -95,7 +95,8 @@ async fn a_full_server_says_so() {
     let first = server.client().await;
     let _second = server.client().await;
     let mut third = server.client().await;
-    assert_eq!((third.greeting.as_str(), third.line().await), ("* BYE Too many connections", None));
+    assert_eq!(third.greeting, "* BYE Too many connections");
+    assert_eq!(third.line().await, None);
     drop(first);
     server.until(|now| now.sessions == 1).await;
     server.alice().await;
@@ -330,6 +331,8 @@ async fn cut_at_any_byte_nothing_is_left() {
         "a CAPABILITY\r\nb LOGIN {{5+}}\r\nalice \"{PASSWORD}\"\r\nc SELECT INBOX\r\nd FETCH 1:* (ENVELOPE BODY.PEEK[])\r\n\
          e UID SEARCH TEXT {{3+}}\r\nfox\r\nf APPEND x {{4+}}\r\nabcd\r\ng IDLE\r\nDONE\r\nh LOGOUT\r\n"
     );
+    // Known, so that logins that nobody waits for don't count as guessing.
+    drop(server.alice().await);
     for cut in 1..=dialogue.len() {
         let mut stream = TcpStream::connect(server.plain).await.unwrap();
         stream.write_all(&dialogue.as_bytes()[..cut]).await.unwrap();
@@ -344,8 +347,8 @@ async fn cut_at_any_byte_nothing_is_left() {
     }
     server.until(|now| now.sessions == 0 && now.logged_in == 0 && now.at_work == 0).await;
     let now = server.watch.snapshot();
-    assert_eq!(now.sessions_begun, dialogue.len() as u64);
-    assert_eq!(now.ended.iter().map(|(_, n)| n).sum::<u64>(), dialogue.len() as u64);
+    assert_eq!(now.sessions_begun, 1 + dialogue.len() as u64);
+    assert_eq!(now.ended.iter().map(|(_, n)| n).sum::<u64>(), 1 + dialogue.len() as u64);
     assert_eq!(ended(&now, "fault"), 0);
     // No place is taken: as many as are allowed get in.
     let all = [server.alice().await, server.alice().await, server.alice().await];

@@ -135,7 +135,7 @@ async fn what_stands_behind_the_command_is_compressed() {
         let mut out = Vec::with_capacity(1 << 16);
         Decompress::new(false).decompress_vec(&compressed, &mut out, FlushDecompress::Sync).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "n OK NOOP done\r\nm OK NOOP done\r\n* BYE Goodbye\r\ne OK Logged out\r\n");
+        assert_eq!(text, "n OK NOOP done\r\nm OK NOOP done\r\n* BYE Logging out\r\ne OK Logged out\r\n");
     }
     server.stopped().await;
 }
@@ -167,7 +167,7 @@ async fn bombs_count_as_what_they_inflate_to() {
     assert_eq!(
         text,
         "l BAD [TOOBIG] The command line is too long\r\nb BAD [TOOBIG] The literal is too large\r\nn OK NOOP done\r\n\
-         * BYE Goodbye\r\no OK Logged out\r\n"
+         * BYE Logging out\r\no OK Logged out\r\n"
     );
     assert!(server.watch.snapshot().bytes_in - before <= sent.len() as u64);
     // What is no deflate stream ends the connection, and an ended stream too.
@@ -202,7 +202,7 @@ async fn within_tls_and_where_settings_forbid_it() {
         if tls {
             let mut secure = begin(secure).await;
             secure.ok("SELECT INBOX").await;
-            assert_eq!(secure.run_to_end("LOGOUT").await, ["* BYE Goodbye", "e OK Logged out"]);
+            assert_eq!(secure.run_to_end("LOGOUT").await, ["* BYE Logging out", "e OK Logged out"]);
         } else {
             assert_eq!(secure.run("COMPRESS DEFLATE").await, ["NO [CANNOT] COMPRESS is not offered here"]);
         }

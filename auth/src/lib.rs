@@ -8,7 +8,9 @@ mod audit;
 mod error;
 mod name;
 mod password;
+pub mod throttle;
 mod users;
+mod verified;
 
 pub use audit::AuditEntry;
 pub use error::Error;
@@ -16,11 +18,15 @@ pub use name::{MAX_NAME_BYTES, check_name};
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, check_password};
 pub use users::User;
 
+use parking_lot::Mutex;
 use password::Hasher;
 use redb::{Database, WriteTransaction};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+use throttle::{Leave, Throttle};
 use users::Stored;
+use verified::Verified;
 use zeroize::Zeroizing;
 
 /// What a user may do.
@@ -44,11 +50,46 @@ pub enum Privilege {
 /// Passwords hashed at once unless told otherwise: with 19 MiB each, 76 MiB.
 pub const DEFAULT_PARALLEL_HASHES: usize = 4;
 
+/// Users of whom it is remembered that their password was right.
+const MAX_VERIFIED: usize = 10_000;
+
+/// What checking passwords may cost, and what guessing them costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Passwords hashed at once; the others wait.
+    pub parallel_hashes: usize,
+    /// How long a password that was right is known without hashing it again; zero: not at all.
+    pub remember_secs: u64,
+    /// How guessing is slowed down.
+    pub throttle: throttle::Bounds,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            parallel_hashes: DEFAULT_PARALLEL_HASHES,
+            remember_secs: 600,
+            throttle: throttle::Bounds::default(),
+        }
+    }
+}
+
 /// The users and the audit log. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Auth {
     db: Arc<Database>,
     hasher: Arc<Hasher>,
+    verified: Arc<Mutex<Verified>>,
+    throttle: Arc<Mutex<Throttle>>,
+    /// The throttle's time begins here.
+    begun: Instant,
+    parallel_hashes: usize,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Auth")
+    }
 }
 
 impl Auth {
@@ -56,18 +97,32 @@ impl Auth {
     /// # Errors
     /// `Database`.
     pub fn open(db: Arc<Database>) -> Result<Auth, Error> {
-        Auth::open_with(db, DEFAULT_PARALLEL_HASHES)
+        Auth::open_with(db, &Settings::default())
     }
 
-    /// As [`Auth::open`]; at most `parallel_hashes` passwords are hashed at once, the others wait.
+    /// As [`Auth::open`], with other settings.
     /// # Errors
     /// `Database`, `Hash` when the system has no randomness to give.
-    pub fn open_with(db: Arc<Database>, parallel_hashes: usize) -> Result<Auth, Error> {
+    pub fn open_with(db: Arc<Database>, settings: &Settings) -> Result<Auth, Error> {
         let txn = write(&db)?;
         txn.open_table(users::USERS).map_err(Error::database)?;
         txn.open_table(audit::AUDIT).map_err(Error::database)?;
         txn.commit().map_err(Error::database)?;
-        Ok(Auth { db, hasher: Arc::new(Hasher::new(parallel_hashes)?) })
+        let keep = Duration::from_secs(settings.remember_secs);
+        Ok(Auth {
+            db,
+            hasher: Arc::new(Hasher::new(settings.parallel_hashes)?),
+            verified: Arc::new(Mutex::new(Verified::new(keep, MAX_VERIFIED)?)),
+            throttle: Arc::new(Mutex::new(Throttle::new(settings.throttle))),
+            begun: Instant::now(),
+            parallel_hashes: settings.parallel_hashes.max(1),
+        })
+    }
+
+    /// Passwords that are hashed at once. Who waits for a turn holds a thread: better wait before.
+    #[must_use]
+    pub fn parallel_hashes(&self) -> usize {
+        self.parallel_hashes
     }
 
     /// Adds a user with `login`, `imap`, `changePassword` and `read` on the own archive; with `admin` also that.
@@ -107,7 +162,7 @@ impl Auth {
         check_password(password)?;
         self.user(name)?;
         let hash = self.hasher.hash(password)?;
-        users::change(&self.db, &name::normal(name), |stored| stored.hash = hash)?;
+        self.change(name, |stored| stored.hash = hash)?;
         Ok(())
     }
 
@@ -115,7 +170,7 @@ impl Auth {
     /// # Errors
     /// `Unknown`.
     pub fn set_privilege(&self, name: &str, privilege: Privilege, given: bool) -> Result<User, Error> {
-        users::change(&self.db, &name::normal(name), |stored| {
+        self.change(name, |stored| {
             stored.user.privileges.retain(|&p| p != privilege);
             stored.user.privileges.extend(given.then_some(privilege));
             stored.user.privileges.sort_unstable();
@@ -127,7 +182,7 @@ impl Auth {
     /// `Unknown`, `BadName` for a name that no archive can have.
     pub fn set_read(&self, name: &str, archive: &str, given: bool) -> Result<User, Error> {
         let archive = if given { check_name(archive)? } else { name::normal(archive) };
-        users::change(&self.db, &name::normal(name), |stored| {
+        self.change(name, |stored| {
             stored.user.read.retain(|a| *a != archive);
             stored.user.read.extend(given.then_some(archive));
             stored.user.read.sort_unstable();
@@ -138,10 +193,56 @@ impl Auth {
     /// # Errors
     /// `Unknown`.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
-        users::remove(&self.db, &name::normal(name))
+        let name = name::normal(name);
+        let removed = users::remove(&self.db, &name);
+        self.verified.lock().forget(&name);
+        removed
+    }
+
+    /// Whether somebody from `from` may try a password of `name` now. Every leave that isn't a refusal must be followed by
+    /// [`Auth::login`] or [`Auth::gave_up`].
+    #[must_use]
+    pub fn ask(&self, name: &str, from: IpAddr) -> Leave {
+        self.throttle.lock().ask(self.now_ms(), from, &name::normal(bounded(name)))
+    }
+
+    /// Whoever got leave went without waiting for the answer: that counts as a wrong password, else guessing that doesn't wait
+    /// would cost nothing.
+    pub fn gave_up(&self, name: &str, from: IpAddr) {
+        self.throttle.lock().failed(self.now_ms(), from, &name::normal(bounded(name)));
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// As [`Auth::login`], if the password was right not long ago and nothing has changed since; costs next to nothing.
+    /// `None` says nothing about the password.
+    /// # Errors
+    /// `Database`.
+    pub fn login_again(
+        &self,
+        name: &str,
+        password: &Zeroizing<String>,
+        need: Privilege,
+        from: Option<IpAddr>,
+    ) -> Result<Option<User>, Error> {
+        let Some(Stored { user, hash }) = self.find(name)? else { return Ok(None) };
+        let known = password::hashed_form(password).is_some_and(|form| {
+            self.verified.lock().knows(&user.name, form.as_bytes(), &hash, Instant::now())
+        });
+        if !known || !self.may(&user, Privilege::Login) || !self.may(&user, need) {
+            return Ok(None);
+        }
+        if let Some(from) = from {
+            self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
+        }
+        tracing::debug!(user = ?user.name, ?from, ?need, "the password was right not long ago");
+        Ok(Some(user))
     }
 
     /// Checks a password and the privileges `login` and `need`. Slow on purpose (argon2id): call it off the async threads.
+    /// The end counts for [`Auth::ask`].
     /// # Errors
     /// `Denied`, in the same words and time for every reason; `Database`.
     pub fn login(
@@ -153,17 +254,27 @@ impl Auth {
     ) -> Result<User, Error> {
         let found = self.find(name)?;
         let matches = self.hasher.matches(password, found.as_ref().map(|stored| stored.hash.as_str()));
-        let from = from.map_or_else(|| "here".to_owned(), |address| address.to_string());
+        let shown = from.map_or_else(|| "here".to_owned(), |address| address.to_string());
+        // A name that nobody has isn't logged: people type passwords where the name belongs.
+        let known = found.as_ref().map_or_else(|| "(unknown)".to_owned(), |stored| stored.user.name.clone());
         match found {
-            Some(Stored { user, .. })
+            Some(Stored { user, hash })
                 if matches && self.may(&user, Privilege::Login) && self.may(&user, need) =>
             {
-                tracing::debug!(user = ?user.name, from, ?need, "password and privileges are right");
+                if let Some(form) = password::hashed_form(password) {
+                    self.verified.lock().note(&user.name, form.as_bytes(), &hash, Instant::now());
+                }
+                if let Some(from) = from {
+                    self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
+                }
+                tracing::debug!(user = ?user.name, from = shown, ?need, "password and privileges are right");
                 Ok(user)
             }
             _ => {
-                // The name is left out: people type passwords where the name belongs.
-                tracing::warn!(from, ?need, "login refused");
+                if let Some(from) = from {
+                    self.gave_up(name, from);
+                }
+                tracing::warn!(user = ?known, from = shown, ?need, "login refused");
                 Err(Error::Denied)
             }
         }
@@ -213,9 +324,17 @@ impl Auth {
         audit::newest(&self.db, most)
     }
 
+    /// Changes a user; what was known of the password is forgotten.
+    fn change(&self, name: &str, change: impl FnOnce(&mut Stored)) -> Result<User, Error> {
+        let name = name::normal(name);
+        let changed = users::change(&self.db, &name, change);
+        self.verified.lock().forget(&name);
+        changed
+    }
+
     /// A name that no user can have is simply not found, whatever its length.
     fn find(&self, name: &str) -> Result<Option<Stored>, Error> {
-        if name.len() > MAX_NAME_BYTES * 4 {
+        if bounded(name).is_empty() {
             return Ok(None);
         }
         users::find(&self.db, &name::normal(name))
@@ -227,6 +346,11 @@ fn write(db: &Database) -> Result<WriteTransaction, Error> {
     let mut txn = db.begin_write().map_err(Error::database)?;
     txn.set_quick_repair(true);
     Ok(txn)
+}
+
+/// As much of a name as matters: a longer one is nobody's.
+fn bounded(name: &str) -> &str {
+    if name.len() > MAX_NAME_BYTES * 4 { "" } else { name }
 }
 
 fn now() -> i64 {

@@ -23,6 +23,11 @@ fn opaque(password: &str) -> Zeroizing<String> {
     out
 }
 
+/// The form of a password that may be somebody's.
+pub(crate) fn hashed_form(password: &str) -> Option<Zeroizing<String>> {
+    (password.len() <= MAX_PASSWORD_BYTES).then(|| opaque(password))
+}
+
 /// Checks the rules for a new password.
 /// # Errors
 /// `BadPassword` with the rule.

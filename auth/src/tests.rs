@@ -134,3 +134,50 @@ fn secrets_are_never_shown() {
     assert!(!shown.contains("argon2id"), "{shown}");
     assert!(!shown.contains("horse"), "{shown}");
 }
+
+#[test]
+fn a_password_that_was_right_is_known_until_anything_changes() {
+    let auth = auth();
+    auth.add("alice", &secret("gr\u{fc}n und blau"), false).unwrap();
+    let again = |password: &str| {
+        auth.login_again("alice", &secret(password), Privilege::Imap, None).unwrap().is_some()
+    };
+    assert!(!again("gr\u{fc}n und blau"), "nobody has logged in yet");
+    log_in(&auth, "alice", "gr\u{fc}n und blau").unwrap();
+    assert!(
+        again("gr\u{fc}n und blau") && again("gru\u{308}n und\u{a0}blau"),
+        "in every form that is the same"
+    );
+    assert!(!again("gr\u{fc}n und gelb") && !again("") && !again(&"x".repeat(5_000_000)));
+    log_in(&auth, "alice", "gr\u{fc}n und gelb").unwrap_err();
+    assert!(again("gr\u{fc}n und blau"), "a wrong one takes nothing away");
+    auth.set_password("alice", &secret("gr\u{fc}n und gelb")).unwrap();
+    assert!(!again("gr\u{fc}n und blau") && !again("gr\u{fc}n und gelb"));
+    log_in(&auth, "alice", "gr\u{fc}n und gelb").unwrap();
+    assert!(again("gr\u{fc}n und gelb"));
+    auth.set_privilege("alice", Privilege::Imap, false).unwrap();
+    assert!(!again("gr\u{fc}n und gelb"));
+    auth.set_privilege("alice", Privilege::Imap, true).unwrap();
+    assert!(!again("gr\u{fc}n und gelb"), "the change dropped it");
+    log_in(&auth, "alice", "gr\u{fc}n und gelb").unwrap();
+    auth.remove("alice").unwrap();
+    assert!(!again("gr\u{fc}n und gelb"));
+    auth.add("alice", &secret("gr\u{fc}n und gelb"), false).unwrap();
+    assert!(!again("gr\u{fc}n und gelb"), "another user of the same name");
+}
+
+#[test]
+fn the_end_of_a_login_counts_for_the_next() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), false).unwrap();
+    let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+    let from = |ip, password: &str| auth.login("alice", &secret(password), Privilege::Imap, Some(ip));
+    from(here, "correct horse").unwrap();
+    for _ in 0..5 {
+        assert_eq!(auth.ask("alice", there), Leave::Now);
+        from(there, "wrong horse").unwrap_err();
+    }
+    auth.gave_up("nobody", there);
+    assert!(matches!(auth.ask("bob", there), Leave::After(_)));
+    assert_eq!(auth.ask("alice", here), Leave::Now, "known from here");
+}

@@ -15,9 +15,20 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 51] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 60] {
         let Conf {
-            imap, keys, storage, search, attachments, limits, evidence, auth, control, verify, ..
+            imap,
+            keys,
+            storage,
+            search,
+            attachments,
+            limits,
+            evidence,
+            auth,
+            control,
+            verify,
+            metrics,
+            ..
         } = self;
         [
             ("imap.max_line_before_login_bytes", wide(imap.max_line_before_login_bytes), KIB, MIB),
@@ -35,6 +46,11 @@ impl Conf {
             ("imap.max_connections_per_address", wide(imap.max_connections_per_address), 1, 1_000_000),
             ("imap.max_before_login_per_address", wide(imap.max_before_login_per_address), 1, 1_000_000),
             ("imap.max_searches", wide(imap.max_searches), 1, 1_024),
+            ("imap.max_connections", wide(imap.max_connections), 1, 1_000_000),
+            ("imap.max_at_work", wide(imap.max_at_work), 1, 256),
+            ("imap.handshake_timeout_secs", imap.handshake_timeout_secs, 1, DAY_SECS),
+            ("imap.write_timeout_secs", imap.write_timeout_secs, 1, DAY_SECS),
+            ("imap.compress_level", imap.compress_level.into(), 1, 9),
             ("storage.max_store_messages", storage.max_store_messages, 100, 100_000_000),
             ("storage.new_store_months", u64::from(storage.new_store_months), 0, 1_200),
             ("keys.command_timeout_secs", keys.command_timeout_secs, 1, 3_600),
@@ -60,6 +76,10 @@ impl Conf {
             ("evidence.every_hours", evidence.every_hours, 1, 8_760),
             ("evidence.timeout_secs", evidence.timeout_secs, 1, 3_600),
             ("auth.parallel_hashes", wide(auth.parallel_hashes), 1, 1_024),
+            ("auth.remember_secs", auth.remember_secs, 0, DAY_SECS),
+            ("auth.free_failures", auth.free_failures.into(), 1, 30),
+            ("auth.max_delay_secs", auth.max_delay_secs, 1, 50),
+            ("metrics.min_free_bytes", metrics.min_free_bytes, 0, TIB),
             ("control.max_request_bytes", wide(control.max_request_bytes), KIB, 16 * MIB),
             ("control.max_connections", wide(control.max_connections), 1, 10_000),
             ("verify.every_hours", verify.every_hours.into(), 0, 8_760),

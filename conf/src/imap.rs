@@ -1,5 +1,6 @@
 //! The section `[imap]`: listeners, behaviour, and the bounds on what clients send.
 
+use crate::Network;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -45,6 +46,22 @@ pub struct Imap {
     pub max_before_login_per_address: usize,
     /// Searches that read messages and run at once; one user has at most half of them.
     pub max_searches: usize,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Sessions that work at once, each with a thread; the others wait their turn.
+    pub max_at_work: usize,
+    /// Time for TLS to begin.
+    pub handshake_timeout_secs: u64,
+    /// A client that doesn't take a piece of an answer in this time is dropped.
+    pub write_timeout_secs: u64,
+    /// COMPRESS=DEFLATE is offered.
+    pub compress: bool,
+    /// It is offered with TLS too.
+    pub compress_with_tls: bool,
+    /// zlib's level, 1 (fast) to 9.
+    pub compress_level: u32,
+    /// Proxies, which must say for whom they connect (PROXY protocol).
+    pub proxy_from: Vec<Network>,
 }
 
 impl Default for Imap {
@@ -69,6 +86,14 @@ impl Default for Imap {
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,
             max_searches: 4,
+            max_connections: 20_000,
+            max_at_work: 16,
+            handshake_timeout_secs: 10,
+            write_timeout_secs: 300,
+            compress: true,
+            compress_with_tls: true,
+            compress_level: 1,
+            proxy_from: Vec::new(),
         }
     }
 }

@@ -9,16 +9,20 @@ mod error;
 mod evidence;
 mod imap;
 mod keys;
+mod network;
 mod storage;
 mod template;
+mod watch;
 
 pub use attachments::{Attachments, TYPES};
 pub use error::Error;
 pub use evidence::Evidence;
 pub use imap::Imap;
 pub use keys::{KeySource, Keys};
+pub use network::Network;
 pub use storage::{Limits, Search, Storage};
 pub use template::TEMPLATE;
+pub use watch::{Auth, Log, LogFormat, Metrics};
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -52,6 +56,8 @@ pub struct Conf {
     pub control: Control,
     /// What the server verifies by itself.
     pub verify: Verify,
+    /// Metrics and health.
+    pub metrics: Metrics,
     /// The log.
     pub log: Log,
 }
@@ -69,20 +75,6 @@ pub struct Tls {
 impl Default for Tls {
     fn default() -> Self {
         Tls { certificate: "tls/cert.pem".into(), key: "tls/key.pem".into() }
-    }
-}
-
-/// Logins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Auth {
-    /// Passwords that are checked at once, each with 19 MiB of memory; further logins wait.
-    pub parallel_hashes: usize,
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Auth { parallel_hashes: 4 }
     }
 }
 
@@ -115,20 +107,6 @@ pub struct Verify {
 impl Default for Verify {
     fn default() -> Self {
         Verify { every_hours: 0, slices: 30 }
-    }
-}
-
-/// The log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,imapd=debug`.
-    pub filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Log { filter: "info".into() }
     }
 }
 

@@ -35,6 +35,22 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #max_before_login_per_address = 50
 # Searches that read messages and run at once; one user has at most half of them, others wait their turn.
 #max_searches = 4
+# Connections in all, and sessions that work at once: each of these has a thread, the others wait their turn.
+#max_connections = 20000
+#max_at_work = 16
+# Time for TLS to begin; time in which a client must have taken a piece of an answer.
+#handshake_timeout_secs = 10
+#write_timeout_secs = 300
+
+# Clients may have answers compressed (COMPRESS=DEFLATE), also within TLS. Level 1 is fast, 9 small. Takes some 300 KiB
+# of memory for each connection that does.
+#compress = true
+#compress_with_tls = true
+#compress_level = 1
+
+# Load balancers in front of mailkeep: connections from these addresses ("192.0.2.1", "10.0.0.0/8") must begin with a
+# header of the PROXY protocol, 1 or 2; the address in it is the client's for limits and logs.
+#proxy_from = []
 
 [tls]
 # PEM files; relative paths start at the data directory. The certificate that `init` makes is self-signed.
@@ -123,6 +139,11 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 [auth]
 # Passwords checked at once; each takes 19 MiB of memory, further logins wait.
 #parallel_hashes = 4
+# So long a password that was right is known without checking it anew. 0: never.
+#remember_secs = 600
+# Wrong passwords from one network, or of one account, that cost no delay; further ones cost more and more, up to this.
+#free_failures = 5
+#max_delay_secs = 20
 
 [control]
 # The socket that the command line talks to.
@@ -135,7 +156,15 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #every_hours = 0
 #slices = 30
 
+[metrics]
+# An HTTP listener for /metrics (Prometheus), /health and /ready, such as "127.0.0.1:9143"; it has no password. Empty: none.
+#listen = []
+# With less room than this where the stores lie, /ready says no.
+#min_free_bytes = 1073741824
+
 [log]
 # error, warn, info, debug, trace, or by crate: "info,imapd=debug".
 #filter = "info"
+# "text" for people, "json" for machines; both on standard error.
+#format = "text"
 "#;

@@ -1,4 +1,4 @@
-//! Counts connections per address and per user; a place is given back when its guard is dropped.
+//! Counts connections in all, per address (IPv6: per /64, which is what one customer has) and per user; a place is given back when its guard is dropped.
 //!
 //! Invariant: counts never pass the settings' bounds, and maps hold no address or user without a connection.
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 #[derive(Debug, Default)]
 struct Counts {
+    all: usize,
     addresses: HashMap<IpAddr, (usize, usize)>,
     users: HashMap<String, usize>,
 }
@@ -17,6 +18,7 @@ struct Counts {
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     counts: Arc<Mutex<Counts>>,
+    in_all: usize,
     per_address: usize,
     before_login: usize,
     per_user: usize,
@@ -30,26 +32,41 @@ pub(crate) struct Place {
     user: Option<String>,
 }
 
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The address has enough.
+    Address,
+    /// The server has enough.
+    Server,
+}
+
 impl Gate {
     /// With the settings' bounds.
     pub(crate) fn new(settings: &crate::Settings) -> Gate {
         Gate {
             counts: Arc::default(),
+            in_all: settings.max_connections,
             per_address: settings.max_connections_per_address,
             before_login: settings.max_before_login_per_address,
             per_user: settings.max_connections_per_user,
         }
     }
 
-    /// A place for a new connection; `None` when the address has enough.
-    pub(crate) fn enter(&self, address: IpAddr) -> Option<Place> {
+    /// A place for a new connection.
+    pub(crate) fn enter(&self, address: IpAddr) -> Result<Place, Full> {
+        let address = auth::throttle::network_of(address);
         let mut counts = self.counts.lock();
+        if counts.all >= self.in_all {
+            return Err(Full::Server);
+        }
         let (all, waiting) = counts.addresses.get(&address).copied().unwrap_or_default();
         if all >= self.per_address || waiting >= self.before_login {
-            return None;
+            return Err(Full::Address);
         }
+        counts.all += 1;
         counts.addresses.insert(address, (all + 1, waiting + 1));
-        Some(Place { gate: self.clone(), address, user: None })
+        Ok(Place { gate: self.clone(), address, user: None })
     }
 }
 
@@ -96,6 +113,7 @@ impl Counts {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.gate.counts.lock();
+        counts.all = counts.all.saturating_sub(1);
         if let Some((all, waiting)) = counts.addresses.get_mut(&self.address) {
             *all = all.saturating_sub(1);
             if self.user.is_none() {
@@ -127,23 +145,41 @@ mod tests {
         let (here, there) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
         let mut a = gate.enter(here).unwrap();
         let mut b = gate.enter(here).unwrap();
-        assert!(gate.enter(here).is_none(), "two have not logged in");
+        assert!(gate.enter(here).is_err(), "two have not logged in");
         assert!(a.login("bob") && b.login("bob"));
         let c = gate.enter(here).unwrap();
-        assert!(gate.enter(here).is_none(), "three in all");
+        assert!(gate.enter(here).is_err(), "three from here");
         let mut d = gate.enter(there).unwrap();
         assert!(!d.login("bob"), "two are bob's");
         drop(a);
         assert!(d.login("bob"));
-        assert!(gate.enter(here).is_some());
+        assert!(gate.enter(here).is_ok());
         // Who logs out counts among those who have not logged in, of which there may be two.
         assert!(d.logout() && d.login("eve") && d.logout());
         let mut e = gate.enter(there).unwrap();
-        assert!(e.login("eve") && gate.enter(there).is_some());
+        assert!(e.login("eve") && gate.enter(there).is_ok());
         let f = gate.enter(there).unwrap();
         assert!(!e.logout(), "three would wait");
         drop((b, c, d, e, f));
         let counts = gate.counts.lock();
-        assert!(counts.addresses.is_empty() && counts.users.is_empty());
+        assert!(counts.addresses.is_empty() && counts.users.is_empty() && counts.all == 0);
+    }
+
+    #[test]
+    fn a_server_has_so_many_places_and_a_customer_is_one() {
+        let settings = crate::Settings {
+            max_connections: 3,
+            max_connections_per_address: 2,
+            ..crate::Settings::default()
+        };
+        let gate = Gate::new(&settings);
+        let from = |text: &str| gate.enter(text.parse().unwrap());
+        let first = from("2001:db8::1").unwrap();
+        let _second = from("2001:db8::2").unwrap();
+        assert_eq!(from("2001:db8:0:0:ffff::").unwrap_err(), Full::Address);
+        let _third = from("2001:db8:0:1::").unwrap();
+        assert_eq!(from("192.0.2.1").unwrap_err(), Full::Server);
+        drop(first);
+        assert!(from("192.0.2.1").is_ok());
     }
 }

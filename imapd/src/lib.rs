@@ -6,12 +6,15 @@
 mod cmd;
 mod gate;
 mod net;
+mod network;
 mod proto;
 mod queue;
 mod reply;
 mod session;
+pub mod watch;
 
-pub use net::Server;
+pub use net::{Inherited, Pulse, Server};
+pub use network::Network;
 
 use std::net::SocketAddr;
 
@@ -66,6 +69,22 @@ pub struct Settings {
     pub progress_after_ms: u64,
     /// Pause between what it tells.
     pub progress_every_ms: u64,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Sessions that work at once, each on a thread; the others wait their turn, without one.
+    pub max_at_work: usize,
+    /// Time for TLS to begin.
+    pub handshake_timeout_secs: u64,
+    /// Time for a client to take a piece of an answer.
+    pub write_timeout_secs: u64,
+    /// COMPRESS=DEFLATE is offered.
+    pub compress: bool,
+    /// It is offered with TLS too.
+    pub compress_with_tls: bool,
+    /// zlib's level, 1 (fast) to 9.
+    pub compress_level: u32,
+    /// Proxies: connections from there must begin with a PROXY header, and no others may.
+    pub proxy_from: Vec<Network>,
 }
 
 impl Default for Settings {
@@ -95,6 +114,14 @@ impl Default for Settings {
             max_searches: 4,
             progress_after_ms: 1_000,
             progress_every_ms: 5_000,
+            max_connections: 20_000,
+            max_at_work: 16,
+            handshake_timeout_secs: 10,
+            write_timeout_secs: 300,
+            compress: true,
+            compress_with_tls: true,
+            compress_level: 1,
+            proxy_from: Vec::new(),
         }
     }
 }

@@ -224,6 +224,36 @@ The directory must be empty or not be there yet. Mail clients may have seen
 mail that the backup misses: so that none meets a UID twice, new mail gets UIDs
 that are a million higher (--exact leaves that out).")]
     Restore(Restore),
+    /// The certificate of a running server
+    #[command(subcommand)]
+    Tls(TlsVerb),
+    /// Write down what a user's mail clients and the server say to each other, until Ctrl-C or for some minutes
+    #[command(after_help = "\
+Example:
+  mailkeep trace alice --minutes 10 > alice.trace
+
+Passwords, literals, the words of searches and all that mail says are left out;
+names of mailboxes aren't. It begins with the next command of each session.
+Who traced whom stands in the audit log.")]
+    Trace {
+        /// The login name
+        user: String,
+        /// How long
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        minutes: u32,
+    },
+    /// Print a unit for systemd
+    #[command(after_help = "\
+Examples:
+  mailkeep unit > /etc/systemd/system/mailkeep.service
+  mailkeep unit imaps-socket > /etc/systemd/system/mailkeep-imaps.socket
+
+With a socket's unit no connection is refused while the server restarts.")]
+    Unit {
+        /// Which
+        #[arg(default_value = "service")]
+        which: UnitName,
+    },
     /// Who did what
     Audit {
         /// Only the newest N entries
@@ -244,6 +274,24 @@ Example:
         #[arg(value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
     },
+}
+
+/// A unit for systemd.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum UnitName {
+    /// The server
+    Service,
+    /// The port 143
+    ImapSocket,
+    /// The port 993
+    ImapsSocket,
+}
+
+/// `tls …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TlsVerb {
+    /// Read certificate and key again; connections that are there stay. SIGHUP does the same
+    Reload,
 }
 
 /// Listeners in place of the configured ones.

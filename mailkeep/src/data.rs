@@ -4,6 +4,7 @@
 
 use crate::attachments;
 use crate::keys::{Source, rotate};
+use crate::serving::Serving;
 use crate::settings;
 use anyhow::{Context, Result, bail};
 use archiver::Archiver;
@@ -139,11 +140,13 @@ impl Data {
                 .with_context(|| format!("with the master key of {} (id {})", source.words(), key.id()))?;
         storage.sign_with(EvidenceKey::load_or_make(&self.evidence_key_file(), &self.evidence_pub_file())?);
         let db = self.master()?;
-        let auth = Auth::open_with(db.clone(), conf.auth.parallel_hashes)?;
+        let auth = Auth::open_with(db.clone(), &settings::auth(&conf))?;
         let archiver = Archiver::open(storage.clone(), db.clone())?;
         let key = Mutex::new(KeyInUse { id: key.id(), source });
         let data = self.clone();
-        let installation = Installation { data, conf, auth, storage, archiver, master: db, key, _lock: lock };
+        let serving = Mutex::default();
+        let installation =
+            Installation { data, conf, auth, storage, archiver, master: db, key, serving, _lock: lock };
         installation.finish_rotation();
         Ok(installation)
     }
@@ -183,7 +186,7 @@ impl Data {
 
     /// Users and audit log alone.
     pub(crate) fn auth(&self, conf: &Conf) -> Result<Auth> {
-        Ok(Auth::open_with(self.master()?, conf.auth.parallel_hashes)?)
+        Ok(Auth::open_with(self.master()?, &settings::auth(conf))?)
     }
 
     /// Refuses a directory in which others could exchange the key or the mail.
@@ -232,6 +235,8 @@ pub(crate) struct Installation {
     pub(crate) master: Arc<Database>,
     /// The master key that is in use.
     pub(crate) key: Mutex<KeyInUse>,
+    /// The server that runs in this process, if one does.
+    pub(crate) serving: Mutex<Option<Serving>>,
     _lock: File,
 }
 

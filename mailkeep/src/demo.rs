@@ -10,6 +10,7 @@ use crate::serve::Service;
 use crate::signals::Signals;
 use crate::{door, init, password, settings};
 use anyhow::{Context, Result, bail, ensure};
+use imapd::Inherited;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -94,11 +95,11 @@ async fn serve(data: &Data, demo: &Demo, password: &Zeroizing<String>) -> Result
     settings.imap = vec![free(demo.imap, None)?];
     settings.imaps = vec![free(demo.imaps, settings.imap.first().copied())?];
     settings.plain_on_loopback = true;
-    let service = Service::bind(installation, settings).await?;
+    let service = Service::bind(installation, settings, Inherited::default()).await?;
     let (plain, secure) = service.addresses();
     let (Some(&plain), Some(&secure)) = (plain.first(), secure.first()) else { bail!("nothing was bound") };
     say(plain, secure, password, demo.path.is_none()).context("standard output")?;
-    service.run(signals).await
+    service.run(signals, None).await
 }
 
 /// Says `ready`, and what to type into a mail client; with the sample there is mail in INBOX to show.

@@ -14,14 +14,17 @@ mod evidence;
 mod init;
 mod keys;
 mod local;
+mod metrics;
 mod output;
 mod pages;
 mod password;
 mod progress;
 mod request;
 mod serve;
+mod serving;
 mod settings;
 mod signals;
+mod systemd;
 mod tls;
 mod upkeep;
 mod who;
@@ -29,6 +32,7 @@ mod who;
 use anyhow::{Context, Result};
 use clap::Parser;
 use cli::{BackupVerb, BackupWhat, Cli, KeyVerb, Verb};
+use conf::LogFormat;
 use data::Data;
 use output::{Ended, Style};
 use std::process::ExitCode;
@@ -66,6 +70,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let verb = match verb {
         Verb::Completions { shell } => return pages::completions(shell),
         Verb::Man { dir } => return pages::man(dir.as_deref()),
+        Verb::Unit { which } => return pages::unit(which),
         Verb::Evidence(asked) if asked.is_offline() => return request::offline(asked, json),
         other => other,
     };
@@ -118,7 +123,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Serve(listen) => {
             data.owner()?;
             let conf = data.conf()?;
-            start_log(log.as_deref(), &conf.log.filter)?;
+            start_log_as(log.as_deref(), &conf.log.filter, conf.log.format)?;
+            raise_descriptors();
             runtime()?.block_on(serve::run(&data, conf, listen))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -140,12 +146,29 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
 }
 
+/// As many files and sockets as the system allows: each connection is one. What is usual (1,024) is meant for programs that use
+/// select(2).
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    tracing::debug!(limit = ?getrlimit(Resource::Nofile).current, "files and sockets that may be open");
+}
+
 fn runtime() -> Result<Runtime> {
     Runtime::new().context("threads")
 }
 
-/// The log goes to standard error: `--log`, else RUST_LOG, else `usual`.
 fn start_log(given: Option<&str>, usual: &str) -> Result<()> {
+    start_log_as(given, usual, LogFormat::Text)
+}
+
+/// The log goes to standard error: `--log`, else RUST_LOG, else `usual`.
+fn start_log_as(given: Option<&str>, usual: &str, format: LogFormat) -> Result<()> {
     let filter = match (given, std::env::var("RUST_LOG")) {
         (Some(given), _) => EnvFilter::try_new(given).with_context(|| format!("--log {given}"))?,
         (None, Ok(set)) if !set.is_empty() => {
@@ -155,5 +178,11 @@ fn start_log(given: Option<&str>, usual: &str) -> Result<()> {
     };
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
-    log.try_init().map_err(|error| anyhow::anyhow!("log: {error}"))
+    let begun = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => {
+            log.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        }
+    };
+    begun.map_err(|error| anyhow::anyhow!("log: {error}"))
 }

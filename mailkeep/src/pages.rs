@@ -1,6 +1,6 @@
-//! Completions and manual pages, from the one definition of the command line.
+//! Completions and manual pages, from the one definition of the command line; and the units for systemd.
 
-use crate::cli::Cli;
+use crate::cli::{Cli, UnitName};
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use std::io::{self, Write};
@@ -25,6 +25,15 @@ pub(crate) fn man(dir: Option<&Path>) -> Result<ExitCode> {
     let mut text = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut text)?;
     print(&text)
+}
+
+/// Prints a unit.
+pub(crate) fn unit(which: UnitName) -> Result<ExitCode> {
+    print(match which {
+        UnitName::Service => include_bytes!("../systemd/mailkeep.service").as_slice(),
+        UnitName::ImapSocket => include_bytes!("../systemd/mailkeep-imap.socket").as_slice(),
+        UnitName::ImapsSocket => include_bytes!("../systemd/mailkeep-imaps.socket").as_slice(),
+    })
 }
 
 fn print(text: &[u8]) -> Result<ExitCode> {

@@ -4,13 +4,13 @@ mod evidence;
 
 pub(crate) use evidence::offline;
 
-use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, RunsVerb, Store, User, Verb};
+use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, RunsVerb, Store, TlsVerb, User, Verb};
 use crate::command::{
     Archive, AuditLog, Backup, Cat, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove, Folders,
-    IndexFailed, IndexRebuild, IndexStatus, KeyRotate, KeyShow, MessageDelete, MessageMove, RunItems,
-    RunShow, Runs, Search, Secret, StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList,
-    StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats, UserAdd, UserList, UserPassword,
-    UserRemove, UserRights, UserShow, Verify, VerifyLast, Which,
+    ImapTrace, IndexFailed, IndexRebuild, IndexStatus, KeyRotate, KeyShow, MessageDelete, MessageMove,
+    RunItems, RunShow, Runs, Search, Secret, StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList,
+    StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats, TlsReload, UserAdd, UserList,
+    UserPassword, UserRemove, UserRights, UserShow, Verify, VerifyLast, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -51,6 +51,8 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
                 (Command::RunItems(RunItems { id, which: Which::Filtered }), view::ITEMS)
             }
         },
+        Verb::Tls(TlsVerb::Reload) => (Command::TlsReload(TlsReload {}), view::CERTIFICATE),
+        Verb::Trace { user, minutes } => (Command::ImapTrace(ImapTrace { user, minutes }), View::Bytes),
         Verb::Audit { last } => (Command::AuditLog(AuditLog { last }), view::AUDIT),
         Verb::Backup(BackupVerb { what: None, dir: Some(dir), with_key, verify_all }) => {
             let dir = absolute(&dir)?;
@@ -67,6 +69,7 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         | Verb::Init(_)
         | Verb::Serve(_)
         | Verb::Demo(_)
+        | Verb::Unit { .. }
         | Verb::Completions { .. }
         | Verb::Man { .. } => {
             return Err(Failure::usage("this is no command for a data directory"));

@@ -53,8 +53,27 @@ pub(crate) fn imap(conf: &Conf) -> imapd::Settings {
         max_connections_per_address: imap.max_connections_per_address,
         max_before_login_per_address: imap.max_before_login_per_address,
         max_searches: imap.max_searches,
+        max_connections: imap.max_connections,
+        max_at_work: imap.max_at_work,
+        handshake_timeout_secs: imap.handshake_timeout_secs,
+        write_timeout_secs: imap.write_timeout_secs,
+        compress: imap.compress,
+        compress_with_tls: imap.compress_with_tls,
+        compress_level: imap.compress_level,
+        proxy_from: imap.proxy_from.iter().map(|n| imapd::Network::new(n.address, n.prefix)).collect(),
         ..imapd::Settings::default()
     }
+}
+
+/// What checking and guessing passwords costs.
+pub(crate) fn auth(conf: &Conf) -> auth::Settings {
+    let auth = &conf.auth;
+    let throttle = auth::throttle::Bounds {
+        free_failures: auth.free_failures,
+        max_delay_ms: auth.max_delay_secs.saturating_mul(1_000),
+        ..auth::throttle::Bounds::default()
+    };
+    auth::Settings { parallel_hashes: auth.parallel_hashes, remember_secs: auth.remember_secs, throttle }
 }
 
 #[cfg(test)]
@@ -66,6 +85,7 @@ mod tests {
     fn the_defaults_are_the_crates_own() {
         let conf = Conf::default();
         assert_eq!(format!("{:?}", limits(&conf)), format!("{:?}", storage::Limits::default()));
+        assert_eq!(super::auth(&conf), auth::Settings::default());
         let mut server = imap(&conf);
         server.imap.clear();
         server.imaps.clear();

@@ -1,7 +1,12 @@
-//! SIGINT and SIGTERM, which both mean: come to a clean end.
+//! SIGINT and SIGTERM, which both mean: come to a clean end; and SIGHUP, which means to a server: read the certificate again.
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGHUP, from the moment this is made; from then on it doesn't end the program.
+pub(crate) fn hangups() -> Result<Signal> {
+    signal(SignalKind::hangup()).context("SIGHUP")
+}
 
 /// The two signals, from the moment this is made.
 pub(crate) struct Signals {

@@ -7,11 +7,13 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::server::ProducesTickets;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
 use zeroize::Zeroizing;
 
 /// How long the self-signed certificate is valid: people confirm it by hand, once.
@@ -53,19 +55,66 @@ fn host_name() -> Option<String> {
         .then(|| name.to_owned())
 }
 
-/// The server's TLS settings.
-pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
-    let read = |path: &Path| format!("{}: no PEM file that can be read", path.display());
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| anyhow!(error).context(read(certificate)))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| anyhow!(error).context(read(key)))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .with_context(|| format!("{}: certificate and key can't be used", certificate.display()))?;
-    Ok(Arc::new(config))
+/// Certificates that expire within so many days are warned of.
+const WARN_DAYS: i64 = 30;
+
+/// Where certificate and key lie, and what stays the same when they are read again.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    /// Seals the tickets with which clients resume: kept, so that a new certificate costs nobody a full handshake.
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+/// What was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    /// For the listeners.
+    pub(crate) config: Arc<ServerConfig>,
+    /// When the certificate expires, seconds since 1970.
+    pub(crate) expires: i64,
+}
+
+impl Tls {
+    /// With these PEM files.
+    pub(crate) fn new(certificate: PathBuf, key: PathBuf) -> Result<Tls> {
+        Ok(Tls { certificate, key, tickets: aws_lc_rs::Ticketer::new().context("TLS tickets")? })
+    }
+
+    /// Reads both; TLS 1.2 and 1.3, nothing older.
+    pub(crate) fn load(&self) -> Result<Loaded> {
+        let Tls { certificate, key, tickets } = self;
+        let read = |path: &Path| format!("{}: no PEM file that can be read", path.display());
+        let chain = CertificateDer::pem_file_iter(certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| anyhow!(error).context(read(certificate)))?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| anyhow!(error).context(read(key)))?;
+        let shown = || certificate.display().to_string();
+        let first = chain.first().with_context(|| read(certificate))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(first)
+            .map_err(|error| anyhow!("{error}"))
+            .with_context(|| format!("{}: no certificate that can be read", shown()))?;
+        let expires = parsed.validity().not_after.timestamp();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .with_context(|| format!("{}: certificate and key can't be used", shown()))?;
+        config.ticketer = Arc::clone(tickets);
+        Ok(Loaded { config: Arc::new(config), expires })
+    }
+
+    /// Says when the certificate expires, as a warning if that is soon.
+    pub(crate) fn say_expiry(&self, loaded: &Loaded, now: i64) {
+        let path = self.certificate.display().to_string();
+        let expires = crate::output::moment(loaded.expires);
+        match (loaded.expires - now) / 86_400 {
+            _ if loaded.expires <= now => tracing::error!(path, expires, "the certificate has expired"),
+            days if days < WARN_DAYS => tracing::warn!(path, expires, days, "the certificate expires soon"),
+            days => tracing::info!(path, expires, days, "the certificate is valid"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +127,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         self_signed(dir.path()).unwrap();
         let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-        load(&certificate, &key).unwrap();
+        let load = |certificate: &Path, key: &Path| Tls::new(certificate.into(), key.into()).unwrap().load();
+        let loaded = load(&certificate, &key).unwrap();
+        let days = (loaded.expires - OffsetDateTime::now_utc().unix_timestamp()) / 86_400;
+        assert!((VALID.whole_days() - 2..=VALID.whole_days()).contains(&days), "{days}");
         assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(self_signed(dir.path()).is_err(), "nothing is written over");
         assert!(load(&key, &key).is_err());

@@ -49,7 +49,7 @@ pub(crate) async fn run(installation: Arc<Installation>, mut stop: watch::Receiv
 }
 
 /// Waits until the server is to stop, or nobody could say so any more.
-async fn told(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn told(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|&stop| stop).await);
 }
 

@@ -19,6 +19,9 @@ pub(crate) fn list(session: &Session) -> String {
     }
     all.push(' ');
     all.push_str(LOGGED_IN);
+    if super::compress::is_offered(session) {
+        all.push_str(" COMPRESS=DEFLATE");
+    }
     all
 }
 

@@ -96,6 +96,7 @@ pub(crate) fn begin(
         current: None,
         trouble: None,
         expected: (!by_uid).then(|| uids.len()),
+        told: 0,
     };
     Ok(Done::Work(Box::new(work), words))
 }
@@ -121,6 +122,8 @@ struct Fetch {
     trouble: Option<Refusal>,
     /// Asked for by sequence number: how many are still to come.
     expected: Option<u64>,
+    /// Messages that were begun.
+    told: u64,
 }
 
 /// The message whose line is being written.
@@ -160,6 +163,7 @@ impl Work for Fetch {
                     let Some((row, card)) = self.next_row()? else {
                         return self.trouble.take().map_or(Ok(true), Err);
                     };
+                    self.told += 1;
                     self.begin_message(&row, card, out, cancel);
                 }
             }
@@ -172,6 +176,10 @@ impl Work for Fetch {
 
     fn is_inside_line(&self) -> bool {
         self.current.is_some()
+    }
+
+    fn figures(&self) -> (u64, u64) {
+        (self.told, 0)
     }
 }
 

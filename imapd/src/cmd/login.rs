@@ -1,12 +1,16 @@
 //! STARTTLS, LOGIN, AUTHENTICATE PLAIN (RFC 3501 §6.2, RFC 4616, RFC 4959), UNAUTHENTICATE (RFC 8437).
 //!
-//! Promise: no password is taken on a connection that others can read, and all failures look alike. `auth` takes its
-//! time on purpose; a step runs on a blocking thread.
+//! Promise: no password is taken on a connection that others can read, and all failures look alike. Who may try a password,
+//! and after which delay, `auth` says; the network waits, without a thread, until it is checked.
 
 use crate::proto::parse::{Cursor, simple};
 use crate::reply::Refusal;
 use crate::session::{Call, Done, Mode, Session};
-use auth::Privilege;
+use crate::watch::figures;
+use auth::throttle::Leave;
+use auth::{Auth, Privilege, User};
+use std::net::IpAddr;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// STARTTLS
@@ -57,6 +61,10 @@ pub(crate) fn authenticate(
 /// UNAUTHENTICATE: the connection is as new, TLS apart; the next login may be another user's.
 pub(crate) fn unauthenticate(s: &mut Session, _: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.end()?;
+    // Where a compressed stream would have to end between two commands, a client that connects anew is surer.
+    if s.compressed {
+        return Err(Refusal::No("CANNOT", "A compressed connection serves one user; connect again"));
+    }
     if !s.logged_out() {
         return Err(Refusal::Bye("Too many connections from your address that have not logged in"));
     }
@@ -82,17 +90,83 @@ fn private(s: &Session) -> Result<(), Refusal> {
     }
 }
 
+/// A login whose password is still to be checked. One that is forgotten before counts as failed: guessing that doesn't wait for
+/// its answer must not be free.
+pub(crate) struct Pending {
+    auth: Auth,
+    name: String,
+    password: Zeroizing<String>,
+    from: IpAddr,
+    delay: Duration,
+    checked: bool,
+}
+
+impl Pending {
+    /// What has to be waited for.
+    pub(crate) fn delay(&self) -> Duration {
+        self.delay
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.checked {
+            self.auth.gave_up(&self.name, self.from);
+        }
+    }
+}
+
 fn enter(
     s: &mut Session,
     name: &str,
     password: &Zeroizing<String>,
     out: &mut Vec<u8>,
 ) -> Result<Done, Refusal> {
-    let user = s.world.auth.login(name, password, Privilege::Imap, Some(s.ip))?;
+    let (auth, figures) = (s.world.auth.clone(), s.world.watch.figures());
+    let delay = match auth.ask(name, s.ip) {
+        Leave::Now => {
+            if let Some(user) = auth.login_again(name, password, Privilege::Imap, Some(s.ip))? {
+                figures::add(&figures.logins_again, 1);
+                return welcome(s, user, out);
+            }
+            Duration::ZERO
+        }
+        Leave::After(ms) => {
+            figures::add(&figures.logins_delayed, 1);
+            Duration::from_millis(ms)
+        }
+        Leave::Refused => {
+            figures::add(&figures.logins_refused, 1);
+            tracing::warn!(from = %s.ip, "a login was refused untried: too many have failed from there");
+            return Err(Refusal::No("UNAVAILABLE", "Too many logins have failed; try again later"));
+        }
+    };
+    let password = password.clone();
+    let (name, from) = (name.to_owned(), s.ip);
+    s.pending = Some(Pending { auth, name, password, from, delay, checked: false });
+    Ok(Done::Login)
+}
+
+/// Checks the password of the login that waited. `auth` takes its time on purpose.
+pub(crate) fn complete(s: &mut Session, out: &mut Vec<u8>) -> Result<Done, Refusal> {
+    let Some(mut pending) = s.pending.take() else { return Err(auth::Error::Denied.into()) };
+    pending.checked = true;
+    let Pending { auth, name, password, from, .. } = &pending;
+    match auth.login(name, password, Privilege::Imap, Some(*from)) {
+        Ok(user) => welcome(s, user, out),
+        Err(error) => {
+            figures::add(&s.world.watch.figures().logins_failed, 1);
+            Err(error.into())
+        }
+    }
+}
+
+fn welcome(s: &mut Session, user: User, out: &mut Vec<u8>) -> Result<Done, Refusal> {
     if !s.place.login(&user.name) {
         return Err(Refusal::Bye("Too many connections of this user"));
     }
-    tracing::info!(user = %user.name, ip = %s.ip, "logged in over IMAP");
+    figures::add(&s.world.watch.figures().logins_ok, 1);
+    tracing::debug!(user = ?user.name, ip = %s.ip, "logged in over IMAP");
     s.logged_in(user.name);
     // What is offered has changed (RFC 3501 §6.2.3 lets the server say it unasked).
     out.extend_from_slice(format!("* CAPABILITY {}\r\n", super::capability::list(s)).as_bytes());

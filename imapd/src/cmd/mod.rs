@@ -5,6 +5,7 @@ pub(crate) mod acl;
 pub(crate) mod answer;
 pub(crate) mod binary;
 pub(crate) mod capability;
+pub(crate) mod compress;
 pub(crate) mod enable;
 pub(crate) mod fetch;
 pub(crate) mod id;

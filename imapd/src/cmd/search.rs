@@ -192,4 +192,7 @@ impl Work for Seeking {
     fn saved(&mut self) -> Option<UidRanges> {
         self.saved.take()
     }
+    fn figures(&self) -> (u64, u64) {
+        (0, self.progress.read().map_or(0, |(done, _)| done))
+    }
 }

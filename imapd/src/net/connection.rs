@@ -1,33 +1,39 @@
-//! One connection: moves bytes between a socket and its session, and keeps the time.
+//! One connection: moves bytes between a socket and its session, and says at its end what it came to.
 //!
-//! A session's steps run on blocking threads; while one makes the next chunk, the last one is written and unread input
-//! is gathered up to a bound, so that a client that goes away is noticed and one that doesn't read holds no thread.
+//! A session's steps run on blocking threads, as many at once as the settings allow; while one makes the next chunk, the last
+//! one is written and unread input is gathered up to a bound, so that a client that goes away is noticed and one that doesn't
+//! read holds no thread.
 
+use super::deflate::Deflate;
+use super::proxy::{self, Origin};
 use super::told::Told;
-use crate::Settings;
-use crate::gate::Gate;
-use crate::queue::{Queue, Turn};
-use crate::session::{CHUNK, Next, Session, Step, World};
+use super::waits::{self, Clock, NOT_READ, Waited, Wake, write};
+use super::wire::{Socket, Wire};
+use crate::gate::{Full, Gate};
+use crate::queue::Queue;
+use crate::session::{CHUNK, Next, Peer, Session, Step, World};
+use crate::watch::figures::{self, Gauge};
+use crate::watch::tally::{Reason, Tally};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Cancel;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Input gathered while a command runs; more waits in the kernel.
-const MAX_AHEAD: usize = 64 << 10;
+pub(super) const MAX_AHEAD: usize = 64 << 10;
 /// What one read asks for.
 const READ: usize = 8 << 10;
-/// A client that takes no byte of a chunk for so long has gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Time for the last words.
 const BYE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a proxy to say for whom it comes.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const GOING_DOWN: &[u8] = b"* BYE The server is going down\r\n";
 
@@ -46,58 +52,193 @@ pub(crate) struct Shared {
     pub(crate) world: Arc<World>,
     pub(crate) gate: Gate,
     pub(crate) queue: Queue,
-    pub(crate) tls: TlsAcceptor,
+    /// Sessions at work.
+    pub(crate) steps: Arc<Semaphore>,
+    /// Passwords being hashed.
+    pub(crate) logins: Arc<Semaphore>,
+    /// Connections that are told that there are too many.
+    pub(crate) farewells: Arc<Semaphore>,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) changes: watch::Receiver<u64>,
 }
 
 /// How a conversation ended.
 enum End {
-    Closed,
+    Closed(Reason),
     StartTls(Box<Session>),
 }
 
-/// Serves a connection to its end.
-pub(crate) async fn serve(mut stream: TcpStream, ip: IpAddr, line: Line, shared: Shared) -> io::Result<()> {
+/// Serves a connection to its end, and says so in the log.
+pub(crate) async fn serve(mut stream: TcpStream, peer: SocketAddr, line: Line, shared: Shared) {
+    let watch = &shared.world.watch;
+    figures::add(&watch.figures().sessions_begun, 1);
+    let _there = Gauge::new(watch, |figures| &figures.sessions);
     let opened = Instant::now();
-    let limit = Duration::from_secs(shared.world.settings.login_timeout_secs);
-    let Some(place) = shared.gate.enter(ip) else {
-        let words = b"* BYE Too many connections from your address\r\n";
-        return match line {
-            Line::Plain => last_words(&mut stream, words).await,
-            Line::Tls => last_words(&mut handshake(stream, &shared, BYE_TIMEOUT).await?, words).await,
-        };
-    };
-    let session = Session::new(Arc::clone(&shared.world), ip, line == Line::Tls, place);
-    let greeting = session.greeting();
-    let session = match line {
-        Line::Plain => match talk(&mut stream, session, greeting, opened, &shared).await? {
-            End::Closed => return Ok(()),
-            End::StartTls(mut session) => {
-                session.tls_begun();
-                *session
+    let tally = Arc::new(Tally::default());
+    let mut client = Peer { ip: peer.ip().to_canonical(), proxied: false };
+    let mut notes = Notes { tls: None, compressed: false };
+    let reason = match from_proxy(&mut stream, &mut client, &shared).await {
+        Ok(()) => match converse(stream, client, line, opened, &shared, &tally, &mut notes).await {
+            Ok(reason) => reason,
+            Err(error) => {
+                // A connection's end by the network is nobody's fault and of no interest but when looking for one.
+                tracing::debug!(%error, %peer, "an IMAP connection broke");
+                reason_of(&error)
             }
         },
-        Line::Tls => session,
+        Err(error) => {
+            tracing::warn!(%error, %peer, "a listed proxy did not say for whom it connects; the connection was closed");
+            Reason::Proxy
+        }
     };
-    let greeting = if line == Line::Tls { session.greeting() } else { Vec::new() };
-    let mut stream = handshake(stream, &shared, limit).await?;
-    talk(&mut stream, session, greeting, opened, &shared).await.map(|_| ())
+    watch.figures().ended(reason);
+    notes.say(client.ip, opened, &tally, reason);
 }
 
-async fn handshake(
+fn reason_of(error: &io::Error) -> Reason {
+    let words = error.get_ref().map(ToString::to_string);
+    match words.as_deref() {
+        Some(NOT_READ) => Reason::Unread,
+        Some(NO_TLS) => Reason::Handshake,
+        Some(words) if words.starts_with(FAULT) => Reason::Fault,
+        _ => Reason::Broken,
+    }
+}
+
+const NO_TLS: &str = "TLS did not begin";
+const FAULT: &str = "the session failed";
+
+/// What only the connection knows of the session.
+struct Notes {
+    tls: Option<&'static str>,
+    compressed: bool,
+}
+
+impl Notes {
+    /// The session's line in the log.
+    fn say(&self, ip: IpAddr, opened: Instant, tally: &Tally, reason: Reason) {
+        let user = tally.user.lock().clone();
+        let (commands, messages) = (Tally::read(&tally.commands), Tally::read(&tally.messages));
+        let (bytes_in, bytes_out) = (Tally::read(&tally.bytes_in), Tally::read(&tally.bytes_out));
+        let millis = u64::try_from(opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (tls, reason) = (self.tls.unwrap_or("none"), reason.words());
+        match user {
+            Some(user) => tracing::info!(
+                ?user, %ip, tls, compressed = self.compressed, millis, bytes_in, bytes_out, commands, messages, reason, "session ended"
+            ),
+            // Whoever looks whether the port is open isn't worth a line at each look.
+            None if commands == 0 => {
+                tracing::debug!(%ip, tls, millis, bytes_in, bytes_out, reason, "connection ended")
+            }
+            None => tracing::info!(
+                %ip, tls, millis, bytes_in, bytes_out, commands, reason, "session ended without a login"
+            ),
+        }
+    }
+}
+
+/// From a listed address a header must come, which says who the client is.
+async fn from_proxy(stream: &mut TcpStream, client: &mut Peer, shared: &Shared) -> io::Result<()> {
+    let ip = client.ip;
+    if !shared.world.settings.proxy_from.iter().any(|network| network.contains(ip)) {
+        return Ok(());
+    }
+    let mut stop = shared.stop.clone();
+    let origin = tokio::select! {
+        origin = timeout(PROXY_TIMEOUT, proxy::read(stream)) => origin??,
+        () = super::stopped(&mut stop) => return Err(io::ErrorKind::ConnectionAborted.into()),
+    };
+    if let Origin::Client(ip) = origin {
+        *client = Peer { ip: ip.to_canonical(), proxied: true };
+    }
+    Ok(())
+}
+
+async fn converse(
     stream: TcpStream,
+    client: Peer,
+    line: Line,
+    opened: Instant,
     shared: &Shared,
-    limit: Duration,
-) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    tally: &Arc<Tally>,
+    notes: &mut Notes,
+) -> io::Result<Reason> {
+    let watch = &shared.world.watch;
+    let place = match shared.gate.enter(client.ip) {
+        Ok(place) => place,
+        Err(full) => return turn_away(stream, line, full, shared).await,
+    };
+    let session =
+        Session::new(Arc::clone(&shared.world), client, line == Line::Tls, place, Arc::clone(tally));
+    let wire = |socket| Wire::new(socket, Arc::clone(tally), watch.clone());
+    let (stream, session) = match line {
+        Line::Plain => {
+            let greeting = session.greeting();
+            let mut wire = wire(Socket::Plain(stream));
+            match talk(&mut wire, session, greeting, opened, shared, notes).await? {
+                End::Closed(reason) => return Ok(reason),
+                End::StartTls(session) => {
+                    // STARTTLS is refused with TLS on: this is a plain socket.
+                    let Some(stream) = wire.into_plain() else { return Ok(Reason::Fault) };
+                    (stream, session)
+                }
+            }
+        }
+        Line::Tls => (stream, Box::new(session)),
+    };
+    let mut session = *session;
+    let stream = handshake(stream, shared).await?;
+    let _secure = Gauge::new(watch, |figures| &figures.tls_sessions);
+    notes.tls = Some(match stream.get_ref().1.protocol_version() {
+        Some(tokio_rustls::rustls::ProtocolVersion::TLSv1_3) => "1.3",
+        _ => "1.2",
+    });
+    let greeting = if line == Line::Tls {
+        session.greeting()
+    } else {
+        session.tls_begun();
+        Vec::new()
+    };
+    let mut wire = wire(Socket::Tls(Box::new(stream)));
+    match talk(&mut wire, session, greeting, opened, shared, notes).await? {
+        End::Closed(reason) => Ok(reason),
+        End::StartTls(_) => Ok(Reason::Fault),
+    }
+}
+
+/// Says that there are too many, to as many at once as are worth the trouble.
+async fn turn_away(mut stream: TcpStream, line: Line, full: Full, shared: &Shared) -> io::Result<Reason> {
+    let words: &[u8] = match full {
+        Full::Address => b"* BYE Too many connections from your address\r\n",
+        Full::Server => b"* BYE Too many connections\r\n",
+    };
+    if let Ok(_turn) = shared.farewells.try_acquire() {
+        match line {
+            Line::Plain => last_words(&mut stream, words).await?,
+            Line::Tls => last_words(&mut handshake(stream, shared).await?, words).await?,
+        }
+    }
+    Ok(Reason::Full)
+}
+
+async fn handshake(stream: TcpStream, shared: &Shared) -> io::Result<TlsStream<TcpStream>> {
+    let limit = Duration::from_secs(shared.world.settings.handshake_timeout_secs);
+    let acceptor = TlsAcceptor::from(shared.world.watch.tls());
     let mut stop = shared.stop.clone();
     tokio::select! {
-        done = timeout(limit, shared.tls.accept(stream)) => done?,
+        done = timeout(limit, acceptor.accept(stream)) => match done {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "TLS did not begin");
+                Err(io::Error::other(NO_TLS))
+            }
+            Err(_) => Err(io::Error::other(NO_TLS)),
+        },
         () = super::stopped(&mut stop) => Err(io::ErrorKind::ConnectionAborted.into()),
     }
 }
 
-async fn last_words<S: AsyncWrite + Unpin>(stream: &mut S, words: &[u8]) -> io::Result<()> {
+async fn last_words<S: tokio::io::AsyncWrite + Unpin>(stream: &mut S, words: &[u8]) -> io::Result<()> {
     timeout(BYE_TIMEOUT, async {
         stream.write_all(words).await?;
         stream.shutdown().await
@@ -105,27 +246,20 @@ async fn last_words<S: AsyncWrite + Unpin>(stream: &mut S, words: &[u8]) -> io::
     .await?
 }
 
-type Job = JoinHandle<(Session, Step)>;
-
-fn start(mut session: Session, cancel: &Cancel) -> Job {
-    let cancel = cancel.clone();
-    tokio::task::spawn_blocking(move || {
-        let step = session.step(&cancel);
-        (session, step)
-    })
-}
-
 /// Carries the conversation until it ends or TLS is to begin. `unsent` is written first.
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
+async fn talk(
+    stream: &mut Wire,
     mut session: Session,
     mut unsent: Vec<u8>,
     opened: Instant,
     shared: &Shared,
+    notes: &mut Notes,
 ) -> io::Result<End> {
+    let settings = &shared.world.settings;
+    let patience = Duration::from_secs(settings.write_timeout_secs);
     let mut stop = shared.stop.clone();
     let mut changes = shared.changes.clone();
-    let mut clock = Clock::new(opened, &shared.world.settings);
+    let mut clock = Clock::new(opened, settings);
     let mut ahead = Vec::new();
     let cancel = Cancel::default();
     let mut gone = false;
@@ -135,51 +269,91 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     // What is told while a search waits and works.
     let mut told: Option<Told> = None;
     loop {
+        // Leave to hash a password; every other step gets its own later.
+        let mut leave = None;
         let wait = match next {
             Next::Read | Next::Idle => {
-                write(stream, &mut unsent).await?;
+                write(stream, &mut unsent, patience).await?;
                 clock.note(&session);
                 if gone && ahead.is_empty() {
-                    return Ok(End::Closed);
+                    return Ok(End::Closed(Reason::Gone));
                 }
                 if ahead.is_empty() {
-                    Some(wait(stream, &mut ahead, next, &mut stop, &mut changes, &mut clock).await?)
+                    Some(waits::input(stream, &mut ahead, next, &mut stop, &mut changes, &mut clock).await?)
                 } else {
                     None
                 }
             }
             Next::More => None,
             Next::Queue => {
-                write(stream, &mut unsent).await?;
+                write(stream, &mut unsent, patience).await?;
                 let Some((tag, progress)) = session.queued() else {
                     return Err(io::Error::other("nothing waits for its turn"));
                 };
-                let told = told.insert(Told::new(tag, progress, &shared.world.settings));
+                let told = told.insert(Told::new(tag, progress, settings));
                 let user = session.user.clone().unwrap_or_default();
-                match wait_turn(stream, &mut ahead, &shared.queue, &user, told, &mut stop).await? {
+                match waits::turn(stream, &mut ahead, &shared.queue, &user, told, &mut stop, patience).await?
+                {
                     Waited::Turn(turn) => session.take_turn(turn),
-                    Waited::Gone => return Ok(End::Closed),
+                    Waited::Gone => return Ok(End::Closed(Reason::Gone)),
                     Waited::Stop => {
                         last_words(stream, GOING_DOWN).await?;
-                        return Ok(End::Closed);
+                        return Ok(End::Closed(Reason::Stop));
+                    }
+                }
+                None
+            }
+            Next::Login => {
+                write(stream, &mut unsent, patience).await?;
+                let delay = session.login_delay();
+                let logins = Arc::clone(&shared.logins);
+                let turn = async {
+                    tokio::time::sleep(delay).await;
+                    logins.acquire_owned().await
+                };
+                match waits::meanwhile(stream, &mut ahead, &mut stop, turn).await {
+                    Waited::Turn(turn) => leave = Some(turn.map_err(io::Error::other)?),
+                    Waited::Gone => return Ok(End::Closed(Reason::Gone)),
+                    Waited::Stop => {
+                        last_words(stream, GOING_DOWN).await?;
+                        return Ok(End::Closed(Reason::Stop));
                     }
                 }
                 None
             }
             Next::StartTls => {
-                write(stream, &mut unsent).await?;
+                write(stream, &mut unsent, patience).await?;
                 return Ok(End::StartTls(Box::new(session)));
+            }
+            Next::Compress => {
+                write(stream, &mut unsent, patience).await?;
+                let mut behind = session.take_unread();
+                behind.append(&mut ahead);
+                stream.compress(Deflate::new(settings.compress_level, behind));
+                notes.compressed = true;
+                next = Next::Read;
+                continue;
             }
             Next::Close => {
                 // A literal that broke off must not go on with other words.
+                let mut reason = session.reason();
                 if unsent.is_empty() && !inside && *stop.borrow() {
                     unsent.extend_from_slice(GOING_DOWN);
                 }
-                write(stream, &mut unsent).await?;
+                if reason == Reason::Dropped {
+                    reason = if *stop.borrow() {
+                        Reason::Stop
+                    } else if gone {
+                        Reason::Gone
+                    } else {
+                        reason
+                    };
+                }
+                write(stream, &mut unsent, patience).await?;
                 // Its place first: whoever sees the end of the connection may come again at once.
                 drop(session);
                 timeout(BYE_TIMEOUT, stream.shutdown()).await??;
-                return Ok(End::Closed);
+                return Ok(End::Closed(reason));
             }
         };
         match wait {
@@ -192,12 +366,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Wake::Late) => {
                 drop(session);
                 last_words(stream, b"* BYE Autologout: nothing was heard in time\r\n").await?;
-                return Ok(End::Closed);
+                return Ok(End::Closed(Reason::Late));
             }
             Some(Wake::Stop) => {
                 drop(session);
                 last_words(stream, GOING_DOWN).await?;
-                return Ok(End::Closed);
+                return Ok(End::Closed(Reason::Stop));
             }
         }
         if *stop.borrow() && next == Next::More {
@@ -205,17 +379,18 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             let words: &[u8] = if session.is_inside_line() { b"" } else { GOING_DOWN };
             unsent.extend_from_slice(words);
             last_words(stream, &unsent).await?;
-            return Ok(End::Closed);
+            return Ok(End::Closed(Reason::Stop));
         }
         // A large chunk goes out before the next one is made, so that there are never two.
         if unsent.len() > 2 * CHUNK {
-            write(stream, &mut unsent).await?;
+            write(stream, &mut unsent, patience).await?;
         }
         session.input(&ahead);
         ahead = Vec::new();
         inside = session.is_inside_line();
-        let job = start(session, &cancel);
-        let link = Link { unsent: &mut unsent, ahead: &mut ahead, gone: &mut gone, told: told.as_mut() };
+        let job = work(session, leave, shared, &cancel);
+        let link =
+            Link { unsent: &mut unsent, ahead: &mut ahead, gone: &mut gone, told: told.as_mut(), patience };
         let (back, step) = drive(stream, job, link, &cancel, &mut stop).await?;
         session = back;
         told = told.filter(|_| session.queued().is_some());
@@ -224,77 +399,66 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
+/// Has the session make its next step, on a thread, once it has leave to use one. The threads are given out in the order in
+/// which they are asked for, so that a long answer, which asks anew for every chunk, delays nobody by more than a round.
+async fn work(
+    mut session: Session,
+    leave: Option<OwnedSemaphorePermit>,
+    shared: &Shared,
+    cancel: &Cancel,
+) -> io::Result<(Session, Step)> {
+    let leave = match leave {
+        Some(leave) => leave,
+        None => Arc::clone(&shared.steps).acquire_owned().await.map_err(io::Error::other)?,
+    };
+    let (cancel, watch) = (cancel.clone(), shared.world.watch.clone());
+    let job = tokio::task::spawn_blocking(move || {
+        let _at_work = Gauge::new(&watch, |figures| &figures.at_work);
+        let step = session.step(&cancel);
+        drop(leave);
+        (session, step)
+    });
+    job.await.map_err(|error| io::Error::other(format!("{FAULT}: {error}")))
+}
+
 /// What a step's connection has to carry meanwhile.
 struct Link<'l> {
     unsent: &'l mut Vec<u8>,
     ahead: &'l mut Vec<u8>,
     gone: &'l mut bool,
     told: Option<&'l mut Told>,
-}
-
-/// How waiting in the queue ended.
-enum Waited {
-    Turn(Turn),
-    Gone,
-    Stop,
-}
-
-/// Waits until the user may search, telling the client that it waits. No thread is held meanwhile.
-async fn wait_turn<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    ahead: &mut Vec<u8>,
-    queue: &Queue,
-    user: &str,
-    told: &mut Told,
-    stop: &mut watch::Receiver<bool>,
-) -> io::Result<Waited> {
-    let mut turn = queue.enter(user);
-    loop {
-        tokio::select! {
-            biased;
-            () = super::stopped(stop) => return Ok(Waited::Stop),
-            turn = &mut turn => {
-                return turn.map(Waited::Turn).map_err(|_| io::Error::other("the queue has gone"));
-            }
-            got = fill(stream, ahead), if ahead.len() < MAX_AHEAD => {
-                if !matches!(got, Ok(n) if n > 0) {
-                    return Ok(Waited::Gone);
-                }
-            }
-            () = tokio::time::sleep_until(told.due()) => write(stream, &mut told.line()).await?,
-        }
-    }
+    patience: Duration,
 }
 
 /// Writes what there is and awaits the session's step, watching meanwhile whether the client is still there.
-async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    job: Job,
+async fn drive(
+    stream: &mut Wire,
+    job: impl Future<Output = io::Result<(Session, Step)>>,
     link: Link<'_>,
     cancel: &Cancel,
     stop: &mut watch::Receiver<bool>,
 ) -> io::Result<(Session, Step)> {
-    let Link { unsent, ahead, gone, told } = link;
+    let Link { unsent, ahead, gone, told, patience } = link;
     let (mut read, mut write_half) = tokio::io::split(stream);
     let ended = Notify::new();
     let both = async {
         let work = async {
             let done = job.await;
             ended.notify_one();
-            done
+            Ok(done)
         };
         let speak = async {
-            write(&mut write_half, unsent).await?;
+            write(&mut write_half, unsent, patience).await?;
             let Some(told) = told else { return Ok(()) };
             // A line that was begun is ended: only between two of them the job's end is looked for.
             while timeout_at(told.due(), ended.notified()).await.is_err() {
                 *unsent = told.line();
-                write(&mut write_half, unsent).await?;
+                write(&mut write_half, unsent, patience).await?;
             }
             Ok(())
         };
-        let (written, done): (io::Result<()>, _) = tokio::join!(speak, work);
-        written.map(|()| done)
+        // A client that took nothing in time is given up at once, whatever its command still does.
+        tokio::try_join!(speak, work).map(|((), done)| done)
     };
     tokio::pin!(both);
     let mut stopping = false;
@@ -313,111 +477,10 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             }
         }
     };
-    let done = done.inspect_err(|_| cancel.set())?;
-    done.map_err(|error| io::Error::other(format!("the session failed: {error}")))
+    done.inspect_err(|_: &io::Error| cancel.set())?
 }
 
-async fn fill<R: AsyncRead + Unpin>(read: &mut R, ahead: &mut Vec<u8>) -> io::Result<usize> {
+pub(super) async fn fill<R: AsyncRead + Unpin>(read: &mut R, ahead: &mut Vec<u8>) -> io::Result<usize> {
     ahead.reserve(READ);
     read.take(READ as u64).read_buf(ahead).await
-}
-
-async fn write<W: AsyncWrite + Unpin>(stream: &mut W, unsent: &mut Vec<u8>) -> io::Result<()> {
-    if unsent.is_empty() {
-        return Ok(());
-    }
-    timeout(WRITE_TIMEOUT, async {
-        stream.write_all(unsent).await?;
-        stream.flush().await
-    })
-    .await??;
-    *unsent = Vec::new();
-    Ok(())
-}
-
-/// Why waiting ended.
-enum Wake {
-    Input,
-    Gone,
-    Changes,
-    KeepAlive,
-    Late,
-    Stop,
-}
-
-async fn wait<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    ahead: &mut Vec<u8>,
-    next: Next,
-    stop: &mut watch::Receiver<bool>,
-    changes: &mut watch::Receiver<u64>,
-    clock: &mut Clock,
-) -> io::Result<Wake> {
-    let idle = next == Next::Idle;
-    tokio::select! {
-        biased;
-        () = super::stopped(stop) => Ok(Wake::Stop),
-        got = fill(stream, ahead) => Ok(if got? == 0 { Wake::Gone } else { Wake::Input }),
-        () = tokio::time::sleep_until(clock.deadline()) => Ok(Wake::Late),
-        changed = changes.changed(), if idle => {
-            // The sender lives as long as the server.
-            if changed.is_err() { Ok(Wake::Stop) } else { Ok(Wake::Changes) }
-        }
-        () = tokio::time::sleep(clock.keepalive), if idle => Ok(Wake::KeepAlive),
-    }
-}
-
-/// The times a client has: to log in, to finish a command, and to say anything at all.
-struct Clock {
-    login: Option<Instant>,
-    login_limit: Duration,
-    command: Option<Instant>,
-    idle: Instant,
-    commands: u64,
-    command_limit: Duration,
-    idle_limit: Duration,
-    keepalive: Duration,
-}
-
-impl Clock {
-    fn new(opened: Instant, settings: &Settings) -> Clock {
-        let idle_limit = Duration::from_secs(settings.idle_timeout_secs);
-        let login_limit = Duration::from_secs(settings.login_timeout_secs);
-        Clock {
-            login: Some(opened + login_limit),
-            login_limit,
-            command: None,
-            idle: Instant::now() + idle_limit,
-            commands: 0,
-            command_limit: Duration::from_secs(settings.command_timeout_secs),
-            idle_limit,
-            keepalive: Duration::from_secs(settings.idle_keepalive_secs),
-        }
-    }
-
-    /// Looks at the session before its next input is awaited.
-    fn note(&mut self, session: &Session) {
-        let now = Instant::now();
-        // Who has logged out has as much time as one who has just come.
-        self.login = match (session.user.is_some(), self.login) {
-            (true, _) => None,
-            (false, None) => Some(now + self.login_limit),
-            (false, running) => running,
-        };
-        if session.commands() != self.commands {
-            self.commands = session.commands();
-            self.idle = now + self.idle_limit;
-            self.command = None;
-        }
-        // The time counts from a command's first byte, not from each of them.
-        self.command = match (session.is_partial(), self.command) {
-            (true, None) => Some(now + self.command_limit),
-            (true, running) => running,
-            (false, _) => None,
-        };
-    }
-
-    fn deadline(&self) -> Instant {
-        [self.login, self.command].into_iter().flatten().fold(self.idle, Instant::min)
-    }
 }

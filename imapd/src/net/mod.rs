@@ -3,12 +3,17 @@
 //! Invariant: every connection's task is known here, so that `run` returns only when all of them have ended.
 
 mod connection;
+mod deflate;
+mod proxy;
 mod told;
+mod waits;
+mod wire;
 
 use crate::Settings;
 use crate::gate::Gate;
 use crate::queue::Queue;
 use crate::session::World;
+use crate::watch::{Watch, figures};
 use auth::Auth;
 use connection::{Line, Shared};
 use std::net::SocketAddr;
@@ -16,9 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::Storage;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 /// Time that sessions get to say BYE when the server stops. Whoever reads hears it in less; a client that doesn't read, in the
@@ -26,6 +30,19 @@ use tokio_rustls::rustls::ServerConfig;
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a failed accept (no descriptors left): the next try would fail at once as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Failed accepts that make a line in the log: the first, then one in so many.
+const LOG_ONE_IN: u32 = 100;
+/// Connections over a limit that are told so at once; further ones are closed without a word.
+const FAREWELLS: usize = 64;
+
+/// Listeners that somebody else has bound for us (socket activation).
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Without TLS at first.
+    pub imap: Vec<std::net::TcpListener>,
+    /// With TLS from the start.
+    pub imaps: Vec<std::net::TcpListener>,
+}
 
 /// Bound listeners, not yet serving.
 pub struct Server {
@@ -33,12 +50,37 @@ pub struct Server {
     imaps: Vec<TcpListener>,
     addresses: (Vec<SocketAddr>, Vec<SocketAddr>),
     world: Arc<World>,
-    tls: TlsAcceptor,
+    pulse: (mpsc::Sender<oneshot::Sender<()>>, mpsc::Receiver<oneshot::Sender<()>>),
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+/// Asks a running server whether it still answers.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    world: Arc<World>,
+    asks: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl Pulse {
+    /// Whether connections are accepted, threads for sessions are to be had, and the databases can be read. Waits as long as
+    /// that takes: give it a time.
+    pub async fn is_there(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        if self.asks.send(answer).await.is_err() || answered.await.is_err() {
+            return false;
+        }
+        let world = Arc::clone(&self.world);
+        let reads = tokio::task::spawn_blocking(move || {
+            let stores = world.storage.stores().len();
+            // A name that nobody can have: the table is read all the same.
+            !world.auth.may_read("/", "/") && stores > 0
+        });
+        reads.await.unwrap_or(false)
     }
 }
 
@@ -52,14 +94,32 @@ impl Server {
         storage: Storage,
         auth: Auth,
     ) -> std::io::Result<Server> {
-        let (imap, plain_addresses) = listen(&settings.imap).await?;
-        let (imaps, tls_addresses) = listen(&settings.imaps).await?;
+        Server::bind_with(settings, Inherited::default(), tls, storage, auth).await
+    }
+
+    /// As [`Server::bind`], with listeners that are bound already in place of the settings' addresses, if there are any.
+    /// # Errors
+    /// The first address that can't be bound.
+    pub async fn bind_with(
+        settings: Settings,
+        inherited: Inherited,
+        tls: Arc<ServerConfig>,
+        storage: Storage,
+        auth: Auth,
+    ) -> std::io::Result<Server> {
+        let ((imap, plain_addresses), (imaps, tls_addresses)) =
+            if inherited.imap.is_empty() && inherited.imaps.is_empty() {
+                (listen(&settings.imap).await?, listen(&settings.imaps).await?)
+            } else {
+                (adopt(inherited.imap)?, adopt(inherited.imaps)?)
+            };
+        let watch = Watch::new(tls);
         Ok(Server {
             imap,
             imaps,
             addresses: (plain_addresses, tls_addresses),
-            world: Arc::new(World { settings, storage, auth }),
-            tls: TlsAcceptor::from(tls),
+            world: Arc::new(World { settings, storage, auth, watch }),
+            pulse: mpsc::channel(1),
         })
     }
 
@@ -69,25 +129,67 @@ impl Server {
         self.addresses.clone()
     }
 
+    /// What can be watched and changed while it runs.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        self.world.watch.clone()
+    }
+
+    /// Whom to ask whether it answers, once it runs.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse { world: Arc::clone(&self.world), asks: self.pulse.0.clone() }
+    }
+
     /// Serves until `stop` turns true; then every session gets `* BYE` and is closed, and this returns (about 2 s later at most).
     pub async fn run(self, stop: watch::Receiver<bool>) {
         let (changed, changes) = watch::channel(0u64);
         let subscription =
             self.world.storage.subscribe(move |_| changed.send_modify(|n| *n = n.wrapping_add(1)));
-        let gate = Gate::new(&self.world.settings);
-        let queue = Queue::new(self.world.settings.max_searches);
-        let shared = Shared { world: self.world, gate, queue, tls: self.tls, stop: stop.clone(), changes };
+        let settings = &self.world.settings;
+        let shared = Shared {
+            gate: Gate::new(settings),
+            queue: Queue::new(settings.max_searches),
+            steps: Arc::new(Semaphore::new(settings.max_at_work.max(1))),
+            logins: Arc::new(Semaphore::new(self.world.auth.parallel_hashes())),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+            stop: stop.clone(),
+            changes,
+            world: self.world,
+        };
         let mut accepting = JoinSet::new();
+        let mut beats = Vec::new();
         for (listener, line) in self
             .imap
             .into_iter()
             .map(|l| (l, Line::Plain))
             .chain(self.imaps.into_iter().map(|l| (l, Line::Tls)))
         {
-            accepting.spawn(accept(listener, line, shared.clone()));
+            let (beat, beaten) = mpsc::channel(1);
+            beats.push(beat);
+            accepting.spawn(accept(listener, line, shared.clone(), beaten));
         }
+        let asked = tokio::spawn(answer(self.pulse.1, beats));
         while accepting.join_next().await.is_some() {}
+        asked.abort();
         drop(subscription);
+    }
+}
+
+/// Passes each question on to all that accept, and answers when all have.
+async fn answer(
+    mut asks: mpsc::Receiver<oneshot::Sender<()>>,
+    beats: Vec<mpsc::Sender<oneshot::Sender<()>>>,
+) {
+    while let Some(ask) = asks.recv().await {
+        let mut well = true;
+        for beat in &beats {
+            let (answer, answered) = oneshot::channel();
+            well = well && beat.send(answer).await.is_ok() && answered.await.is_ok();
+        }
+        if well && ask.send(()).is_err() {
+            tracing::debug!("nobody waited for the answer to whether the server answers");
+        }
     }
 }
 
@@ -111,25 +213,52 @@ async fn listen(addresses: &[SocketAddr]) -> std::io::Result<(Vec<TcpListener>, 
     Ok((listeners, bound))
 }
 
+fn adopt(inherited: Vec<std::net::TcpListener>) -> std::io::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let mut listeners = Vec::new();
+    let mut bound = Vec::new();
+    for listener in inherited {
+        listener.set_nonblocking(true)?;
+        bound.push(listener.local_addr()?);
+        listeners.push(TcpListener::from_std(listener)?);
+    }
+    Ok((listeners, bound))
+}
+
 /// Accepts until the server stops, then waits for the listener's connections.
-async fn accept(listener: TcpListener, line: Line, shared: Shared) {
+async fn accept(
+    listener: TcpListener,
+    line: Line,
+    shared: Shared,
+    mut beats: mpsc::Receiver<oneshot::Sender<()>>,
+) {
     let mut connections: JoinSet<()> = JoinSet::new();
     let mut stop = shared.stop.clone();
+    let mut failed = 0_u32;
     loop {
         tokio::select! {
             () = stopped(&mut stop) => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
+                    failed = 0;
                     connections.spawn(serve(stream, peer, line, shared.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    figures::add(&shared.world.watch.figures().accept_errors, 1);
+                    if failed.is_multiple_of(LOG_ONE_IN) {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                    }
+                    failed = failed.wrapping_add(1);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "an IMAP connection ended by a fault of ours");
+                }
+            }
+            Some(beat) = beats.recv() => {
+                if beat.send(()).is_err() {
+                    tracing::debug!("nobody waited for a sign of life");
                 }
             }
         }
@@ -145,8 +274,5 @@ async fn serve(stream: TcpStream, peer: SocketAddr, line: Line, shared: Shared) 
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    // A connection's end by the network is nobody's fault and of no interest but when looking for one.
-    if let Err(error) = connection::serve(stream, peer.ip().to_canonical(), line, shared).await {
-        tracing::debug!(%error, %peer, "an IMAP connection broke");
-    }
+    connection::serve(stream, peer, line, shared).await;
 }

@@ -102,6 +102,12 @@ impl Frame {
         *self = Frame::new();
     }
 
+    /// Gives away what has not been looked at (COMPRESS: it is compressed).
+    pub(crate) fn take_unread(&mut self) -> Vec<u8> {
+        let mut unread = std::mem::replace(self, Frame::new());
+        unread.input.split_off(unread.at.min(unread.input.len()))
+    }
+
     /// Whether a command has begun to arrive.
     pub(crate) fn partial(&self) -> bool {
         self.at < self.input.len() || !self.command.is_empty() || !matches!(self.state, State::Line)

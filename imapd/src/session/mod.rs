@@ -7,25 +7,31 @@
 pub(crate) mod enabled;
 mod mailbox;
 pub(crate) mod names;
-mod table;
+pub(crate) mod table;
 pub(crate) mod tree;
+mod watched;
 mod years;
 
 pub(crate) use mailbox::Mailbox;
 use mailbox::News;
 
 use crate::Settings;
+use crate::cmd::login::Pending;
 use crate::gate::Place;
 use crate::proto::frame::{Bounds, Frame, Framed, Why};
 use crate::proto::parse::Cursor;
 use crate::queue::Turn;
 use crate::reply::Refusal;
+use crate::watch::Watch;
+use crate::watch::figures::Outcome;
+use crate::watch::tally::{Reason, Tally};
 use auth::{Auth, Privilege};
 use enabled::Enabled;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use storage::{Cancel, Progress, Storage, UidRanges};
+use watched::Watched;
 use years::Years;
 
 /// An answer is handed on once it is this long.
@@ -37,6 +43,15 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) storage: Storage,
     pub(crate) auth: Auth,
+    pub(crate) watch: Watch,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    /// The address is what a proxy says.
+    pub(crate) proxied: bool,
 }
 
 /// What the network has to do next.
@@ -52,6 +67,10 @@ pub(crate) enum Next {
     Idle,
     /// Write what there is, forget unread bytes, begin TLS, then [`Session::tls_begun`].
     StartTls,
+    /// Write what there is, wait as long as [`Session::login_delay`] says and for a turn to hash, then call [`Session::step`].
+    Login,
+    /// Write what there is, compress from there on with [`Session::take_unread`], then call [`Session::step`].
+    Compress,
     /// Write what there is and close.
     Close,
 }
@@ -79,6 +98,10 @@ pub(crate) trait Work: Send {
     fn saved(&mut self) -> Option<UidRanges> {
         None
     }
+    /// Messages of which it has told something so far, and such as it had to read to search in them.
+    fn figures(&self) -> (u64, u64) {
+        (0, 0)
+    }
 }
 
 /// How a command ended, if not with a refusal.
@@ -91,6 +114,10 @@ pub(crate) enum Done {
     Work(Box<dyn Work>, &'static str),
     /// Tagged OK, then begin TLS.
     StartTls,
+    /// Tagged OK, then compress.
+    Compress,
+    /// The password in [`Session::pending`] is to be checked.
+    Login,
     /// BYE was said: tagged OK, then close.
     Logout,
     /// The client's next line belongs to this command.
@@ -128,7 +155,12 @@ struct Running {
 pub(crate) struct Session {
     pub(crate) world: Arc<World>,
     pub(crate) ip: IpAddr,
+    /// The address is what a proxy says.
+    pub(crate) proxied: bool,
     pub(crate) tls: bool,
+    pub(crate) compressed: bool,
+    /// A login whose password is still to be checked.
+    pub(crate) pending: Option<Pending>,
     pub(crate) user: Option<String>,
     pub(crate) mailbox: Option<Mailbox>,
     pub(crate) place: Place,
@@ -146,15 +178,21 @@ pub(crate) struct Session {
     next: Next,
     /// The command lets EXPUNGE be told (RFC 3501 §7.4.1).
     may_expunge: bool,
+    watched: Watched,
 }
 
 impl Session {
     /// A new connection's session.
-    pub(crate) fn new(world: Arc<World>, ip: IpAddr, tls: bool, place: Place) -> Session {
+    pub(crate) fn new(world: Arc<World>, peer: Peer, tls: bool, place: Place, tally: Arc<Tally>) -> Session {
+        let watched = Watched::new(&world.watch, tally, peer.ip);
         Session {
             world,
-            ip,
+            ip: peer.ip,
+            proxied: peer.proxied,
             tls,
+            compressed: false,
+            pending: None,
+            watched,
             user: None,
             mailbox: None,
             place,
@@ -210,12 +248,38 @@ impl Session {
     }
     /// Whether passwords may be sent on this connection.
     pub(crate) fn is_private(&self) -> bool {
-        self.tls || (self.world.settings.plain_on_loopback && self.ip.is_loopback())
+        // What a proxy says is no proof that nobody listens in between.
+        self.tls || (self.world.settings.plain_on_loopback && self.ip.is_loopback() && !self.proxied)
+    }
+    /// How long the login that waits has to wait still.
+    pub(crate) fn login_delay(&self) -> std::time::Duration {
+        self.pending.as_ref().map(Pending::delay).unwrap_or_default()
+    }
+    /// The bytes behind COMPRESS, which are compressed already.
+    pub(crate) fn take_unread(&mut self) -> Vec<u8> {
+        self.next = Next::Read;
+        self.compressed = true;
+        self.frame.take_unread()
+    }
+    /// Why the session ended, once it has by itself.
+    pub(crate) fn reason(&self) -> Reason {
+        self.watched.reason()
     }
 
     /// Works until there is a chunk to write, input is needed, or the session ends.
     pub(crate) fn step(&mut self, cancel: &Cancel) -> Step {
         let mut out = Vec::new();
+        if self.next == Next::Login {
+            self.next = Next::More;
+            let result = crate::cmd::login::complete(self, &mut out);
+            self.finish(result, &mut out);
+        }
+        let step = self.work(out, cancel);
+        self.watched.answer(&step.out);
+        step
+    }
+
+    fn work(&mut self, mut out: Vec<u8>, cancel: &Cancel) -> Step {
         if self.mode == Mode::Idle && self.running.is_none() {
             self.may_expunge = true;
             match self.news() {
@@ -235,7 +299,9 @@ impl Session {
                     return Step { out, next: Next::Queue };
                 }
                 let ended = |work: &mut Box<dyn Work>| work.saved().map(Arc::new);
-                match running.work.step(&mut out, cancel) {
+                let stepped = running.work.step(&mut out, cancel);
+                self.watched.figures(running.work.figures());
+                match stepped {
                     Ok(false) => {}
                     Ok(true) => {
                         let words = running.words.take();
@@ -266,6 +332,7 @@ impl Session {
             let Some(line) = self.frame.next_line(bounds.line) else { return false };
             self.commands += 1;
             let mode = std::mem::replace(&mut self.mode, Mode::Command);
+            self.watched.line(line.as_deref().unwrap_or_default());
             let result = match (line, mode) {
                 (Err(_), _) => Err(Refusal::Bad("The line is too long")),
                 (Ok(line), Mode::Plain) => crate::cmd::login::plain(self, &line, out),
@@ -283,10 +350,12 @@ impl Session {
             }
             Framed::Command(line) => {
                 self.commands += 1;
+                self.watched.command(&self.world.watch, &line);
                 self.command(&line, out);
             }
             Framed::Refused { head, why } => {
                 self.commands += 1;
+                self.watched.command(&self.world.watch, &head);
                 self.tag = tag_of(&mut Cursor::new(&head)).unwrap_or(b"*").to_vec();
                 let refusal = match why {
                     Why::Append if self.user.is_some() => Refusal::READ_ONLY,
@@ -330,6 +399,7 @@ impl Session {
             verb = c.atom()?;
         }
         let command = table::find(verb, uid).ok_or(Refusal::Bad("Unknown command"))?;
+        self.watched.is(command.index());
         self.may_expunge = uid
             || ![&b"FETCH"[..], b"STORE", b"SEARCH", b"SORT", b"THREAD"]
                 .iter()
@@ -372,10 +442,22 @@ impl Session {
             }
             Ok(Done::Logout) => {
                 self.ok("Logged out", out);
+                self.watched.leaves();
                 self.next = Next::Close;
             }
-            Ok(Done::Continue(mode)) => self.mode = mode,
+            Ok(Done::Compress) => {
+                self.ok("DEFLATE begins", out);
+                self.next = Next::Compress;
+            }
+            Ok(Done::Login) => self.next = Next::Login,
+            Ok(Done::Continue(mode)) => {
+                if mode == Mode::Idle {
+                    self.watched.done(&self.world.watch, Outcome::Ok);
+                }
+                self.mode = mode;
+            }
             Err(refusal) => {
+                self.watched.refused(&self.world.watch, &refusal);
                 refusal.write(&self.tag, out);
                 match refusal {
                     Refusal::Bad(_) => self.count_bad(out),
@@ -394,12 +476,14 @@ impl Session {
             News::Vanished => {
                 self.ok(&words, out);
                 VANISHED.write(b"", out);
+                self.watched.ends(&VANISHED);
                 self.next = Next::Close;
             }
         }
     }
 
-    fn ok(&self, words: &str, out: &mut Vec<u8>) {
+    fn ok(&mut self, words: &str, out: &mut Vec<u8>) {
+        self.watched.done(&self.world.watch, Outcome::Ok);
         for part in [&self.tag, b" OK ".as_slice(), words.as_bytes(), b"\r\n"] {
             out.extend_from_slice(part);
         }
@@ -409,7 +493,9 @@ impl Session {
         self.bad += 1;
         let s = &self.world.settings;
         if self.bad >= if self.user.is_some() { s.max_bad } else { s.max_bad_before_login } {
-            Refusal::Bye("Too many bad commands").write(b"", out);
+            let refusal = Refusal::Bye("Too many bad commands");
+            refusal.write(b"", out);
+            self.watched.ends(&refusal);
             self.next = Next::Close;
         }
     }
@@ -432,6 +518,7 @@ impl Session {
     }
     /// A login has succeeded: bad commands before it are forgiven.
     pub(crate) fn logged_in(&mut self, user: String) {
+        self.watched.logged_in(&self.world.watch, &user);
         self.user = Some(user);
         self.bad = 0;
     }
@@ -439,6 +526,7 @@ impl Session {
     /// more that has not logged in.
     pub(crate) fn logged_out(&mut self) -> bool {
         self.user = None;
+        self.watched.logged_out();
         self.mailbox = None;
         self.saved = Arc::default();
         self.enabled = Enabled::default();

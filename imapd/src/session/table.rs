@@ -65,6 +65,7 @@ static COMMANDS: &[Command] = &[
     plain("DELETE", When::LoggedIn, cmd::write::delete),
     plain("RENAME", When::LoggedIn, cmd::write::rename),
     plain("ESEARCH", When::LoggedIn, cmd::multisearch::run),
+    plain("COMPRESS", When::LoggedIn, cmd::compress::run),
     plain("CHECK", When::Selected, cmd::noop::check),
     plain("CLOSE", When::Selected, cmd::select::close),
     plain("UNSELECT", When::Selected, cmd::select::close),
@@ -91,7 +92,25 @@ pub(crate) fn find(verb: &[u8], uid: bool) -> Option<&'static Command> {
     COMMANDS.iter().find(|c| c.uid == uid && c.name.as_bytes().eq_ignore_ascii_case(verb))
 }
 
+/// How many there are.
+pub(crate) fn count() -> usize {
+    COMMANDS.len()
+}
+
+/// What the command at this place is called where its figures are shown; behind the last: `unknown`.
+pub(crate) fn label(index: usize) -> String {
+    match COMMANDS.get(index) {
+        Some(command) => format!("{}{}", if command.uid { "UID " } else { "" }, command.name),
+        None => "unknown".to_owned(),
+    }
+}
+
 impl Command {
+    /// Its place in the table.
+    pub(crate) fn index(&self) -> usize {
+        COMMANDS.iter().position(|c| c.uid == self.uid && c.name == self.name).unwrap_or(COMMANDS.len())
+    }
+
     /// Whether it is about the selected mailbox; giving that up is possible always.
     pub(crate) fn needs_mailbox(&self) -> bool {
         self.when == When::Selected && !matches!(self.name, "CLOSE" | "UNSELECT")

@@ -36,6 +36,8 @@ pub(crate) struct World {
 pub(crate) struct Running {
     pub(crate) plain: SocketAddr,
     pub(crate) tls: SocketAddr,
+    pub(crate) watch: imapd::watch::Watch,
+    pub(crate) pulse: imapd::Pulse,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -126,17 +128,42 @@ impl World {
                 .await
                 .unwrap();
         let (plain, tls) = server.addresses();
+        let (watch, pulse) = (server.watch(), server.pulse());
         let (stop, stopped) = watch::channel(false);
-        Running { plain: plain[0], tls: tls[0], stop, task: tokio::spawn(server.run(stopped)) }
+        Running { plain: plain[0], tls: tls[0], watch, pulse, stop, task: tokio::spawn(server.run(stopped)) }
     }
 
     pub(crate) async fn tls<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> TlsStream<S> {
+        self.try_tls(stream).await.unwrap()
+    }
+
+    pub(crate) async fn try_tls<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> std::io::Result<TlsStream<S>> {
         let name = "localhost".try_into().unwrap();
-        TlsConnector::from(Arc::clone(&self.client_tls)).connect(name, stream).await.unwrap()
+        TlsConnector::from(Arc::clone(&self.client_tls)).connect(name, stream).await
+    }
+
+    /// What a server of this world needs for TLS.
+    pub(crate) fn server_tls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.server_tls)
     }
 }
 
 impl Running {
+    /// Waits until the server's figures are so; only a fault makes it wait for long.
+    pub(crate) async fn until(&self, so: impl Fn(&imapd::watch::Snapshot) -> bool) {
+        let begun = std::time::Instant::now();
+        while !so(&self.watch.snapshot()) {
+            assert!(begun.elapsed() < HANG, "{:?}", self.watch.snapshot());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    /// How many connections have ended for that reason.
+    pub(crate) fn ended(&self, reason: &str) -> u64 {
+        ended(&self.watch.snapshot(), reason)
+    }
     pub(crate) fn ask_to_stop(&self) {
         self.stop.send_replace(true);
     }
@@ -154,6 +181,11 @@ impl Running {
         client.ok(&format!("LOGIN alice \"{PASSWORD}\"")).await;
         client
     }
+}
+
+/// How many connections have ended for that reason.
+pub(crate) fn ended(snapshot: &imapd::watch::Snapshot, reason: &str) -> u64 {
+    snapshot.ended.iter().find(|(label, _)| *label == reason).expect("a reason that there is").1
 }
 
 /// Passwords without TLS, as all clients here come from loopback.

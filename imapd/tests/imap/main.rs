@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod abuse;
 mod changes;
 mod common;
+mod compress;
 mod dialogues;
 mod ends;
 mod multisearch;
+mod proxy;
 mod searches;
 mod server;
+mod watching;
 mod words;

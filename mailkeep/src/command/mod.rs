@@ -18,6 +18,7 @@ mod query;
 mod rebuild;
 mod runs;
 mod search;
+mod serving;
 mod stores;
 mod users;
 mod verify;
@@ -37,6 +38,7 @@ pub(crate) use mail::{Cat, Folders};
 pub(crate) use rebuild::StoreRebuild;
 pub(crate) use runs::{RunItems, RunShow, Runs, Which};
 pub(crate) use search::Search;
+pub(crate) use serving::{ImapTrace, TlsReload};
 pub(crate) use stores::{
     StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
 };
@@ -163,6 +165,10 @@ pub(crate) enum Command {
     Verify(Verify),
     #[serde(rename = "verify.last")]
     VerifyLast(VerifyLast),
+    #[serde(rename = "tls.reload")]
+    TlsReload(TlsReload),
+    #[serde(rename = "imap.trace")]
+    ImapTrace(ImapTrace),
     #[serde(rename = "audit.list")]
     AuditLog(AuditLog),
 }
@@ -211,6 +217,8 @@ impl Command {
             Command::IndexFailed(c) => c,
             Command::Verify(c) => c,
             Command::VerifyLast(c) => c,
+            Command::TlsReload(c) => c,
+            Command::ImapTrace(c) => c,
             Command::AuditLog(c) => c,
         }
     }

@@ -213,7 +213,8 @@ impl Screen {
                 Ok(())
             }
             Some(terminal) => terminal.write(bytes, &mut self.out),
-            None => self.out.write_all(bytes),
+            // Whoever watches a trace wants to see it now.
+            None => self.out.write_all(bytes).and_then(|()| self.out.flush()),
         }
     }
 

@@ -74,6 +74,12 @@ pub(crate) const HITS: View = View::Table(
 pub(crate) const COUNT: View =
     View::Text(|row| Ok(format!("{}\n", row.get("count").and_then(Value::as_u64).unwrap_or_default())));
 
+/// A certificate that is in use now.
+pub(crate) const CERTIFICATE: View = View::Text(|row| {
+    let expires = row.get("expires").and_then(Value::as_i64).unwrap_or_default();
+    Ok(format!("The certificate is in use; it expires {}.\n", moment(expires)))
+});
+
 pub(crate) const STORES: View = View::Table(
     &[
         Column("STORE", "/number", Form::Text),

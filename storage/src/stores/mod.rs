@@ -288,6 +288,17 @@ impl Storage {
     pub fn stores(&self) -> Vec<StoreInfo> {
         self.shared.all_slots().iter().filter_map(|slot| self.shared.info(slot)).collect()
     }
+    /// Stores that take no more writes since one failed, by number, with the reason. One that is being written to at this moment
+    /// is taken for well.
+    #[must_use]
+    pub fn latched(&self) -> Vec<(String, String)> {
+        let cause = |slot: &Arc<Slot>| match &*slot.opened.read() {
+            Opened::Open(store) => store.writer.try_lock().and_then(|writer| writer.check().err()),
+            Opened::Absent { .. } | Opened::Off => None,
+        };
+        let all = self.shared.all_slots();
+        all.iter().filter_map(|slot| Some((slot.entry().number.clone(), cause(slot)?.to_string()))).collect()
+    }
     /// All folders, sorted by path.
     #[must_use]
     pub fn folders(&self) -> Vec<FolderInfo> {

@@ -1,0 +1,140 @@
+//! What a session tells about itself: its part of the server's figures, its tally, its trace.
+//!
+//! Invariant: for each command taken, one end is counted; nothing here changes what the session says.
+
+use super::table;
+use crate::reply::Refusal;
+use crate::watch::Watch;
+use crate::watch::figures::{self, Gauge, Outcome};
+use crate::watch::tally::{Reason, Tally};
+use crate::watch::trace::Pen;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The command that is being run: its place in the table, and since when.
+#[derive(Debug)]
+struct AtWork {
+    index: usize,
+    since: Instant,
+    /// Of its answer so far: messages told of, messages read by a search.
+    figures: (u64, u64),
+}
+
+/// One session, as it is watched.
+#[derive(Debug)]
+pub(super) struct Watched {
+    tally: Arc<Tally>,
+    number: u64,
+    address: IpAddr,
+    at_work: Option<AtWork>,
+    pen: Option<Pen>,
+    reason: Reason,
+    user: Option<(String, Gauge)>,
+}
+
+impl Watched {
+    pub(super) fn new(watch: &Watch, tally: Arc<Tally>, address: IpAddr) -> Watched {
+        let number = Tally::read(&watch.figures().sessions_begun);
+        Watched { tally, number, address, at_work: None, pen: None, reason: Reason::Dropped, user: None }
+    }
+
+    /// A command has been taken. Which one shows when its name has been read.
+    pub(super) fn command(&mut self, watch: &Watch, line: &[u8]) {
+        Tally::add(&self.tally.commands, 1);
+        self.at_work = Some(AtWork { index: table::count(), since: Instant::now(), figures: (0, 0) });
+        self.pen = match &self.user {
+            Some((user, _)) if watch.traces().any() => watch.traces().pen(user, self.number, self.address),
+            _ => None,
+        };
+        if let Some(pen) = &self.pen {
+            pen.command(line);
+        }
+    }
+
+    /// A line that isn't a command has been taken.
+    pub(super) fn line(&mut self, line: &[u8]) {
+        if let Some(pen) = &self.pen {
+            pen.answer_line(line);
+        }
+    }
+
+    /// The command is the one at this place of the table.
+    pub(super) fn is(&mut self, index: usize) {
+        if let Some(at_work) = &mut self.at_work {
+            at_work.index = index;
+        }
+    }
+
+    /// How far the running command's answer is.
+    pub(super) fn figures(&mut self, figures: (u64, u64)) {
+        let Some(at_work) = &mut self.at_work else { return };
+        let (messages, scanned) =
+            (figures.0.saturating_sub(at_work.figures.0), figures.1.saturating_sub(at_work.figures.1));
+        at_work.figures = figures;
+        if messages > 0 || scanned > 0 {
+            self.count(messages, scanned);
+        }
+    }
+
+    fn count(&self, messages: u64, scanned: u64) {
+        Tally::add(&self.tally.messages, messages);
+        if let Some((_, gauge)) = &self.user {
+            figures::add(&gauge.watch().figures().messages, messages);
+            figures::add(&gauge.watch().figures().scanned, scanned);
+        }
+    }
+
+    /// The command has ended.
+    pub(super) fn done(&mut self, watch: &Watch, outcome: Outcome) {
+        if let Some(AtWork { index, since, .. }) = self.at_work.take() {
+            watch.figures().command(index, since.elapsed(), outcome);
+        }
+    }
+
+    /// The command has ended otherwise.
+    pub(super) fn refused(&mut self, watch: &Watch, refusal: &Refusal) {
+        let outcome = match refusal {
+            Refusal::No(..) => Outcome::No,
+            Refusal::Bad(_) => Outcome::Bad,
+            Refusal::Bye(_) | Refusal::Drop => Outcome::Cut,
+        };
+        self.done(watch, outcome);
+        self.ends(refusal);
+    }
+
+    /// The session ends with this, if it is something that ends sessions.
+    pub(super) fn ends(&mut self, refusal: &Refusal) {
+        match refusal {
+            Refusal::Bye(words) => self.reason = Reason::Bye(words),
+            Refusal::Drop => self.reason = Reason::Dropped,
+            Refusal::No(..) | Refusal::Bad(_) => {}
+        }
+    }
+
+    /// The client logs out.
+    pub(super) fn leaves(&mut self) {
+        self.reason = Reason::Logout;
+    }
+
+    pub(super) fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    pub(super) fn logged_in(&mut self, watch: &Watch, user: &str) {
+        *self.tally.user.lock() = Some(user.to_owned());
+        self.user = Some((user.to_owned(), Gauge::new(watch, |figures| &figures.logged_in)));
+    }
+
+    /// The next login may be another user's.
+    pub(super) fn logged_out(&mut self) {
+        (self.user, self.pen) = (None, None);
+    }
+
+    /// Bytes go to the client.
+    pub(super) fn answer(&mut self, bytes: &[u8]) {
+        if let Some(pen) = &mut self.pen {
+            pen.answer(bytes);
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! can't be read hurts nothing else, and its messages keep their numbers. Left to others: what is in one store (`store`).
 
 mod admin;
+mod ahead;
 mod all_mail;
 mod batch;
 mod changes;
@@ -24,6 +25,7 @@ mod tests;
 mod verify;
 mod view;
 
+pub use ahead::{Ahead, AheadOf};
 pub use batch::Batch;
 pub use changes::Changed;
 pub use erase::{Compacted, Sizes};
@@ -81,6 +83,7 @@ struct End(Arc<Shared>);
 
 impl Drop for End {
     fn drop(&mut self) {
+        self.0.readers.stop();
         for store in self.0.open_stores() {
             store.renewal.stop();
             store.tail.stop();
@@ -107,6 +110,7 @@ pub(crate) struct Shared {
     turn: Mutex<()>,
     registry: Mutex<Registry>,
     subscribers: Arc<Subscribers>,
+    readers: ahead::Readers,
     /// What was written of each store, and when.
     remembered: Mutex<(Instant, HashMap<StoreNo, Shadow>)>,
 }

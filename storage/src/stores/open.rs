@@ -106,6 +106,7 @@ pub(super) fn open_extracting(
         turn: Mutex::default(),
         registry: Mutex::new(registry.clone()),
         subscribers: Arc::default(),
+        readers: super::ahead::Readers::default(),
         remembered: Mutex::new((Instant::now(), HashMap::new())),
     }));
     let shared = &storage.shared;

@@ -39,8 +39,8 @@ pub use store::{
     MessageReader, NewPlacement, Progress, Row, Sighting, SourceFlags, StoreInfo, StoreState, Whereabouts,
 };
 pub use stores::{
-    Batch, Changed, Compacted, IndexStatus, Look, PackSnapshot, RebuildReport, Rekeyed, Rows, Sizes,
-    Snapshot, Storage, StoreHead, StoreRebuilt, StoreSnapshot, Subscription, Tried, VerifyOptions,
+    Ahead, AheadOf, Batch, Changed, Compacted, IndexStatus, Look, PackSnapshot, RebuildReport, Rekeyed, Rows,
+    Sizes, Snapshot, Storage, StoreHead, StoreRebuilt, StoreSnapshot, Subscription, Tried, VerifyOptions,
     VerifyProgress, VerifyReport, rebuild,
 };
 pub use uids::UidRanges;

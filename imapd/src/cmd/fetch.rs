@@ -19,7 +19,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use storage::card::{Card, Part};
 use storage::mime::Kind;
-use storage::{Cancel, Error, Message, MessageReader, Row, Rows, SourceFlags, Storage, UidRanges};
+use storage::{
+    Ahead, AheadOf, Cancel, Error, Message, MessageReader, Row, Rows, SourceFlags, Storage, UidRanges,
+};
 
 /// Of one message, so many bytes may wait in memory: structure and header fields; literals are streamed.
 const MAX_HELD: usize = 512 << 10;
@@ -90,7 +92,9 @@ pub(crate) fn begin(
         rows: if flags_only { storage.flag_rows(view, &uids) } else { storage.rows(view, &uids) },
         numbers: Arc::clone(mailbox.uids()),
         cards: items.iter().any(needs_card),
-        batch: Vec::new().into_iter(),
+        batch: Batch::default(),
+        upcoming: None,
+        wants: wants(&items),
         storage,
         items,
         current: None,
@@ -111,13 +115,47 @@ fn needs_card(item: &Item) -> bool {
     }
 }
 
+/// What is read of the messages themselves.
+fn wants(items: &[Item]) -> Option<AheadOf> {
+    let of = |item: &Item| match item {
+        Item::Section { path, text: Portion::Header | Portion::Fields { .. }, .. } if path.is_empty() => {
+            Some(AheadOf::Headers)
+        }
+        // Who asks for a part of each message gets what is read for that, no more.
+        Item::Section { partial: None, .. } => Some(AheadOf::Messages),
+        _ => None,
+    };
+    items.iter().filter_map(of).max_by_key(|of| *of == AheadOf::Messages)
+}
+
+/// Rows that are at hand, and what is opened of them ahead.
+#[derive(Default)]
+struct Batch {
+    rows: std::vec::IntoIter<(Row, Option<Card>)>,
+    ahead: Option<Ahead>,
+    /// How many of the rows were taken.
+    taken: usize,
+}
+
+impl Batch {
+    fn next(&mut self) -> Option<(Row, Option<Card>, Option<Message>)> {
+        let (row, card) = self.rows.next()?;
+        let message = self.ahead.as_ref().and_then(|ahead| ahead.message(self.taken));
+        self.taken += 1;
+        Some((row, card, message))
+    }
+}
+
 struct Fetch {
     storage: Storage,
     numbers: Arc<UidRanges>,
     items: Vec<Item>,
     rows: Rows,
     cards: bool,
-    batch: std::vec::IntoIter<(Row, Option<Card>)>,
+    batch: Batch,
+    /// The batch after this one, where messages are read: so that what opens them ahead needn't stop between two.
+    upcoming: Option<Result<Option<Batch>, Refusal>>,
+    wants: Option<AheadOf>,
     current: Option<Current>,
     trouble: Option<Refusal>,
     /// Asked for by sequence number: how many are still to come.
@@ -160,11 +198,11 @@ impl Work for Fetch {
                 },
                 None => {
                     cancel.check()?;
-                    let Some((row, card)) = self.next_row()? else {
+                    let Some((row, card, message)) = self.next_row()? else {
                         return self.trouble.take().map_or(Ok(true), Err);
                     };
                     self.told += 1;
-                    self.begin_message(&row, card, out, cancel);
+                    self.begin_message(&row, card, message, out, cancel);
                 }
             }
         }
@@ -184,19 +222,17 @@ impl Work for Fetch {
 }
 
 impl Fetch {
-    fn next_row(&mut self) -> Result<Option<(Row, Option<Card>)>, Refusal> {
+    fn next_row(&mut self) -> Result<Option<(Row, Option<Card>, Option<Message>)>, Refusal> {
         loop {
             if let Some(next) = self.batch.next() {
                 self.expected = self.expected.map(|left| left.saturating_sub(1));
                 return Ok(Some(next));
             }
-            let batch: Option<Vec<_>> = if self.cards {
-                self.rows.next_batch_with_cards()?.map(|b| b.into_iter().map(|(r, c)| (r, Some(c))).collect())
-            } else {
-                self.rows.next_batch()?.map(|b| b.into_iter().map(|r| (r, None)).collect())
-            };
-            match batch {
-                Some(batch) => self.batch = batch.into_iter(),
+            match self.upcoming.take().unwrap_or_else(|| self.next_batch())? {
+                Some(batch) => {
+                    self.batch = batch;
+                    self.upcoming = self.wants.map(|_| self.next_batch());
+                }
                 None => {
                     if let Some(error) = self.rows.trouble() {
                         self.trouble.get_or_insert_with(|| error.into());
@@ -210,13 +246,34 @@ impl Fetch {
         }
     }
 
-    fn begin_message(&mut self, row: &Row, card: Option<Card>, out: &mut Vec<u8>, cancel: &Cancel) {
+    fn next_batch(&mut self) -> Result<Option<Batch>, Refusal> {
+        let batch: Option<Vec<_>> = if self.cards {
+            self.rows.next_batch_with_cards()?.map(|b| b.into_iter().map(|(r, c)| (r, Some(c))).collect())
+        } else {
+            self.rows.next_batch()?.map(|b| b.into_iter().map(|r| (r, None)).collect())
+        };
+        let Some(batch) = batch else { return Ok(None) };
+        let ahead = self.wants.map(|wants| {
+            let rows: Vec<Row> = batch.iter().map(|(row, _)| *row).collect();
+            self.storage.ahead(&rows, wants)
+        });
+        Ok(Some(Batch { rows: batch.into_iter(), ahead, taken: 0 }))
+    }
+
+    fn begin_message(
+        &mut self,
+        row: &Row,
+        card: Option<Card>,
+        message: Option<Message>,
+        out: &mut Vec<u8>,
+        cancel: &Cancel,
+    ) {
         let Some(number) = self.numbers.seq_of(row.uid) else { return };
         let start = out.len();
         out.extend_from_slice(b"* ");
         encode::number(number, out);
         out.extend_from_slice(b" FETCH (");
-        let mut source = Source { storage: &self.storage, row, card, parts: None, message: None, cancel };
+        let mut source = Source { storage: &self.storage, row, card, parts: None, message, cancel };
         let mut pieces = Vec::new();
         let mut held = 0;
         for (i, item) in self.items.iter().enumerate() {

@@ -64,29 +64,46 @@ fn child<'a>(part: &Part, n: u32, parts: &'a [Part]) -> Option<&'a Part> {
 /// The fields with these names (or all others), as they stand in the header: order, folding and repetitions kept; the
 /// blank line ends it always.
 pub(crate) fn filter(header: &[u8], names: &[Vec<u8>], not: bool) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut keep = false;
-    let mut rest = header;
-    while !rest.is_empty() {
-        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |e| e + 1);
-        let (line, after) = rest.split_at(end);
-        rest = after;
-        if matches!(line, b"\r\n" | b"\n") {
+    let mut out = Vec::with_capacity(header.len().min(USUAL_FIELDS_BYTES));
+    // Stretches of lines are copied at once.
+    let mut keep_from = None;
+    let mut at = 0;
+    while let Some(rest) = header.get(at..).filter(|rest| !rest.is_empty()) {
+        let end = memchr::memchr(b'\n', rest).map_or(header.len(), |e| at + e + 1);
+        if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
             break;
         }
-        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
-            let name = memchr::memchr(b':', line).and_then(|c| line.get(..c)).map(<[u8]>::trim_ascii_end);
-            keep = not != name.is_some_and(|n| names.iter().any(|asked| asked.eq_ignore_ascii_case(n)));
+        if !matches!(rest, [b' ' | b'\t', ..]) {
+            let asked = names.iter().any(|name| is_field(rest.get(..end - at).unwrap_or(rest), name));
+            match keep_from {
+                None if asked != not => keep_from = Some(at),
+                Some(from) if asked == not => {
+                    out.extend_from_slice(header.get(from..at).unwrap_or_default());
+                    keep_from = None;
+                }
+                _ => {}
+            }
         }
-        if keep {
-            out.extend_from_slice(line);
-        }
+        at = end;
+    }
+    if let Some(from) = keep_from {
+        out.extend_from_slice(header.get(from..at).unwrap_or_default());
     }
     if !out.is_empty() && !out.ends_with(b"\n") {
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
     out
+}
+
+/// What HEADER.FIELDS usually gives is shorter.
+const USUAL_FIELDS_BYTES: usize = 1 << 10;
+
+/// Whether a line begins the field of that name; blanks before the colon are passed over.
+fn is_field(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+        && line.get(name.len()..).is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b':'))
+        && !name.contains(&b':')
 }
 
 #[cfg(test)]

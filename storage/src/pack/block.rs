@@ -106,6 +106,11 @@ impl Block {
         (start as usize == len).then_some(Block { plain, items })
     }
 
+    /// Whether all items are there.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.items.last().is_none_or(|last| last.end as usize <= self.plain.len())
+    }
+
     /// An item.
     pub(crate) fn item(&self, number: u32) -> Item {
         match usize::try_from(number).ok().and_then(|number| self.items.get(number)) {

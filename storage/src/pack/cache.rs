@@ -7,7 +7,8 @@ use super::block::Block;
 use super::chunks::ChunkMap;
 use bytes::Bytes;
 use lru::LruCache;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A record opened and understood.
@@ -39,6 +40,23 @@ impl Entry {
 pub(crate) struct Cache {
     max_bytes: usize,
     inner: Mutex<Inner>,
+    /// What is being opened ahead of its readers.
+    opening: Mutex<HashSet<Addr>>,
+    opened: Condvar,
+}
+
+/// The right to open a record ahead of its readers, who wait until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Opening<'c> {
+    cache: &'c Cache,
+    addr: Addr,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.cache.opening.lock().remove(&self.addr);
+        self.cache.opened.notify_all();
+    }
 }
 
 #[derive(Debug)]
@@ -50,7 +68,21 @@ struct Inner {
 impl Cache {
     /// A cache of at most `max_bytes`.
     pub(crate) fn new(max_bytes: usize) -> Cache {
-        Cache { max_bytes, inner: Mutex::new(Inner { entries: LruCache::unbounded(), bytes: 0 }) }
+        let inner = Mutex::new(Inner { entries: LruCache::unbounded(), bytes: 0 });
+        Cache { max_bytes, inner, opening: Mutex::default(), opened: Condvar::new() }
+    }
+
+    /// Says that the record will be opened now; `None` when somebody else does so already.
+    pub(crate) fn begin(&self, addr: Addr) -> Option<Opening<'_>> {
+        self.opening.lock().insert(addr).then(|| Opening { cache: self, addr })
+    }
+
+    /// If somebody is opening the record, waits until that is done, well or not.
+    pub(crate) fn wait(&self, addr: Addr) {
+        let mut opening = self.opening.lock();
+        while opening.contains(&addr) {
+            self.opened.wait(&mut opening);
+        }
     }
 
     /// What is kept of the record at `addr`.
@@ -80,6 +112,25 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::pack::PackId;
+
+    #[test]
+    fn who_comes_while_a_record_is_opened_waits() {
+        let cache = Cache::new(10_000);
+        let at = Addr { pack: PackId(1), offset: 7 };
+        let opening = cache.begin(at).unwrap();
+        assert!(cache.begin(at).is_none(), "one is enough");
+        cache.wait(Addr { pack: PackId(1), offset: 8 });
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                cache.wait(at);
+                cache.find(at).is_some()
+            });
+            cache.keep(at, Entry::Segment(vec![0; 10].into()));
+            drop(opening);
+            assert!(reader.join().unwrap());
+        });
+        assert!(cache.begin(at).is_some());
+    }
 
     #[test]
     fn stays_within_its_bound() {

@@ -465,6 +465,7 @@ impl Packs {
     /// `Corrupt`, `Missing`, `Io`.
     pub(crate) fn item(&self, addr: ItemAddr) -> Result<Bytes, Error> {
         let ItemAddr { record, item } = addr;
+        self.cache.wait(record);
         let cached = match self.cache.find(record) {
             Some(Entry::Block(block)) => Some(block.item(item)),
             _ => None,
@@ -486,6 +487,19 @@ impl Packs {
                 what: "the block has no item of this number",
             }),
         }
+    }
+
+    /// Opens a block whole for readers to come, unless it is there or somebody is at it.
+    /// # Errors
+    /// `Corrupt`, `Missing`, `Io`.
+    pub(crate) fn open_ahead(&self, record: Addr) -> Result<(), Error> {
+        let Some(_opening) = self.cache.begin(record) else { return Ok(()) };
+        if matches!(self.cache.find(record), Some(Entry::Block(block)) if block.is_whole()) {
+            return Ok(());
+        }
+        let block = self.pack(record.pack)?.block(record.offset, 0, true)?;
+        self.cache.keep(record, Entry::Block(Arc::new(block)));
+        Ok(())
     }
 
     /// A pack as it stands up to `len`, whatever becomes of it here.

@@ -30,6 +30,10 @@ impl Message {
     pub(crate) fn new(store: &Arc<Store>, entry: MessageEntry) -> Message {
         Message { store: Arc::clone(store), entry: Arc::new(entry) }
     }
+    /// Where it lies.
+    pub(crate) fn parts(&self) -> (&Packs, &MessageEntry) {
+        (&self.store.packs, &self.entry)
+    }
     /// Its identity.
     #[must_use]
     pub fn hash(&self) -> ContentHash {

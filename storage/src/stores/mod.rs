@@ -4,6 +4,7 @@
 //! can't be read hurts nothing else, and its messages keep their numbers. Left to others: what is in one store (`store`).
 
 mod admin;
+mod ahead;
 mod all_mail;
 mod batch;
 mod changes;
@@ -26,6 +27,7 @@ mod verify;
 mod view;
 mod years;
 
+pub use ahead::{Ahead, AheadOf};
 pub use batch::Batch;
 pub use changes::Changed;
 pub use erase::{Compacted, Sizes};
@@ -84,6 +86,7 @@ struct End(Arc<Shared>);
 
 impl Drop for End {
     fn drop(&mut self) {
+        self.0.readers.stop();
         for store in self.0.open_stores() {
             store.renewal.stop();
             store.tail.stop();
@@ -112,6 +115,7 @@ pub(crate) struct Shared {
     subscribers: Arc<Subscribers>,
     /// Folders by the years of their messages.
     years: years::YearCache,
+    readers: ahead::Readers,
     /// What was written of each store, and when.
     remembered: Mutex<(Instant, HashMap<StoreNo, Shadow>)>,
 }

@@ -107,6 +107,7 @@ pub(super) fn open_extracting(
         registry: Mutex::new(registry.clone()),
         subscribers: Arc::default(),
         years: super::years::YearCache::default(),
+        readers: super::ahead::Readers::default(),
         remembered: Mutex::new((Instant::now(), HashMap::new())),
     }));
     let shared = &storage.shared;

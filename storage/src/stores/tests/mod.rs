@@ -1,5 +1,6 @@
 //! The store as a whole: what goes in comes out, on disks that work, fail, crash and rot.
 
+mod ahead;
 mod all_mail;
 mod attachments;
 mod basics;

@@ -4,6 +4,8 @@
 //! or is at its end. Invariants: commands run one after the other, in order; what is held in memory is at most a chunk
 //! and one piece of a message, whatever the mailbox, but for what SORT and THREAD put in order. A step may wait for the disk: it belongs on a blocking thread.
 
+#[cfg(test)]
+mod fuzz;
 mod mailbox;
 pub(crate) mod names;
 mod table;

@@ -164,7 +164,7 @@ impl Imap {
 }
 
 /// The length of the literal that the line at the end of `bytes` announces.
-fn announced(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn announced(bytes: &[u8]) -> Option<u64> {
     let line = bytes.strip_suffix(b"}\r\n")?;
     let open = line.iter().rposition(|&byte| byte == b'{')?;
     std::str::from_utf8(&line[open + 1..]).ok()?.parse().ok()

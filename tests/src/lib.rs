@@ -4,6 +4,7 @@
 //! and the deadlines only keep a broken program from hanging the suite. Whatever is started is ended on drop.
 //! Not here: any knowledge of how the program works inside; bytes go in through its command line and sockets.
 
+pub mod dovecot;
 pub mod generate;
 pub mod grammar;
 pub mod imap;
@@ -12,6 +13,7 @@ pub mod mail;
 pub mod office;
 pub mod program;
 pub mod scripts;
+pub mod served;
 pub mod tools;
 
 pub use imap::Imap;

@@ -9,71 +9,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tests::mail::{canonical, files, sha256};
-use tests::program::Server;
-use tests::{Archive, Imap, Result, imap, scripts, tools};
-
-/// An archive with the sample mail in `Sample`, served; and what a raw client finds in it: wire name, UID, hash.
-struct Office {
-    archive: Archive,
-    server: Server,
-    mail: BTreeMap<(String, u32), String>,
-}
-
-impl Office {
-    fn open() -> Result<Office> {
-        let archive = Archive::with_users(&["alice"])?;
-        archive.archive(&tools::repository()?.join("mailkeep/sample/mail"), "alice/Sample")?;
-        let server = archive.serve()?;
-        let mut raw = Imap::login(server.imap, "alice")?;
-        let mut mail = BTreeMap::new();
-        for row in archive.run(["folders", "--user", "alice", "--json"])?.ok()?.json()? {
-            let path = row["folder"].as_str().context("a folder without a path")?;
-            let name = imap::mutf7(path.trim_start_matches("alice").trim_start_matches('/'));
-            if row["messages"] != 0 && !name.is_empty() {
-                for (uid, hash) in raw.hashes(&name)? {
-                    mail.insert((name.clone(), uid), hash);
-                }
-            }
-        }
-        ensure!(mail.len() == 327, "{} messages", mail.len());
-        Ok(Office { archive, server, mail })
-    }
-    fn password(&self) -> String {
-        Archive::password("alice")
-    }
-    /// How often each message is there, All Mail and other views not counted.
-    fn bag(&self) -> BTreeMap<String, usize> {
-        bag(self.mail.values().cloned())
-    }
-    /// A folder for the client's own files.
-    fn home(&self) -> Result<PathBuf> {
-        let home = self.archive.scratch().join("home");
-        std::fs::create_dir_all(&home)?;
-        Ok(home)
-    }
-    /// A mailbox with umlauts and `&`, and its UIDs.
-    fn odd_mailbox(&self) -> Result<(&str, u32)> {
-        let found = self.mail.keys().find(|(name, _)| name.contains("Entw&APw-rfe"));
-        found.map(|(name, uid)| (name.as_str(), *uid)).context("the folder with the umlaut")
-    }
-}
-
-fn bag(hashes: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
-    let mut bag = BTreeMap::new();
-    for hash in hashes {
-        *bag.entry(hash).or_default() += 1;
-    }
-    bag
-}
+use tests::served::{Served, bag};
+use tests::{Imap, Result, imap, scripts, tools};
 
 /// Runs a Python script that prints an object a message; compares each with the raw client's view.
 fn python_reads_all(script: &str, decoded_names: bool) -> Result {
     let Some(mut command) = scripts::python(script)? else { return Ok(()) };
-    let office = Office::open()?;
-    let address = office.server.imap;
+    let served = Served::open()?;
+    let address = served.server.imap;
     command.args([address.ip().to_string(), address.port().to_string(), "alice".into()]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    writeln!(child.stdin.take().context("standard input")?, "{}", office.password())?;
+    writeln!(child.stdin.take().context("standard input")?, "{}", served.password())?;
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     let mut found = BTreeMap::new();
@@ -88,10 +34,10 @@ fn python_reads_all(script: &str, decoded_names: bool) -> Result {
         }
     }
     ensure!(
-        found == office.mail,
+        found == served.mail,
         "{script} sees {} messages, not {}, or other bytes",
         found.len(),
-        office.mail.len()
+        served.mail.len()
     );
     Ok(())
 }
@@ -116,11 +62,11 @@ fn python_searches_find_what_the_subjects_say() -> Result {
         return Ok(());
     }
     let Some(mut command) = scripts::python("search_with_python.py")? else { return Ok(()) };
-    let office = Office::open()?;
-    let address = office.server.imap;
+    let served = Served::open()?;
+    let address = served.server.imap;
     command.args([address.ip().to_string(), address.port().to_string(), "alice".into()]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    writeln!(child.stdin.take().context("standard input")?, "{}", office.password())?;
+    writeln!(child.stdin.take().context("standard input")?, "{}", served.password())?;
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout)?;
@@ -132,9 +78,9 @@ fn python_searches_find_what_the_subjects_say() -> Result {
 #[test]
 fn curl_fetches_lists_and_searches_with_and_without_tls() -> Result {
     let Some(curl) = tools::need_tool("curl")? else { return Ok(()) };
-    let office = Office::open()?;
-    let certificate = office.archive.data().join("tls/cert.pem");
-    let user = format!("alice:{}", office.password());
+    let served = Served::open()?;
+    let certificate = served.archive.data().join("tls/cert.pem");
+    let user = format!("alice:{}", served.password());
     let run = |url: &str, more: &[&str]| -> Result<Vec<u8>> {
         let mut command = Command::new(&curl);
         command.args(["--silent", "--show-error", "--max-time", "60", "--user", &user]).args(more).arg(url);
@@ -143,10 +89,10 @@ fn curl_fetches_lists_and_searches_with_and_without_tls() -> Result {
         ensure!(output.status.success(), "curl {more:?} {url}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(output.stdout)
     };
-    let (plain, tls) = (format!("imap://{}", office.server.imap), format!("imaps://{}", office.server.imaps));
+    let (plain, tls) = (format!("imap://{}", served.server.imap), format!("imaps://{}", served.server.imaps));
     let starttls = ["--ssl-reqd"];
-    let (name, uid) = office.odd_mailbox()?;
-    let hash = &office.mail[&(name.to_owned(), uid)];
+    let (name, uid) = served.odd_mailbox()?;
+    let hash = &served.mail[&(name.to_owned(), uid)];
     let path = name.replace('&', "%26").replace(' ', "%20");
     for (base, more) in [(&plain, &[][..]), (&plain, &starttls), (&tls, &[])] {
         let body = run(&format!("{base}/{path};UID={uid}"), more)?;
@@ -168,8 +114,8 @@ fn curl_fetches_lists_and_searches_with_and_without_tls() -> Result {
 #[test]
 fn mbsync_pulls_every_message_whole() -> Result {
     let Some(mbsync) = tools::need_tool("mbsync")? else { return Ok(()) };
-    let office = Office::open()?;
-    let home = office.home()?;
+    let served = Served::open()?;
+    let home = served.home()?;
     let maildir = home.join("Mail");
     std::fs::create_dir_all(&maildir)?;
     let config = home.join("mbsyncrc");
@@ -179,9 +125,9 @@ fn mbsync_pulls_every_message_whole() -> Result {
             "IMAPStore archive\nHost {}\nPort {}\nUser alice\nPass \"{}\"\nSSLType None\nAuthMechs LOGIN\n\n\
              MaildirStore local\nPath {dir}/\nInbox {dir}/INBOX\nSubFolders Verbatim\n\n\
              Channel all\nFar :archive:\nNear :local:\nPatterns Sample*\nCreate Near\nSync Pull\nSyncState *\n",
-            office.server.imap.ip(),
-            office.server.imap.port(),
-            office.password(),
+            served.server.imap.ip(),
+            served.server.imap.port(),
+            served.password(),
             dir = maildir.display(),
         ),
     )?;
@@ -204,8 +150,8 @@ fn mbsync_pulls_every_message_whole() -> Result {
     }
     // mbsync takes all CRs out; the same is done to the source here.
     let mut expected = Vec::new();
-    let mut raw = Imap::login(office.server.imap, "alice")?;
-    let mut names: Vec<_> = office.mail.keys().map(|(name, _)| name.clone()).collect();
+    let mut raw = Imap::login(served.server.imap, "alice")?;
+    let mut names: Vec<_> = served.mail.keys().map(|(name, _)| name.clone()).collect();
     names.dedup();
     for name in names {
         raw.examine(&name)?;
@@ -246,8 +192,8 @@ fn without_x_tuid(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn offlineimap_pulls_every_folder() -> Result {
     let Some(offlineimap) = tools::need_tool("offlineimap")? else { return Ok(()) };
-    let office = Office::open()?;
-    let home = office.home()?;
+    let served = Served::open()?;
+    let home = served.home()?;
     let maildir = home.join("Mail");
     let config = home.join("offlineimaprc");
     std::fs::write(
@@ -261,19 +207,19 @@ fn offlineimap_pulls_every_folder() -> Result {
              folderfilter = lambda name: name.startswith('Sample')\n",
             home = home.display(),
             maildir = maildir.display(),
-            host = office.server.imap.ip(),
-            port = office.server.imap.port(),
-            password = office.password(),
+            host = served.server.imap.ip(),
+            port = served.server.imap.port(),
+            password = served.password(),
         ),
     )?;
     let mut command = Command::new(offlineimap);
     command.arg("-c").arg(&config).arg("-o");
     scripts::run(command, &home)?;
     let mut per_folder: BTreeMap<String, usize> = BTreeMap::new();
-    for (name, _) in office.mail.keys() {
+    for (name, _) in served.mail.keys() {
         *per_folder.entry(name.replace('/', ".")).or_default() += 1;
     }
-    let mut raw = Imap::login(office.server.imap, "alice")?;
+    let mut raw = Imap::login(served.server.imap, "alice")?;
     for (name, count) in per_folder {
         let folder = maildir.join(&name);
         let found = files(&folder).with_context(|| name.clone())?;
@@ -309,13 +255,13 @@ fn as_offlineimap_keeps(bytes: &[u8]) -> Vec<u8> {
     unix.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect::<Vec<_>>().join(&b'\n')
 }
 
-#[test]
-fn mutt_opens_searches_and_copies() -> Result {
-    let (Some(mutt), Some(script)) = (tools::need_tool("mutt")?, tools::need_tool("script")?) else {
+/// mutt and neomutt: search on the server, tag what is found, copy it into an mbox.
+fn mutt_copies_what_it_finds(name: &str) -> Result {
+    let (Some(mutt), Some(script)) = (tools::need_tool(name)?, tools::need_tool("script")?) else {
         return Ok(());
     };
-    let office = Office::open()?;
-    let home = office.home()?;
+    let served = Served::open()?;
+    let home = served.home()?;
     let copy = home.join("copied.mbox");
     std::fs::write(
         home.join("muttrc"),
@@ -324,8 +270,8 @@ fn mutt_opens_searches_and_copies() -> Result {
              set ssl_starttls=no\nset ssl_force_tls=no\nset confirmappend=no\nset confirmcreate=no\nset delete=no\nset quit=yes\nset mbox_type=mbox\n\
              set copy=no\nset wait_key=no\nset mark_old=no\nunset move\nset imap_check_subscribed=no\nset sort=mailbox-order\n\
              push '<tag-pattern>~b oakum<enter><tag-prefix><copy-message>{copy}<enter><exit>'\n",
-            address = office.server.imap,
-            password = office.password(),
+            address = served.server.imap,
+            password = served.password(),
             copy = copy.display(),
         ),
     )?;
@@ -334,7 +280,7 @@ fn mutt_opens_searches_and_copies() -> Result {
         "'{}' -n -F '{}' -f 'imap://{}/Sample/Lists/boatbuilders'",
         mutt.display(),
         home.join("muttrc").display(),
-        office.server.imap
+        served.server.imap
     );
     let mut command = Command::new(script);
     command
@@ -342,28 +288,34 @@ fn mutt_opens_searches_and_copies() -> Result {
         .env("TERM", "xterm")
         .env("LC_ALL", "C.UTF-8");
     scripts::run(command, &home)?;
-    let copied = std::fs::read(&copy).context("mutt copied nothing")?;
+    let copied = std::fs::read(&copy).with_context(|| format!("{name} copied nothing"))?;
     let count = copied.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"From ")).count();
-    let mut raw = Imap::login(office.server.imap, "alice")?;
-    raw.examine("Sample/Lists/boatbuilders")?;
-    let hits = raw.ok("UID SEARCH BODY oakum")?;
-    let hits = hits.iter().find_map(|line| line.strip_prefix(b"* SEARCH")).context("no SEARCH answer")?;
-    let hits = String::from_utf8_lossy(hits).split_whitespace().count();
-    ensure!(hits > 0 && count == hits, "mutt copied {count} messages, the server finds {hits}");
+    let hits = served.search("Sample/Lists/boatbuilders", "BODY oakum")?.len();
+    ensure!(hits > 0 && count == hits, "{name} copied {count} messages, the server finds {hits}");
     Ok(())
 }
 
 #[test]
+fn mutt_opens_searches_and_copies() -> Result {
+    mutt_copies_what_it_finds("mutt")
+}
+
+#[test]
+fn neomutt_opens_searches_and_copies() -> Result {
+    mutt_copies_what_it_finds("neomutt")
+}
+
+#[test]
 fn what_the_clients_read_is_what_was_archived() -> Result {
-    // The office is the measure of the other tests: it must itself be what stands in the files.
-    let office = Office::open()?;
+    // It is the measure of the other tests: it must itself be what stands in the files.
+    let served = Served::open()?;
     let mut expected = Vec::new();
     for file in files(&tools::repository()?.join("mailkeep/sample/mail"))? {
         for message in mboxrd(&std::fs::read(file)?) {
             expected.push(sha256(&canonical(&message)));
         }
     }
-    ensure!(office.bag() == bag(expected), "the archive shows other messages than the mboxes hold");
+    ensure!(served.bag() == bag(expected), "the archive shows other messages than the mboxes hold");
     Ok(())
 }
 

@@ -122,7 +122,7 @@ fn wants(items: &[Item]) -> Option<AheadOf> {
             Some(AheadOf::Headers)
         }
         // Who asks for a part of each message gets what is read for that, no more.
-        Item::Section { partial: None, .. } => Some(AheadOf::Messages),
+        Item::Section { partial: None, .. } | Item::Binary { partial: None, .. } => Some(AheadOf::Messages),
         _ => None,
     };
     items.iter().filter_map(of).max_by_key(|of| *of == AheadOf::Messages)

@@ -113,6 +113,12 @@ impl Frame {
         self.at < self.input.len() || !self.command.is_empty() || !matches!(self.state, State::Line)
     }
 
+    /// How much memory it keeps, bytes.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.input.capacity() + self.command.capacity()
+    }
+
     /// The next command or event; `None` needs more bytes.
     pub(crate) fn next(&mut self, bounds: &Bounds) -> Option<Framed> {
         loop {

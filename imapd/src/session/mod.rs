@@ -5,6 +5,8 @@
 //! and one piece of a message, whatever the mailbox, but for what SORT and THREAD put in order. A step may wait for the disk: it belongs on a blocking thread.
 
 pub(crate) mod enabled;
+#[cfg(test)]
+mod fuzz;
 mod mailbox;
 pub(crate) mod names;
 pub(crate) mod table;

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use storage::card::Zoned;
 use storage::{FolderPath, Incoming, Limits, MasterKey, NewPlacement, Prepared, SourceFlags};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::server::ResolvesServerCertUsingSni;
 
 /// Executions of a short round.
 const SHORT: u64 = 60_000;
@@ -436,7 +439,8 @@ impl Fuzzed {
         let settings = Settings { max_bad: 1_000, plain_on_loopback: true, ..Settings::default() };
         let gate = Gate::new(&settings);
         let queue = Queue::new(settings.max_searches);
-        Fuzzed { world: Arc::new(World { settings, storage, auth }), gate, queue, _dir: dir }
+        let watch = Watch::new(Arc::new(no_tls()));
+        Fuzzed { world: Arc::new(World { settings, storage, auth, watch }), gate, queue, _dir: dir }
     }
 
     /// Everybody's folders and messages.
@@ -455,12 +459,22 @@ impl Fuzzed {
     fn client(&self, user: Option<&str>) -> Client<'_> {
         let address = IpAddr::from([127, 0, 0, 1]);
         let place = self.gate.enter(address).unwrap();
-        let mut session = Session::new(Arc::clone(&self.world), address, false, place);
+        let peer = Peer { ip: address, proxied: false };
+        let mut session = Session::new(Arc::clone(&self.world), peer, false, place, Arc::default());
         if let Some(user) = user {
             session.logged_in(user.to_owned());
         }
         Client { world: self, session, out: Vec::new(), stands: Stands::Open }
     }
+}
+
+/// Settings for handshakes that never happen.
+fn no_tls() -> ServerConfig {
+    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()))
 }
 
 impl Client<'_> {
@@ -476,7 +490,13 @@ impl Client<'_> {
             assert!(out.len() <= MOST_OUT, "a step gave {} bytes", out.len());
             self.out.append(&mut out);
             match next {
-                Next::More => {}
+                // Nobody waits here after a wrong password.
+                Next::More | Next::Login => {}
+                // What comes compressed isn't fuzzed here: the session sees the same bytes.
+                Next::Compress => {
+                    let unread = self.session.take_unread();
+                    self.session.input(&unread);
+                }
                 Next::Queue => {
                     let user = self.session.user.clone().unwrap();
                     self.session.take_turn(self.world.queue.enter(&user).try_recv().unwrap());

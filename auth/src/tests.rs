@@ -32,6 +32,22 @@ fn a_new_user_logs_in_and_reads_the_own_archive_only() {
 }
 
 #[test]
+fn the_archives_that_a_user_may_read() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), false).unwrap();
+    auth.add("root", &secret("correct horse"), true).unwrap();
+    for archive in ["zoe", "bob"] {
+        auth.set_read("alice", archive, true).unwrap();
+    }
+    assert_eq!(auth.readable("alice"), ["alice", "bob", "zoe"]);
+    assert!(auth.readable("alice").iter().all(|archive| auth.may_read("alice", archive)));
+    auth.set_read("alice", "zoe", false).unwrap();
+    assert_eq!(auth.readable("alice"), ["alice", "bob"]);
+    assert_eq!(auth.readable("root"), ["root"]);
+    assert!(auth.readable("nobody").is_empty());
+}
+
+#[test]
 fn every_refusal_has_the_same_words() {
     let auth = auth();
     auth.add("alice", &secret("correct horse"), false).unwrap();

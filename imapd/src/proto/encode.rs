@@ -135,6 +135,11 @@ mod tests {
         assert_eq!(of(|o| Text::Utf8.mailbox(name, o)), "\"Entw\u{fc}rfe & \\\"x\\\"\"".as_bytes());
         assert_eq!(of(|o| Text::Utf8.string("\u{fc}\r\n".as_bytes(), o)), "{4}\r\n\u{fc}\r\n".as_bytes());
         assert_eq!(of(|o| Text::Utf8.string(b"\xff", o)), b"{1}\r\n\xff");
+        // Forms that are longer than need be, halves of surrogate pairs: no UTF-8 (RFC 3629 §3).
+        for bad in [&b"\xc0\xaf"[..], b"\xe0\x80\xaf", b"\xed\xa0\x80", b"\xff", b"a\xc3"] {
+            assert_eq!(Text::Utf8.read_mailbox(bad), None);
+        }
+        assert_eq!(Text::Utf8.read_mailbox(b"Entw&APw-rfe").as_deref(), Some("Entw&APw-rfe"));
         assert_eq!(of(|o| Text::Coded.string("\u{fc}".as_bytes(), o)), "{2}\r\n\u{fc}".as_bytes());
         assert_eq!(of(|o| body(b"a\0b\0", o)), b"a\x80b\x80");
     }

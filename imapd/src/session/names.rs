@@ -117,6 +117,8 @@ pub(crate) fn base(level: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::encode::Text;
+    use crate::proto::parse::Cursor;
     use proptest::prelude::*;
     #[test]
     fn names_and_paths() {
@@ -168,6 +170,30 @@ mod tests {
             let inbox = inbox.or_else(|| path.inner().map(first_level).filter(|f| path.archive() == "al" && is_inbox(f)).map(str::to_owned));
             let name = show("al", &path, inbox.as_deref());
             prop_assert_eq!(find("al", &name, || inbox.clone()), Some(Target::Folder(path)), "{}", name);
+        }
+        /// Through both forms of names, their quoting, and a command's parser.
+        #[test]
+        fn any_folder_is_opened_by_the_name_that_is_shown(
+            levels in prop::collection::vec("\\PC{1,6}|Inbox|[ %*\\\\\"&.-]{1,5}|&[A-Za-z]{2,4}-|All Mail( \\(folder\\)){0,2}|e\u{301}|\u{e9}|%2F", 0..5),
+            own in any::<bool>(),
+        ) {
+            let archive = if own { "al" } else { "bob" };
+            let levels = levels.iter().map(|level| level.replace('/', "|"));
+            let path: Vec<String> = std::iter::once(archive.to_owned()).chain(levels).collect();
+            let Ok(path) = FolderPath::new(path.join("/")) else { return Ok(()) };
+            let inbox = path.inner().map(first_level).filter(|first| own && is_inbox(first));
+            let name = show("al", &path, inbox);
+            for text in [Text::Coded, Text::Utf8] {
+                let mut wire = b"".to_vec();
+                text.mailbox(&name, &mut wire);
+                prop_assert!(text == Text::Utf8 || wire.is_ascii());
+                let mut c = Cursor::new(&wire).with_text(text);
+                let read = c.mailbox().unwrap();
+                prop_assert!(c.is_end());
+                prop_assert_eq!(read.as_deref(), Some(name.as_str()));
+                let found = find("al", &read.unwrap(), || inbox.map(str::to_owned));
+                prop_assert_eq!(found, Some(Target::Folder(path.clone())), "{}", name);
+            }
         }
         #[test]
         fn a_name_that_opens_a_folder_is_its_name(

@@ -31,6 +31,8 @@ pub struct Batch<'a> {
     uid_validity: u32,
     folders: HashMap<FolderId, Target>,
     paths: HashMap<FolderPath, FolderId>,
+    /// Which stores know what the folders of an archive are called by now.
+    told: HashSet<(StoreNo, String)>,
     /// The next archive-wide UID of archives that the batch touched.
     archives: HashMap<String, u64>,
     /// Archive-wide UIDs of messages that the batch placed.
@@ -82,6 +84,7 @@ impl<'a> Batch<'a> {
             uid_validity: numbers.uid_validity,
             folders: HashMap::new(),
             paths: HashMap::new(),
+            told: HashSet::new(),
             archives: HashMap::new(),
             archive_uids: HashMap::new(),
             placements: 0,
@@ -178,6 +181,10 @@ impl<'a> Batch<'a> {
     /// Tells a store what folders are called by now that it knows under this archive's name, so that it counts no other
     /// archive's folder among them.
     fn tell_names(&mut self, no: StoreNo, archive: &str) -> Result<(), Error> {
+        // Once is enough in a batch, whose folders may be many: it changes no archive's name that it has told.
+        if !self.told.insert((no, archive.to_owned())) {
+            return Ok(());
+        }
         let known: Vec<(FolderId, FolderPath)> = {
             let draft = self.draft(no)?;
             let state = draft.store().state.read();

@@ -77,7 +77,7 @@ impl Conf {
             ("evidence.timeout_secs", evidence.timeout_secs, 1, 3_600),
             ("auth.parallel_hashes", wide(auth.parallel_hashes), 1, 1_024),
             ("auth.remember_secs", auth.remember_secs, 0, DAY_SECS),
-            ("auth.free_failures", auth.free_failures.into(), 1, 30),
+            ("auth.free_failures", auth.free_failures.into(), 1, 20),
             ("auth.max_delay_secs", auth.max_delay_secs, 1, 50),
             ("metrics.min_free_bytes", metrics.min_free_bytes, 0, TIB),
             ("control.max_request_bytes", wide(control.max_request_bytes), KIB, 16 * MIB),

@@ -42,7 +42,7 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #handshake_timeout_secs = 10
 #write_timeout_secs = 300
 
-# Clients may have answers compressed (COMPRESS=DEFLATE), also within TLS. Level 1 is fast, 9 small. Takes some 300 KiB
+# Clients may have answers compressed (COMPRESS=DEFLATE), also within TLS. Level 1 is fast, 9 small. Takes some 330 KiB
 # of memory for each connection that does.
 #compress = true
 #compress_with_tls = true

@@ -150,9 +150,12 @@ fn run(cli: Cli) -> Result<ExitCode> {
 /// select(2).
 fn raise_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // The kernel's own bound, where no other is set.
+    const MOST: u64 = 1 << 20;
     let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    let wanted = limit.maximum.unwrap_or(MOST).min(MOST);
+    if limit.current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
     {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }

@@ -12,14 +12,17 @@ use super::wire::{Socket, Wire};
 use crate::gate::{Full, Gate};
 use crate::queue::Queue;
 use crate::session::{CHUNK, Next, Peer, Session, Step, World};
-use crate::watch::figures::{self, Gauge};
+use crate::watch::figures::Gauge;
 use crate::watch::tally::{Reason, Tally};
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 use storage::Cancel;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -71,10 +74,9 @@ enum End {
 /// Serves a connection to its end, and says so in the log.
 pub(crate) async fn serve(mut stream: TcpStream, peer: SocketAddr, line: Line, shared: Shared) {
     let watch = &shared.world.watch;
-    figures::add(&watch.figures().sessions_begun, 1);
     let _there = Gauge::new(watch, |figures| &figures.sessions);
     let opened = Instant::now();
-    let tally = Arc::new(Tally::default());
+    let tally = Arc::new(Tally { number: watch.figures().begun(), ..Tally::default() });
     let mut client = Peer { ip: peer.ip().to_canonical(), proxied: false };
     let mut notes = Notes { tls: None, compressed: false };
     let reason = match from_proxy(&mut stream, &mut client, &shared).await {
@@ -124,7 +126,7 @@ impl Notes {
         let (tls, reason) = (self.tls.unwrap_or("none"), reason.words());
         match user {
             Some(user) => tracing::info!(
-                ?user, %ip, tls, compressed = self.compressed, millis, bytes_in, bytes_out, commands, messages, reason, "session ended"
+                session = tally.number, ?user, %ip, tls, compressed = self.compressed, millis, bytes_in, bytes_out, commands, messages, reason, "session ended"
             ),
             // Whoever looks whether the port is open isn't worth a line at each look.
             None if commands == 0 => {
@@ -480,7 +482,14 @@ async fn drive(
     done.inspect_err(|_: &io::Error| cancel.set())?
 }
 
+/// Appends what can be read. Whoever waits holds no buffer: thousands do nothing else.
 pub(super) async fn fill<R: AsyncRead + Unpin>(read: &mut R, ahead: &mut Vec<u8>) -> io::Result<usize> {
-    ahead.reserve(READ);
-    read.take(READ as u64).read_buf(ahead).await
+    poll_fn(|cx| {
+        let mut space = [0; READ];
+        let mut piece = ReadBuf::new(&mut space);
+        ready!(Pin::new(&mut *read).poll_read(cx, &mut piece))?;
+        ahead.extend_from_slice(piece.filled());
+        Poll::Ready(Ok(piece.filled().len()))
+    })
+    .await
 }

@@ -186,7 +186,7 @@ pub(crate) struct Session {
 impl Session {
     /// A new connection's session.
     pub(crate) fn new(world: Arc<World>, peer: Peer, tls: bool, place: Place, tally: Arc<Tally>) -> Session {
-        let watched = Watched::new(&world.watch, tally, peer.ip);
+        let watched = Watched::new(tally, peer.ip);
         Session {
             world,
             ip: peer.ip,

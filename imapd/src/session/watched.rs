@@ -25,7 +25,6 @@ struct AtWork {
 #[derive(Debug)]
 pub(super) struct Watched {
     tally: Arc<Tally>,
-    number: u64,
     address: IpAddr,
     at_work: Option<AtWork>,
     pen: Option<Pen>,
@@ -34,9 +33,8 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(watch: &Watch, tally: Arc<Tally>, address: IpAddr) -> Watched {
-        let number = Tally::read(&watch.figures().sessions_begun);
-        Watched { tally, number, address, at_work: None, pen: None, reason: Reason::Dropped, user: None }
+    pub(super) fn new(tally: Arc<Tally>, address: IpAddr) -> Watched {
+        Watched { tally, address, at_work: None, pen: None, reason: Reason::Dropped, user: None }
     }
 
     /// A command has been taken. Which one shows when its name has been read.
@@ -44,7 +42,9 @@ impl Watched {
         Tally::add(&self.tally.commands, 1);
         self.at_work = Some(AtWork { index: table::count(), since: Instant::now(), figures: (0, 0) });
         self.pen = match &self.user {
-            Some((user, _)) if watch.traces().any() => watch.traces().pen(user, self.number, self.address),
+            Some((user, _)) if watch.traces().any() => {
+                watch.traces().pen(user, self.tally.number, self.address)
+            }
             _ => None,
         };
         if let Some(pen) = &self.pen {

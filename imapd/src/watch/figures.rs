@@ -89,6 +89,11 @@ impl Figures {
         }
     }
 
+    /// A connection begins; gives its number.
+    pub(crate) fn begun(&self) -> u64 {
+        self.sessions_begun.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// A command of the table, or (its length) none that is known, has ended.
     pub(crate) fn command(&self, index: usize, took: Duration, outcome: Outcome) {
         let Some(command) = self.commands.get(index) else { return };

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counts of one connection. Session and socket both write here.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    /// A number that no other connection of this server has.
+    pub(crate) number: u64,
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
     pub(crate) commands: AtomicU64,

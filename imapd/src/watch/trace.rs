@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Traces at once.
@@ -94,11 +94,8 @@ impl Trace {
     /// The next line; `None` when none came in this time.
     #[must_use]
     pub fn next(&self, within: Duration) -> Option<TraceLine> {
-        match self.receiver.recv_timeout(within) {
-            Ok(line) => Some(line),
-            // This holds a sender itself, so that the channel is never without one.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        // This holds a sender itself, so that the channel is never without one.
+        self.receiver.recv_timeout(within).ok()
     }
 
     /// Lines that were lost since the last question, because nobody took them in time.

@@ -96,7 +96,8 @@ impl Served {
         let mut raw = Imap::login(self.server.imap, "alice")?;
         raw.examine(mailbox)?;
         let found = raw.ok(&format!("UID SEARCH {keys}"))?;
-        let line = found.iter().find_map(|line| line.strip_prefix(b"* SEARCH")).context("no SEARCH answer")?;
+        let line =
+            found.iter().find_map(|line| line.strip_prefix(b"* SEARCH")).context("no SEARCH answer")?;
         String::from_utf8_lossy(line).split_whitespace().map(|uid| Ok(uid.parse()?)).collect()
     }
 }

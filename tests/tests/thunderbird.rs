@@ -1,4 +1,4 @@
-//! Thunderbird itself, without a screen: it logs in, shows the tree and a message, has every message's source, and searches
+//! Thunderbird itself, without a screen: it logs in over TLS, shows the tree and a message, has every message's source, and searches
 //! on the server. What it says is compared with what a raw client sees.
 
 use anyhow::{Context, ensure};
@@ -30,8 +30,9 @@ mod heavy {
         let served = Served::open()?;
         let home = served.home()?;
         let bodies = served.bodies(MAILBOX)?;
-        let (host, port) = (served.server.imap.ip().to_string(), served.server.imap.port().to_string());
-        command.arg(thunderbird).arg(&home).args([&host, &port, "alice", MAILBOX]);
+        let (host, port) = (served.server.imaps.ip().to_string(), served.server.imaps.port().to_string());
+        command.arg(thunderbird).arg(&home).args([&host, &port]);
+        command.arg(served.archive.data().join("tls/cert.pem")).args(["alice", MAILBOX]);
         command.arg(bodies.len().to_string()).arg(NEEDLE);
         let said = scripts::run_with(command, &home, format!("{}\n", served.password()).as_bytes())?;
         let said: Value = serde_json::from_slice(&said)?;

@@ -179,7 +179,10 @@ impl Reader<'_> {
         self.string()?;
         self.space()?;
         self.number()?;
-        if media.eq_ignore_ascii_case("message") && subtype.eq_ignore_ascii_case("rfc822") {
+        // RFC 9051 §9, media-message, adds the mail of RFC 6532 to that of RFC 3501.
+        if media.eq_ignore_ascii_case("message")
+            && ["rfc822", "global"].iter().any(|known| subtype.eq_ignore_ascii_case(known))
+        {
             self.space()?;
             self.envelope()?;
             self.space()?;

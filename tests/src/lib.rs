@@ -9,6 +9,7 @@ pub mod generate;
 pub mod grammar;
 pub mod imap;
 pub mod kept;
+pub mod load;
 pub mod mail;
 pub mod office;
 pub mod program;

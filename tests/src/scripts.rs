@@ -50,10 +50,18 @@ pub fn need_module(module: &str) -> crate::Result<bool> {
 /// Runs a client to its end in `home`; gives its standard output. What it printed is in the error if it fails.
 /// # Errors
 /// It fails, or runs longer than anything should.
-pub fn run(mut command: Command, home: &Path) -> crate::Result<Vec<u8>> {
-    // Into files, not pipes: a client that prints a lot must not wait for a reader.
-    let (out, err) = (home.join("client.out"), home.join("client.err"));
-    command.env("HOME", home).current_dir(home).stdin(Stdio::null());
+pub fn run(command: Command, home: &Path) -> crate::Result<Vec<u8>> {
+    run_with(command, home, b"")
+}
+
+/// The same with this standard input.
+/// # Errors
+/// As with `run`.
+pub fn run_with(mut command: Command, home: &Path, input: &[u8]) -> crate::Result<Vec<u8>> {
+    // Files, not pipes: a client that prints a lot, or reads late, must not wait for anybody.
+    let (given, out, err) = (home.join("client.in"), home.join("client.out"), home.join("client.err"));
+    std::fs::write(&given, input)?;
+    command.env("HOME", home).current_dir(home).stdin(File::open(&given)?);
     command.stdout(File::create(&out)?).stderr(File::create(&err)?);
     let name = format!("{:?}", command.get_program());
     let mut child = command.spawn().with_context(|| name.clone())?;

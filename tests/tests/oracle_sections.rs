@@ -68,6 +68,22 @@ fn is_mail(file: &Path) -> bool {
     extension.is_none_or(|extension| ["eml", "msg", "raw", "mbox", "txt", "out", "in"].contains(&&*extension))
 }
 
+/// What differs by rule, everywhere: the first part of dovecot-section-differences.txt.
+fn differs_by_rule(section: &str, ours: &[u8], theirs: &Fetched) -> Result<bool> {
+    let found = theirs.literal(section)?;
+    if ours == b"NIL" {
+        // No such part: NIL, and an empty string there; or the part above, as if a part without parts were its own part 1.
+        let above = ["]", ".MIME]", "]<0>"].iter().find_map(|end| {
+            let above = section.strip_suffix(end)?.strip_suffix(".1")?;
+            theirs.literal(&format!("{above}{end}")).ok()
+        });
+        return Ok(found.is_empty() || above == Some(found));
+    }
+    let ends = |bytes: &[u8]| bytes.trim_ascii_end().len();
+    // The blank line at the end of some of the fields.
+    Ok(section.contains("HEADER.FIELDS") && ours[..ends(ours)] == found[..ends(found)])
+}
+
 /// All messages of weird/, and a sample of lists/.
 fn sources() -> Result<Option<Vec<PathBuf>>> {
     let (Some(weird), Some(lists)) = (need_corpus("weird")?, need_corpus("lists")?) else { return Ok(None) };
@@ -78,7 +94,12 @@ fn sources() -> Result<Option<Vec<PathBuf>>> {
             .filter(|file| file.extension().is_some_and(|e| e == "eml"))
             .step_by(LIST_STEP),
     );
-    found.retain(|file| fs::metadata(file).is_ok_and(|data| data.len() <= MAX_FILE));
+    found.retain(|file| {
+        // What begins with an envelope line, as in an mbox, isn't in the message's bytes here, and is there.
+        let fits = fs::metadata(file).is_ok_and(|data| data.len() <= MAX_FILE);
+        fits && fs::read(file)
+            .is_ok_and(|bytes| !bytes.starts_with(b"From ") && !bytes.starts_with(b">From "))
+    });
     Ok(Some(found))
 }
 
@@ -115,21 +136,29 @@ mod heavy {
 
     #[test]
     fn sections_agree_with_dovecots() -> Result {
-        let Some(sources) = sources()? else { return Ok(()) };
+        let Some(mut sources) = sources()? else { return Ok(()) };
         let archive = Archive::with_users(&["alice"])?;
         let folder = archive.scratch().join("source");
         fs::create_dir(&folder)?;
-        let mut letters = Vec::new();
         for (number, file) in sources.iter().enumerate() {
-            let bytes = fs::read(file)?;
-            fs::write(folder.join(format!("{number:06}.eml")), &bytes)?;
-            letters.push(Letter { bytes, secs: 1_000_000_000 });
+            fs::copy(file, folder.join(format!("{number:06}.eml")))?;
+        }
+        let run = archive.archive(&folder, "alice/All")?;
+        // What the archive leaves out by rule (files without a byte of mail) Dovecot doesn't get either.
+        let filtered = archive.run(["runs", "filtered", &run["id"].to_string(), "--json"])?.ok()?.text();
+        let mut number = 0;
+        sources.retain(|_| {
+            number += 1;
+            !filtered.contains(&format!("/{:06}.eml", number - 1))
+        });
+        ensure!(run["sums"]["archived"] == sources.len() && sources.len() > 1_000, "{}", run["sums"]);
+        let mut letters = Vec::new();
+        for file in &sources {
+            letters.push(Letter { bytes: fs::read(file)?, secs: 1_000_000_000 });
         }
         let Some(mut dovecot) = Dovecot::over("sections beside Dovecot's", &[("INBOX", letters)])? else {
             return Ok(());
         };
-        let run = archive.archive(&folder, "alice/All")?;
-        ensure!(run["sums"]["archived"] == sources.len(), "{}", run["sums"]);
         let server = archive.serve()?;
         let mut imap = Imap::login(server.imap, "alice")?;
         ensure!(imap.examine("All")? as usize == sources.len());
@@ -155,11 +184,11 @@ mod heavy {
                     Some((item, part)) => format!("{item}<{}>", part.split('.').next().unwrap_or_default()),
                     None => item,
                 };
-                let (ours, theirs) =
-                    (ours.literal(&item).with_context(|| name.clone())?, theirs.literal(&item)?);
-                if ours == theirs {
+                let ours = ours.literal(&item).with_context(|| name.clone())?;
+                if ours == theirs.literal(&item)? || differs_by_rule(&item, ours, &theirs)? {
                     continue;
                 }
+                let theirs = theirs.literal(&item)?;
                 if known.contains_key(&name) {
                     seen.insert(name.clone());
                     continue;

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::server::ResolvesServerCertUsingSni;
 
 /// Executions of a short round.
-const SHORT: u64 = 60_000;
+const SHORT: u64 = 40_000;
 /// Time of a long one.
 const LONG: Duration = Duration::from_secs(20 * 60);
 /// DESIGN section 9: memory per connection; the session's unread input and the answer in the making are most of it.
@@ -578,8 +578,8 @@ fn responses(out: &[u8], ascii: bool, closed: bool) -> Result<Vec<Vec<u8>>, Stri
     Ok(all)
 }
 
-/// One execution: what was sent is in `sent` even if it panics.
-fn execute(fuzzed: &Fuzzed, dialogues: &[Vec<Vec<u8>>], number: u64, sent: &mut Vec<u8>) {
+/// One execution: what was sent is in `sent` even if it panics. Gives how many commands ended in OK, and how many otherwise.
+fn execute(fuzzed: &Fuzzed, dialogues: &[Vec<Vec<u8>>], number: u64, sent: &mut Vec<u8>) -> (usize, usize) {
     let mut dice = Dice::new(number);
     // A login hashes a password on purpose slowly: few executions begin before it.
     let user = if dice.one_in(200) { None } else { Some("alice") };
@@ -616,6 +616,12 @@ fn execute(fuzzed: &Fuzzed, dialogues: &[Vec<Vec<u8>>], number: u64, sent: &mut 
             "carol's mail shows"
         );
     }
+    let ended = |words: &[&[u8]]| {
+        let word =
+            |response: &&Vec<u8>| response.split(|&b| b == b' ').nth(1).is_some_and(|w| words.contains(&w));
+        said.iter().filter(|response| !response.starts_with(b"* ")).filter(word).count()
+    };
+    let counts = (ended(&[b"OK"]), ended(&[b"NO", b"BAD"]));
     match client.stands {
         Stands::Handed => {}
         Stands::Closed => {
@@ -640,6 +646,7 @@ fn execute(fuzzed: &Fuzzed, dialogues: &[Vec<Vec<u8>>], number: u64, sent: &mut 
             );
         }
     }
+    counts
 }
 
 #[test]
@@ -654,17 +661,21 @@ fn any_dialogue_is_answered_or_closed_in_bounded_memory() {
     let enough = |number: u64| {
         if long { begun.elapsed() > LONG } else { number - first.unwrap_or(0) >= SHORT }
     };
+    let (mut taken, mut refused) = (0, 0);
     while !enough(number) {
         let mut sent = Vec::new();
         let done = catch_unwind(AssertUnwindSafe(|| execute(&fuzzed, &dialogues, number, &mut sent)));
-        assert!(done.is_ok(), "MAILKEEP_SEED={number}: {}", sent.escape_ascii());
+        let Ok((ok, not)) = done else { panic!("MAILKEEP_SEED={number}: {}", sent.escape_ascii()) };
+        (taken, refused) = (taken + ok, refused + not);
         number += 1;
     }
+    // A mutator that makes only nonsense, or none, would find nothing.
+    assert!(taken > refused / 4 && refused > taken / 4, "{taken} commands were taken, {refused} were not");
     assert_eq!(fuzzed.mail(), before, "the archive has changed");
     // How far a long round came is its result.
     let ran = number - first.unwrap_or(if long { SHORT } else { 0 });
     eprintln!(
-        "{ran} executions, {:.0} a second",
+        "{ran} executions, {:.0} a second; {taken} commands taken, {refused} refused",
         ran as f64 / begun.elapsed().as_secs_f64().max(f64::EPSILON)
     );
 }

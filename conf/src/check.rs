@@ -34,6 +34,7 @@ impl Conf {
             ("imap.max_connections_per_user", wide(imap.max_connections_per_user), 1, 1_000_000),
             ("imap.max_connections_per_address", wide(imap.max_connections_per_address), 1, 1_000_000),
             ("imap.max_before_login_per_address", wide(imap.max_before_login_per_address), 1, 1_000_000),
+            ("imap.max_notify_mailboxes", wide(imap.max_notify_mailboxes), 1, 100_000),
             ("imap.max_searches", wide(imap.max_searches), 1, 1_024),
             ("storage.max_store_messages", storage.max_store_messages, 100, 100_000_000),
             ("storage.new_store_months", u64::from(storage.new_store_months), 0, 1_200),

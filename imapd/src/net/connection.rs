@@ -136,7 +136,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     let mut told: Option<Told> = None;
     loop {
         let wait = match next {
-            Next::Read | Next::Idle => {
+            Next::Read | Next::Idle | Next::Watch => {
                 write(stream, &mut unsent).await?;
                 clock.note(&session);
                 if gone && ahead.is_empty() {
@@ -181,7 +181,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             }
         };
         match wait {
-            None | Some(Wake::Input | Wake::Changes) => {}
+            None | Some(Wake::Input) => {}
+            Some(Wake::Changes) => session.changed(),
             Some(Wake::Gone) => gone = true,
             Some(Wake::KeepAlive) => {
                 unsent.extend_from_slice(b"* OK Still here\r\n");
@@ -350,12 +351,13 @@ async fn wait<S: AsyncRead + Unpin>(
     clock: &mut Clock,
 ) -> io::Result<Wake> {
     let idle = next == Next::Idle;
+    let watch = idle || next == Next::Watch;
     tokio::select! {
         biased;
         () = super::stopped(stop) => Ok(Wake::Stop),
         got = fill(stream, ahead) => Ok(if got? == 0 { Wake::Gone } else { Wake::Input }),
         () = tokio::time::sleep_until(clock.deadline()) => Ok(Wake::Late),
-        changed = changes.changed(), if idle => {
+        changed = changes.changed(), if watch => {
             // The sender lives as long as the server.
             if changed.is_err() { Ok(Wake::Stop) } else { Ok(Wake::Changes) }
         }

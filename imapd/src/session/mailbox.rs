@@ -5,23 +5,26 @@
 
 use super::names::Target;
 use super::{CHUNK, Work, write_exists};
+use crate::cmd::vanished::Vanished;
 use crate::proto::encode;
 use crate::reply::Refusal;
 use std::sync::Arc;
-use storage::{Cancel, FolderView, Storage, UidRanges};
+use storage::{Cancel, FolderView, ModSeq, Storage, UidRanges};
 
 /// What happened to the selected mailbox.
 pub(crate) enum News {
     /// Nothing that may be told now.
     Nothing,
-    /// Messages came or went: the snapshot has taken it in, this tells it.
-    Changed(Box<dyn Work>),
+    /// Messages came or went: the snapshot has taken it in, `told` tells it. `came`: those that came.
+    Changed { told: Box<dyn Work>, came: UidRanges },
     /// The folder was removed or renamed.
     Vanished,
 }
 
 /// Tells what went and what came, in chunks.
 struct Changes {
+    /// What went, where it is told by UID.
+    vanished: Option<Vanished>,
     /// Runs of sequence numbers of the old snapshot, rising; told from the end. A higher number doesn't change the lower ones.
     gone: Vec<(u64, u64)>,
     /// How many there are now, if some came.
@@ -29,7 +32,13 @@ struct Changes {
 }
 
 impl Work for Changes {
-    fn step(&mut self, out: &mut Vec<u8>, _: &Cancel) -> Result<bool, Refusal> {
+    fn step(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<bool, Refusal> {
+        if let Some(vanished) = &mut self.vanished {
+            if !vanished.step(out, cancel)? {
+                return Ok(false);
+            }
+            self.vanished = None;
+        }
         while let Some((first, last)) = self.gone.last_mut() {
             if out.len() >= CHUNK {
                 return Ok(false);
@@ -58,6 +67,8 @@ pub(crate) struct Mailbox {
     /// The snapshot; none while INBOX has no folder.
     view: Option<FolderView>,
     empty: Arc<UidRanges>,
+    /// Messages came back among the others since, which can't be told: what happened later is not said to be all there is.
+    complete_until: Option<ModSeq>,
 }
 
 /// UIDVALIDITY of an INBOX without a folder. Folders' numbers start above it.
@@ -70,7 +81,7 @@ impl Mailbox {
             Target::EmptyInbox => None,
             target => Some(look(storage, target)?),
         };
-        Some(Mailbox { target, view, empty: Arc::default() })
+        Some(Mailbox { target, view, empty: Arc::default(), complete_until: None })
     }
 
     /// The archive that it is part of; none for an empty INBOX.
@@ -97,6 +108,19 @@ impl Mailbox {
     pub(crate) fn uid_next(&self) -> u32 {
         self.view.as_ref().map_or(1, |v| v.info.uid_next.0)
     }
+    /// HIGHESTMODSEQ: the client knows all changes up to there.
+    pub(crate) fn mod_seq(&self) -> ModSeq {
+        let highest = self.view.as_ref().map_or(ModSeq(1), |v| v.info.highest_mod_seq);
+        self.complete_until.map_or(highest, |until| highest.min(until))
+    }
+    /// MAILBOXID: a letter and a number (`cmd/objects`). INBOX is another mailbox once it has a folder.
+    pub(crate) fn id(&self) -> (u8, u32) {
+        match &self.view {
+            Some(view) if matches!(self.target, Target::AllMail(_)) => (b'A', view.info.id.0),
+            Some(view) => (b'F', view.info.id.0),
+            None => (b'F', 0),
+        }
+    }
     /// Sum of sizes.
     pub(crate) fn bytes(&self) -> u64 {
         self.view.as_ref().map_or(0, |v| v.info.bytes)
@@ -112,7 +136,8 @@ impl Mailbox {
 
     /// Takes in what came and went, and gives what tells it. While EXPUNGE may not be told (RFC 3501 §7.4.1: during FETCH,
     /// STORE and SEARCH by sequence number), a snapshot that lost messages stays as it is.
-    pub(crate) fn refresh(&mut self, storage: &Storage, may_expunge: bool) -> News {
+    /// `vanishes`: what went is told by UID.
+    pub(crate) fn refresh(&mut self, storage: &Storage, may_expunge: bool, vanishes: bool) -> News {
         let Some(old) = &self.view else { return News::Nothing };
         let Some(mut new) = look(storage, &self.target).filter(|new| is_same(old, new)) else {
             return News::Vanished;
@@ -129,18 +154,26 @@ impl Mailbox {
             None => UidRanges::new(),
         };
         if gone.is_empty() && behind.is_empty() {
+            self.complete_until.get_or_insert(old.info.highest_mod_seq);
             return News::Nothing;
         }
         // What came back among the others (a store that was attached) can't be told in a session: the next SELECT shows it.
         let kept = old.uids.intersect(&new.uids);
+        if kept.len() + behind.len() < new.uids.len() {
+            self.complete_until.get_or_insert(old.info.highest_mod_seq);
+        }
         let uids = UidRanges::from_spans(kept.spans().chain(behind.spans()));
         let number = |uid| old.uids.seq_of(storage::Uid(uid)).unwrap_or(0);
         // A run of UIDs that are all in the old snapshot is a run of sequence numbers.
-        let gone = gone.spans().map(|(first, last)| (number(first), number(last))).collect();
+        let (vanished, gone) = if vanishes {
+            ((!gone.is_empty()).then(|| Vanished::now(&gone)), Vec::new())
+        } else {
+            (None, gone.spans().map(|(first, last)| (number(first), number(last))).collect())
+        };
         let exists = (!behind.is_empty()).then(|| uids.len());
         new.uids = Arc::new(uids);
         self.view = Some(new);
-        News::Changed(Box::new(Changes { gone, exists }))
+        News::Changed { told: Box::new(Changes { vanished, gone, exists }), came: behind }
     }
 }
 

@@ -4,18 +4,23 @@
 //! or is at its end. Invariants: commands run one after the other, in order; what is held in memory is at most a chunk
 //! and one piece of a message, whatever the mailbox, but for what SORT and THREAD put in order. A step may wait for the disk: it belongs on a blocking thread.
 
+mod enabled;
 mod mailbox;
 pub(crate) mod names;
 mod table;
 
+pub(crate) use enabled::Enabled;
 pub(crate) use mailbox::Mailbox;
 use mailbox::News;
 
 use crate::Settings;
+use crate::cmd::notify::{Aside, Watch};
+use crate::cmd::vanished::Chain;
 use crate::gate::Place;
 use crate::proto::encode;
 use crate::proto::frame::{Bounds, Frame, Framed, Why};
 use crate::proto::parse::Cursor;
+use crate::proto::parse::fetch::Item;
 use crate::queue::Turn;
 use crate::reply::Refusal;
 use auth::{Auth, Privilege};
@@ -43,8 +48,10 @@ pub(crate) enum Next {
     Read,
     /// Write what there is, get the user a place in the queue, [`Session::take_turn`], call [`Session::step`].
     Queue,
-    /// Bring bytes, or call [`Session::step`] when folders have changed.
+    /// Bring bytes, or call [`Session::changed`] and [`Session::step`] when folders have changed.
     Idle,
+    /// As [`Next::Idle`], outside of IDLE: the client wants to be told all the same (RFC 5465).
+    Watch,
     /// Write what there is, forget unread bytes, begin TLS, then [`Session::tls_begun`].
     StartTls,
     /// Write what there is and close.
@@ -127,6 +134,12 @@ pub(crate) struct Session {
     pub(crate) place: Place,
     /// What `$` means (RFC 5182).
     pub(crate) saved: Arc<UidRanges>,
+    /// What the client has enabled.
+    pub(crate) enabled: Enabled,
+    /// What the client wants to be told without asking.
+    pub(crate) notify: Option<Watch>,
+    /// Folders have changed since that was looked at.
+    woken: bool,
     turn: Option<Turn>,
     frame: Frame,
     mode: Mode,
@@ -150,6 +163,9 @@ impl Session {
             mailbox: None,
             place,
             saved: Arc::default(),
+            enabled: Enabled::default(),
+            notify: None,
+            woken: false,
             turn: None,
             frame: Frame::new(),
             mode: Mode::Command,
@@ -206,15 +222,10 @@ impl Session {
     /// Works until there is a chunk to write, input is needed, or the session ends.
     pub(crate) fn step(&mut self, cancel: &Cancel) -> Step {
         let mut out = Vec::new();
-        if self.mode == Mode::Idle && self.running.is_none() {
-            self.may_expunge = true;
-            match self.news() {
-                News::Nothing => {}
-                News::Changed(work) => self.running = Some(Running { work, words: None }),
-                News::Vanished => self.finish(Err(VANISHED), &mut out),
-            }
+        if self.running.is_none() && self.waits() {
+            self.tell(&mut out);
         }
-        while self.next == Next::Read || self.next == Next::Idle || self.next == Next::More {
+        while matches!(self.next, Next::Read | Next::Idle | Next::Watch | Next::More) {
             if out.len() >= CHUNK {
                 return Step { out, next: Next::More };
             }
@@ -242,11 +253,69 @@ impl Session {
                     }
                 }
             } else if !self.take(&mut out) {
-                self.next = if self.mode == Mode::Idle { Next::Idle } else { Next::Read };
+                self.next = match (self.mode, &self.notify) {
+                    (Mode::Idle, _) => Next::Idle,
+                    (Mode::Command, Some(_)) => Next::Watch,
+                    _ => Next::Read,
+                };
                 break;
             }
         }
         Step { out, next: self.next }
+    }
+
+    /// Folders have changed while nothing was asked for.
+    pub(crate) fn changed(&mut self) {
+        self.woken = true;
+    }
+
+    /// Whether it may speak without having been asked.
+    fn waits(&self) -> bool {
+        self.mode == Mode::Idle || (self.woken && self.mode == Mode::Command && self.notify.is_some())
+    }
+
+    /// Tells what is new to a client that waits for it.
+    fn tell(&mut self, out: &mut Vec<u8>) {
+        let woken = std::mem::replace(&mut self.woken, false);
+        if self.notify.is_some() && woken {
+            let told = self.still_welcome().and_then(|()| crate::cmd::notify::tell(self, out));
+            if let Err(refusal) = told {
+                return self.finish(Err(refusal), out);
+            }
+        }
+        let delayed = self.notify.as_ref().and_then(Watch::tells_selected);
+        let idle = self.mode == Mode::Idle;
+        if !idle && delayed.is_none() {
+            return;
+        }
+        self.may_expunge = idle || delayed == Some(false) || self.enabled.uidonly;
+        match self.news() {
+            News::Nothing => {}
+            News::Changed { told, came } => {
+                let work = self.with_new(told, came);
+                self.running = Some(Running { work, words: None });
+            }
+            News::Vanished => self.finish(Err(VANISHED), out),
+        }
+    }
+
+    /// What tells of the selected mailbox, and what the client wants to have fetched of new messages.
+    fn with_new(&self, told: Box<dyn Work>, came: UidRanges) -> Box<dyn Work> {
+        let Some(watch) = self.notify.as_ref().filter(|watch| !watch.items().is_empty()) else { return told };
+        let mut items = watch.items().to_vec();
+        // RFC 7162 §3.1, RFC 5465 §5.2.
+        if self.enabled.condstore && !items.contains(&Item::ModSeq) {
+            items.push(Item::ModSeq);
+        }
+        match crate::cmd::fetch::work(self, came, items, false) {
+            Ok(Some(fetch)) => Box::new(Chain::new([told, Box::new(Aside(fetch)) as Box<dyn Work>])),
+            Ok(None) => told,
+            // Selected it is, else nothing would be new.
+            Err(refusal) => {
+                tracing::error!(?refusal, "new messages could not be fetched");
+                told
+            }
+        }
     }
 
     /// Takes the next command or line; false when there is none yet.
@@ -320,7 +389,17 @@ impl Session {
             verb = c.atom()?;
         }
         let command = table::find(verb, uid).ok_or(Refusal::Bad("Unknown command"))?;
+        // RFC 9586 §3.
+        if self.enabled.uidonly
+            && !uid
+            && table::find(verb, true).is_some()
+            && !verb.eq_ignore_ascii_case(b"EXPUNGE")
+        {
+            return Err(Refusal::Bad("[UIDREQUIRED] Only the UID form of the command may be used"));
+        }
+        // Who knows no sequence numbers can be told at any time.
         self.may_expunge = uid
+            || self.enabled.uidonly
             || ![&b"FETCH"[..], b"STORE", b"SEARCH", b"SORT", b"THREAD"]
                 .iter()
                 .any(|by| verb.eq_ignore_ascii_case(by));
@@ -353,7 +432,10 @@ impl Session {
         match result {
             Ok(Done::Ok(words)) => match self.news() {
                 News::Nothing => self.ok(words, out),
-                News::Changed(work) => self.running = Some(Running { work, words: Some(words) }),
+                News::Changed { told, came } => {
+                    let work = self.with_new(told, came);
+                    self.running = Some(Running { work, words: Some(words) });
+                }
                 News::Vanished => {
                     self.ok(words, out);
                     VANISHED.write(b"", out);
@@ -399,7 +481,7 @@ impl Session {
     /// What came and went in the selected mailbox.
     fn news(&mut self) -> News {
         match &mut self.mailbox {
-            Some(mailbox) => mailbox.refresh(&self.world.storage, self.may_expunge),
+            Some(mailbox) => mailbox.refresh(&self.world.storage, self.may_expunge, self.enabled.vanishes()),
             None => News::Nothing,
         }
     }

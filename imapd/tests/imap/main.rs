@@ -7,5 +7,7 @@ mod common;
 mod dialogues;
 mod ends;
 mod multisearch;
+mod notify;
 mod searches;
 mod server;
+mod sync;

@@ -21,6 +21,12 @@ pub(crate) enum StatusItem {
     Unseen,
     /// SIZE (RFC 8438)
     Size,
+    /// HIGHESTMODSEQ (RFC 7162)
+    HighestModSeq,
+    /// MAILBOXID (RFC 8474)
+    MailboxId,
+    /// DELETED (RFC 9051): nothing ever is.
+    Deleted,
 }
 
 /// A parsed LIST or LSUB.
@@ -156,6 +162,9 @@ pub(crate) fn status_items(c: &mut Cursor<'_>) -> Result<Vec<StatusItem>, Wrong>
             b"UIDVALIDITY" => StatusItem::UidValidity,
             b"UNSEEN" => StatusItem::Unseen,
             b"SIZE" => StatusItem::Size,
+            b"HIGHESTMODSEQ" => StatusItem::HighestModSeq,
+            b"MAILBOXID" => StatusItem::MailboxId,
+            b"DELETED" => StatusItem::Deleted,
             _ => return Err(Wrong("unknown STATUS item")),
         };
         if !items.contains(&item) {

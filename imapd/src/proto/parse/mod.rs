@@ -6,10 +6,12 @@
 pub(crate) mod fetch;
 pub(crate) mod list;
 pub(crate) mod multisearch;
+pub(crate) mod notify;
 pub(crate) mod order;
 pub(crate) mod partial;
 pub(crate) mod search;
 pub(crate) mod simple;
+pub(crate) mod sync;
 
 use super::mutf7;
 use super::set::{SeqSet, Targets};

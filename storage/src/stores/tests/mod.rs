@@ -4,6 +4,7 @@ mod all_mail;
 mod attachments;
 mod basics;
 mod changes;
+mod clients;
 mod compact;
 mod crash;
 mod decay;

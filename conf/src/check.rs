@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 51] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 52] {
         let Conf {
             imap, keys, storage, search, attachments, limits, evidence, auth, control, verify, ..
         } = self;

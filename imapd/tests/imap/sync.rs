@@ -116,7 +116,7 @@ async fn copies_are_what_the_mailbox_is() {
         let mut dice = Dice(seed * 0x9e37_79b9_7f4a_7c15);
         let names = ["A", "B", "All Mail"];
         let mut copies: Vec<(usize, Copy)> = (0..6).map(|n| (n % 3, Copy::default())).collect();
-        let (mut made, mut away) = (0, None);
+        let (mut made, mut away) = (0, None::<std::path::PathBuf>);
         fill(&world, "alice/A", 0..2);
         fill(&world, "alice/B", 2..3);
         made += 3;
@@ -282,6 +282,8 @@ async fn conversations_and_identities_are_found_where_they_lie() {
     assert_eq!(client.ok(&format!("SEARCH THREADID {thread}")).await, ["* SEARCH 1 3"]);
     assert_eq!(client.ok(&format!("SEARCH EMAILID {email}")).await, ["* SEARCH 1"]);
     assert_eq!(client.ok(&format!("SEARCH NOT EMAILID {email}")).await, ["* SEARCH 2 3"]);
+    let saved = client.ok("FETCH 1 SAVEDATE").await;
+    assert!(saved[0].starts_with("* 1 FETCH (SAVEDATE \"") && saved[0].ends_with(" +0000\")"), "{saved:?}");
     client.ok("SELECT B").await;
     assert_eq!(client.ok(&format!("UID SEARCH THREADID {thread}")).await, ["* SEARCH 1 2"]);
     assert_eq!(client.ok(&format!("UID SEARCH EMAILID {email}")).await, ["* SEARCH 2"]);

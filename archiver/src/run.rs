@@ -27,8 +27,8 @@ const BATCH_MESSAGES: u64 = 1_000;
 const BATCH_BYTES: u64 = 16 << 20;
 /// … or when this many items wait for their account …
 const PENDING_ITEMS: u64 = 5_000;
-/// … or when the source gives nothing for this long.
-const IDLE: Duration = Duration::from_secs(1);
+/// … or when the first of them waits for so long: readers see what came within about a second, however slow the source is.
+const LONGEST_WAIT: Duration = Duration::from_millis(700);
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(250);
 /// Most parsing threads.
@@ -118,6 +118,7 @@ fn threads(
             seen: Seen::new(),
             batch: None,
             told: Instant::now(),
+            waits_since: None,
         };
         let end = commit.all(&slots);
         // Whoever still waits for a place in a queue is told that there is none.
@@ -164,11 +165,12 @@ struct Commit<'a, 'r, 's> {
     seen: Seen,
     batch: Option<Batch<'s>>,
     told: Instant,
+    /// Since when something waits for the next commit.
+    waits_since: Option<Instant>,
 }
 
 impl Commit<'_, '_, '_> {
     fn all(&mut self, slots: &Receiver<Slot>) -> Result<(), End> {
-        let mut idle = Instant::now();
         loop {
             if self.cancel.is_set() {
                 // What is in hand is finished: it is parsed and placed already.
@@ -178,9 +180,8 @@ impl Commit<'_, '_, '_> {
             match slots.recv_timeout(PROGRESS) {
                 Ok(slot) => {
                     self.take(slot)?;
-                    idle = Instant::now();
+                    self.waits_since.get_or_insert_with(Instant::now);
                 }
-                Err(RecvTimeoutError::Timeout) if idle.elapsed() >= IDLE => self.commit()?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.commit()?;
@@ -195,6 +196,7 @@ impl Commit<'_, '_, '_> {
             if full || self.account.pending.sums.seen >= PENDING_ITEMS {
                 self.commit()?;
             }
+            self.commit_if_due()?;
             if self.told.elapsed() >= PROGRESS {
                 self.tell();
             }
@@ -215,12 +217,12 @@ impl Commit<'_, '_, '_> {
                 self.folders.push(Folder { target });
             }
             Slot::Skip(skipped) => self.account.pending.skip(skipped),
-            Slot::Message { folder, place, facts, body } => match body.recv() {
-                Ok(body) => {
+            Slot::Message { folder, place, facts, body } => match self.parsed(&body)? {
+                Some(body) => {
                     self.message(folder, &facts, body)?;
                     self.shared.release(&facts);
                 }
-                Err(_) => {
+                None => {
                     self.shared.release(&facts);
                     let reason = "parsing it failed: a bug in mailkeep; its log has more".into();
                     self.account.pending.skip(Skipped { folder, place, reason, failed: true });
@@ -228,6 +230,24 @@ impl Commit<'_, '_, '_> {
             },
         }
         Ok(())
+    }
+
+    /// Waits until a message is parsed, not holding back what came before it; none when its parser has ended.
+    fn parsed(&mut self, body: &Receiver<Body>) -> Result<Option<Body>, End> {
+        loop {
+            match body.recv_timeout(PROGRESS) {
+                Ok(body) => return Ok(Some(body)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => self.commit_if_due()?,
+            }
+        }
+    }
+
+    fn commit_if_due(&mut self) -> Result<(), End> {
+        match self.waits_since {
+            Some(since) if since.elapsed() >= LONGEST_WAIT => self.commit(),
+            _ => Ok(()),
+        }
     }
 
     fn message(&mut self, number: usize, facts: &Facts, body: Body) -> Result<(), End> {
@@ -274,6 +294,7 @@ impl Commit<'_, '_, '_> {
 
     /// Commits the batch, then the account of what was in it.
     fn commit(&mut self) -> Result<(), End> {
+        self.waits_since = None;
         if let Some(batch) = self.batch.take() {
             batch.commit()?;
         }

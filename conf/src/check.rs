@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 60] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 61] {
         let Conf {
             imap,
             keys,
@@ -45,6 +45,7 @@ impl Conf {
             ("imap.max_connections_per_user", wide(imap.max_connections_per_user), 1, 1_000_000),
             ("imap.max_connections_per_address", wide(imap.max_connections_per_address), 1, 1_000_000),
             ("imap.max_before_login_per_address", wide(imap.max_before_login_per_address), 1, 1_000_000),
+            ("imap.max_notify_mailboxes", wide(imap.max_notify_mailboxes), 1, 100_000),
             ("imap.max_searches", wide(imap.max_searches), 1, 1_024),
             ("imap.max_connections", wide(imap.max_connections), 1, 1_000_000),
             ("imap.max_at_work", wide(imap.max_at_work), 1, 256),

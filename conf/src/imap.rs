@@ -44,6 +44,8 @@ pub struct Imap {
     pub max_connections_per_address: usize,
     /// Connections from one address that have not logged in.
     pub max_before_login_per_address: usize,
+    /// Mailboxes that one session watches by NOTIFY.
+    pub max_notify_mailboxes: usize,
     /// Searches that read messages and run at once; one user has at most half of them.
     pub max_searches: usize,
     /// Connections in all.
@@ -85,6 +87,7 @@ impl Default for Imap {
             max_connections_per_user: 250,
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,
+            max_notify_mailboxes: 5_000,
             max_searches: 4,
             max_connections: 20_000,
             max_at_work: 16,

@@ -33,6 +33,8 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #max_connections_per_user = 250
 #max_connections_per_address = 2000
 #max_before_login_per_address = 50
+# Mailboxes that one session watches by NOTIFY.
+#max_notify_mailboxes = 5000
 # Searches that read messages and run at once; one user has at most half of them, others wait their turn.
 #max_searches = 4
 # Connections in all, and sessions that work at once: each of these has a thread, the others wait their turn.

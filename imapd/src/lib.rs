@@ -63,6 +63,8 @@ pub struct Settings {
     pub max_connections_per_address: usize,
     /// Connections from one address that have not logged in.
     pub max_before_login_per_address: usize,
+    /// Mailboxes that one session watches by NOTIFY.
+    pub max_notify_mailboxes: usize,
     /// Searches that read messages and run at once; one user has at most half of them. Others wait their turn.
     pub max_searches: usize,
     /// A search that runs longer tells how far it is.
@@ -111,6 +113,7 @@ impl Default for Settings {
             max_connections_per_user: 250,
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,
+            max_notify_mailboxes: 5_000,
             max_searches: 4,
             progress_after_ms: 1_000,
             progress_every_ms: 5_000,

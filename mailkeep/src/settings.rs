@@ -52,6 +52,7 @@ pub(crate) fn imap(conf: &Conf) -> imapd::Settings {
         max_connections_per_user: imap.max_connections_per_user,
         max_connections_per_address: imap.max_connections_per_address,
         max_before_login_per_address: imap.max_before_login_per_address,
+        max_notify_mailboxes: imap.max_notify_mailboxes,
         max_searches: imap.max_searches,
         max_connections: imap.max_connections,
         max_at_work: imap.max_at_work,

@@ -10,7 +10,7 @@ use crate::reply::Refusal;
 use crate::session::{CHUNK, Work};
 use std::sync::Arc;
 use storage::order::{Token, Walk};
-use storage::{Cancel, Uid, UidRanges};
+use storage::{Cancel, ModSeq, Uid, UidRanges};
 
 /// What was found, in the order in which it is told.
 #[derive(Debug, Clone)]
@@ -105,10 +105,21 @@ impl Numbering {
 }
 
 /// `* SEARCH …` or `* SORT …`.
-pub(crate) fn plain(name: &[u8], found: Found, numbering: &Numbering, out: &mut Vec<u8>) -> Box<dyn Work> {
+/// `mod_seq`: the highest of what was found, if it is to be told (RFC 7162 §3.1.5).
+pub(crate) fn plain(
+    name: &[u8],
+    found: Found,
+    mod_seq: Option<ModSeq>,
+    numbering: &Numbering,
+    out: &mut Vec<u8>,
+) -> Box<dyn Work> {
     out.extend_from_slice(b"* ");
     out.extend_from_slice(name);
-    Box::new(Listing { source: numbering.runs(found), rest: None, first: false, plain: true, end: b"\r\n" })
+    let end = match mod_seq {
+        Some(highest) => format!(" (MODSEQ {})\r\n", highest.0).into_bytes(),
+        None => b"\r\n".to_vec(),
+    };
+    Box::new(Listing { source: numbering.runs(found), rest: None, first: false, plain: true, end })
 }
 
 /// The front of `* ESEARCH` about the selected mailbox. The tag is quoted always: the new Outlook needs it so.
@@ -123,6 +134,7 @@ pub(crate) fn extended(
     returns: &Returns,
     found: Found,
     scores: Option<&(UidRanges, Vec<u8>)>,
+    mod_seq: Option<ModSeq>,
     numbering: &Numbering,
     out: &mut Vec<u8>,
 ) -> Box<dyn Work> {
@@ -135,7 +147,7 @@ pub(crate) fn extended(
     item(returns.min, b" MIN ", found.first().and_then(|uid| numbering.of(uid)));
     item(returns.max, b" MAX ", found.last().and_then(|uid| numbering.of(uid)));
     item(returns.count, b" COUNT ", Some(found.len()));
-    let mut end: &'static [u8] = b"";
+    let mut end: &[u8] = b"";
     let listing = returns.all || returns.partial.is_some();
     let all = if scores.is_some() && !listing { found.clone() } else { Found::Order(Vec::new()) };
     let mut listed = Found::Set(UidRanges::new());
@@ -156,15 +168,27 @@ pub(crate) fn extended(
     // The scores stand in the order of what is listed, of all where nothing is.
     let told = if listing { &listed } else { &all };
     let scores = scores.map(|(uids, scores)| told.scores(uids, scores)).filter(|scores| !scores.is_empty());
+    let end = end.to_vec();
     let list = Listing { source: numbering.runs(listed), rest: None, first: true, plain: false, end };
-    Box::new(Extended { list: Some(list), scores: scores.map(Vec::into_iter), first: true })
+    Box::new(Extended { list: Some(list), scores: scores.map(Vec::into_iter), mod_seq, first: true })
 }
 
 /// The list of `* ESEARCH`, then its scores.
 struct Extended {
     list: Option<Listing>,
     scores: Option<std::vec::IntoIter<u8>>,
+    mod_seq: Option<ModSeq>,
     first: bool,
+}
+
+impl Extended {
+    fn end(&self, out: &mut Vec<u8>) {
+        if let Some(highest) = self.mod_seq {
+            out.extend_from_slice(b" MODSEQ ");
+            encode::number(highest.0, out);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 impl Work for Extended {
@@ -178,7 +202,8 @@ impl Work for Extended {
         if let Some(scores) = &mut self.scores {
             while out.len() < CHUNK {
                 let Some(score) = scores.next() else {
-                    out.extend_from_slice(b")\r\n");
+                    out.push(b')');
+                    self.end(out);
                     return Ok(true);
                 };
                 out.extend_from_slice(if self.first { b" RELEVANCY (" } else { b" " });
@@ -187,7 +212,7 @@ impl Work for Extended {
             }
             return Ok(false);
         }
-        out.extend_from_slice(b"\r\n");
+        self.end(out);
         Ok(true)
     }
     fn is_inside_line(&self) -> bool {
@@ -233,7 +258,7 @@ struct Listing {
     rest: Option<(u64, u64)>,
     first: bool,
     plain: bool,
-    end: &'static [u8],
+    end: Vec<u8>,
 }
 
 impl Work for Listing {
@@ -259,7 +284,7 @@ impl Work for Listing {
                 encode::number(last, out);
             }
         }
-        out.extend_from_slice(self.end);
+        out.extend_from_slice(&self.end);
         Ok(true)
     }
     fn is_inside_line(&self) -> bool {
@@ -340,13 +365,14 @@ mod tests {
         let numbers: Vec<String> = found.iter().map(|uid| uid.to_string()).collect();
         let backwards: Vec<Uid> = found.iter().collect::<Vec<_>>().into_iter().rev().collect();
         let mut out = Vec::new();
-        let work = plain(b"SEARCH", Found::Set(found.clone()), &numbering(&found, true), &mut out);
+        let work = plain(b"SEARCH", Found::Set(found.clone()), None, &numbering(&found, true), &mut out);
         let (text, chunks) = all(out, work);
         assert_eq!(text, format!("* SEARCH {}\r\n", numbers.join(" ")));
         assert!(chunks > 1);
         let mut out = Vec::new();
         let returns = Returns { all: true, ..Returns::default() };
-        let work = extended(&returns, Found::Order(backwards), None, &numbering(&found, true), &mut out);
+        let work =
+            extended(&returns, Found::Order(backwards), None, None, &numbering(&found, true), &mut out);
         let (text, chunks) = all(out, work);
         let reversed: Vec<&str> = numbers.iter().rev().map(String::as_str).collect();
         assert_eq!(text, format!(" ALL {}\r\n", reversed.join(",")));
@@ -377,7 +403,7 @@ mod tests {
             (of(false, false, false, false, partial(2, 3, false)), &order, false, " PARTIAL (2:3 2,11)"),
         ] {
             let mut out = Vec::new();
-            let work = extended(&returns, found.clone(), None, &numbering(&mailbox, by_uid), &mut out);
+            let work = extended(&returns, found.clone(), None, None, &numbering(&mailbox, by_uid), &mut out);
             assert_eq!(all(out, work).0, format!("{expected}\r\n"));
         }
     }
@@ -399,7 +425,7 @@ mod tests {
             (returns(true, true, None), Found::Set(UidRanges::new()), " COUNT 0"),
         ] {
             let mut out = Vec::new();
-            let work = extended(&returns, found, Some(&scores), &numbering(&mailbox, true), &mut out);
+            let work = extended(&returns, found, Some(&scores), None, &numbering(&mailbox, true), &mut out);
             assert_eq!(all(out, work).0, format!("{expected}\r\n"));
         }
     }

@@ -1,5 +1,6 @@
 //! ENABLE (RFC 5161): answered always; what isn't known is ignored, and what is on already is not told again.
 
+use crate::proto::encode;
 use crate::proto::parse::Cursor;
 use crate::reply::Refusal;
 use crate::session::{Call, Done, Session};
@@ -18,18 +19,30 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
         let (field, name): (&mut bool, &[u8]) = match name.to_ascii_uppercase().as_slice() {
             b"IMAP4REV2" => (&mut s.enabled.rev2, b"IMAP4rev2"),
             b"UTF8=ACCEPT" => (&mut s.enabled.utf8, b"UTF8=ACCEPT"),
+            b"CONDSTORE" => (&mut s.enabled.condstore, b"CONDSTORE"),
+            b"QRESYNC" => (&mut s.enabled.qresync, b"QRESYNC"),
+            b"UIDONLY" => (&mut s.enabled.uidonly, b"UIDONLY"),
             _ => continue,
         };
         if !std::mem::replace(field, true) {
             told.push(name);
         }
     }
-    tracing::debug!(?before, now = ?s.enabled, "enabled");
     call.out.extend_from_slice(b"* ENABLED");
     for name in told {
         call.out.push(b' ');
         call.out.extend_from_slice(name);
     }
     call.out.extend_from_slice(b"\r\n");
+    // RFC 7162 §3.2.3: QRESYNC implies CONDSTORE.
+    s.enabled.condstore |= s.enabled.qresync;
+    if s.enabled.condstore
+        && !before.condstore
+        && let Some(mailbox) = &s.mailbox
+    {
+        call.out.extend_from_slice(b"* OK [HIGHESTMODSEQ ");
+        encode::number(mailbox.mod_seq().0, call.out);
+        call.out.extend_from_slice(b"] Highest\r\n");
+    }
     Ok(Done::Ok("ENABLE done"))
 }

@@ -4,12 +4,13 @@
 //! out whole and the command ends in NO. Bytes are streamed; should they turn out wrong when a part of them has gone
 //! out already, the connection is dropped: never a wrong message as if right.
 
-use super::answer;
 use super::binary::{Decoded, Decoder, Measure};
 use super::section::{self, MAX_FIELDS_BYTES};
+use super::vanished::{Chain, Vanished};
+use super::{answer, objects};
 use crate::proto::parse::Cursor;
 use crate::proto::parse::fetch::{Item, Portion, items};
-use crate::proto::parse::partial::Partial;
+use crate::proto::parse::sync;
 use crate::proto::set::Targets;
 use crate::proto::{date, encode};
 use crate::reply::Refusal;
@@ -17,10 +18,10 @@ use crate::session::{CHUNK, Call, Done, Session, Work};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
-use storage::card::{Card, Part};
+use storage::card::{Card, Part, Zoned};
 use storage::mime::Kind;
 use storage::{
-    Ahead, AheadOf, Cancel, Error, Message, MessageReader, Row, Rows, SourceFlags, Storage, UidRanges,
+    Ahead, AheadOf, Cancel, Error, Message, MessageReader, ModSeq, Row, Rows, SourceFlags, Storage, UidRanges,
 };
 
 /// Of one message, so many bytes may wait in memory: structure and header fields; literals are streamed.
@@ -31,31 +32,38 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     c.sp()?;
     let targets = c.targets()?;
     c.sp()?;
-    let items = items(c)?;
-    let partial = partial(c)?;
+    let mut items = items(c)?;
+    let sync::Fetch { since, vanished, partial } = sync::fetch(c)?;
     c.end()?;
+    // RFC 7162 §3.2.6.
+    if vanished && !(call.uid && s.enabled.qresync) {
+        return Err(Refusal::Bad("VANISHED needs UID FETCH and ENABLE QRESYNC"));
+    }
     let mut uids = resolve(s, &targets, call.uid)?;
+    // RFC 7162 §3.1: both turn CONDSTORE on.
+    s.enabled.condstore |= since.is_some() || items.contains(&Item::ModSeq);
+    let mut works: Vec<Box<dyn Work>> = Vec::new();
+    if let (Some(since), Some(view)) = (since, s.selected()?.view()) {
+        let storage = &s.world.storage;
+        uids = uids.intersect(&storage.changed_since(view, since)?);
+        if !items.contains(&Item::ModSeq) {
+            items.push(Item::ModSeq);
+        }
+        if vanished {
+            let asked = match &targets {
+                Targets::Saved => (*s.saved).clone(),
+                // The last message may be one that is gone.
+                Targets::Set(set) => set.raw(view.info.uid_next.0.saturating_sub(1)),
+            };
+            works.push(Box::new(Vanished::earlier(&storage.vanished(view, since)?.intersect(&asked))));
+        }
+    }
     if let Some(partial) = partial {
         let (first, last) = partial.places(uids.len());
         uids = answer::place(&uids, first, last);
     }
-    begin(s, uids, items, call.uid, "FETCH done")
-}
-
-/// FETCH's modifier PARTIAL (RFC 9394 §3.3), if it is there.
-fn partial(c: &mut Cursor<'_>) -> Result<Option<Partial>, Refusal> {
-    if !c.rest().starts_with(b" (") {
-        return Ok(None);
-    }
-    c.sp()?;
-    c.byte(b'(', "a modifier is missing")?;
-    if !c.eat_word("PARTIAL") {
-        return Err(Refusal::Bad("Unknown FETCH modifier"));
-    }
-    c.sp()?;
-    let partial = Partial::parse(c)?;
-    c.byte(b')', "a list of modifiers is not closed")?;
-    Ok(Some(partial))
+    works.extend(work(s, uids, items, call.uid)?);
+    Ok(Done::Work(Box::new(Chain::new(works)), "FETCH done"))
 }
 
 /// The messages of a FETCH's or STORE's set: absent UIDs are fine, absent sequence numbers are not.
@@ -72,26 +80,29 @@ pub(crate) fn resolve(s: &Session, targets: &Targets, by_uid: bool) -> Result<Ui
     }
 }
 
-/// Begins to answer `items` of `uids`.
-pub(crate) fn begin(
+/// Begins to answer `items` of `uids`; none if there is nothing to be said.
+pub(crate) fn work(
     s: &Session,
     uids: UidRanges,
     mut items: Vec<Item>,
     by_uid: bool,
-    words: &'static str,
-) -> Result<Done, Refusal> {
+) -> Result<Option<Box<dyn Work>>, Refusal> {
     let mailbox = s.selected()?;
-    let Some(view) = mailbox.view().filter(|_| !uids.is_empty()) else { return Ok(Done::Ok(words)) };
-    if by_uid && !items.contains(&Item::Uid) {
+    let Some(view) = mailbox.view().filter(|_| !uids.is_empty()) else { return Ok(None) };
+    // RFC 9586 §3.3: the UID is the number that the answer begins with.
+    if by_uid && !s.enabled.uidonly && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
     let storage = s.world.storage.clone();
     // Numbers and flags are known of messages in a missing store too.
-    let flags_only = items.iter().all(|item| matches!(item, Item::Uid | Item::Flags));
+    let flags_only = items.iter().all(|item| matches!(item, Item::Uid | Item::Flags | Item::ModSeq));
     let work = Fetch {
         rows: if flags_only { storage.flag_rows(view, &uids) } else { storage.rows(view, &uids) },
         numbers: Arc::clone(mailbox.uids()),
         cards: items.iter().any(needs_card),
+        threads: items.contains(&Item::ThreadId),
+        uidonly: s.enabled.uidonly,
+        highest: mailbox.mod_seq(),
         batch: Batch::default(),
         upcoming: None,
         wants: wants(&items),
@@ -102,7 +113,7 @@ pub(crate) fn begin(
         expected: (!by_uid).then(|| uids.len()),
         told: 0,
     };
-    Ok(Done::Work(Box::new(work), words))
+    Ok(Some(Box::new(work)))
 }
 
 fn needs_card(item: &Item) -> bool {
@@ -131,18 +142,18 @@ fn wants(items: &[Item]) -> Option<AheadOf> {
 /// Rows that are at hand, and what is opened of them ahead.
 #[derive(Default)]
 struct Batch {
-    rows: std::vec::IntoIter<(Row, Option<Card>)>,
+    rows: std::vec::IntoIter<Found>,
     ahead: Option<Ahead>,
     /// How many of the rows were taken.
     taken: usize,
 }
 
 impl Batch {
-    fn next(&mut self) -> Option<(Row, Option<Card>, Option<Message>)> {
-        let (row, card) = self.rows.next()?;
+    fn next(&mut self) -> Option<(Found, Option<Message>)> {
+        let found = self.rows.next()?;
         let message = self.ahead.as_ref().and_then(|ahead| ahead.message(self.taken));
         self.taken += 1;
-        Some((row, card, message))
+        Some((found, message))
     }
 }
 
@@ -152,6 +163,12 @@ struct Fetch {
     items: Vec<Item>,
     rows: Rows,
     cards: bool,
+    threads: bool,
+    /// Messages are told by UID alone (RFC 9586).
+    uidonly: bool,
+    /// No message is said to have changed later than what the session knows of the mailbox: else the client would believe that it
+    /// knows all up to there.
+    highest: ModSeq,
     batch: Batch,
     /// The batch after this one, where messages are read: so that what opens them ahead needn't stop between two.
     upcoming: Option<Result<Option<Batch>, Refusal>>,
@@ -162,6 +179,13 @@ struct Fetch {
     expected: Option<u64>,
     /// Messages that were begun.
     told: u64,
+}
+
+/// A message that is to be told.
+struct Found {
+    row: Row,
+    card: Option<Card>,
+    conversation: Option<u64>,
 }
 
 /// The message whose line is being written.
@@ -198,11 +222,11 @@ impl Work for Fetch {
                 },
                 None => {
                     cancel.check()?;
-                    let Some((row, card, message)) = self.next_row()? else {
+                    let Some((found, message)) = self.next_row()? else {
                         return self.trouble.take().map_or(Ok(true), Err);
                     };
                     self.told += 1;
-                    self.begin_message(&row, card, message, out, cancel);
+                    self.begin_message(found, message, out, cancel);
                 }
             }
         }
@@ -222,7 +246,7 @@ impl Work for Fetch {
 }
 
 impl Fetch {
-    fn next_row(&mut self) -> Result<Option<(Row, Option<Card>, Option<Message>)>, Refusal> {
+    fn next_row(&mut self) -> Result<Option<(Found, Option<Message>)>, Refusal> {
         loop {
             if let Some(next) = self.batch.next() {
                 self.expected = self.expected.map(|left| left.saturating_sub(1));
@@ -248,32 +272,35 @@ impl Fetch {
 
     fn next_batch(&mut self) -> Result<Option<Batch>, Refusal> {
         let batch: Option<Vec<_>> = if self.cards {
-            self.rows.next_batch_with_cards()?.map(|b| b.into_iter().map(|(r, c)| (r, Some(c))).collect())
+            let found = |(row, card)| Found { row, card: Some(card), conversation: None };
+            self.rows.next_batch_with_cards()?.map(|batch| batch.into_iter().map(found).collect())
         } else {
-            self.rows.next_batch()?.map(|b| b.into_iter().map(|r| (r, None)).collect())
+            let found = |row| Found { row, card: None, conversation: None };
+            self.rows.next_batch()?.map(|batch| batch.into_iter().map(found).collect())
         };
-        let Some(batch) = batch else { return Ok(None) };
-        let ahead = self.wants.map(|wants| {
-            let rows: Vec<Row> = batch.iter().map(|(row, _)| *row).collect();
-            self.storage.ahead(&rows, wants)
-        });
+        let Some(mut batch) = batch else { return Ok(None) };
+        let rows = |batch: &[Found]| -> Vec<Row> { batch.iter().map(|found| found.row).collect() };
+        if self.threads {
+            let conversations = self.storage.conversations(&rows(&batch))?;
+            for (found, conversation) in batch.iter_mut().zip(conversations) {
+                found.conversation = conversation;
+            }
+        }
+        let ahead = self.wants.map(|wants| self.storage.ahead(&rows(&batch), wants));
         Ok(Some(Batch { rows: batch.into_iter(), ahead, taken: 0 }))
     }
 
-    fn begin_message(
-        &mut self,
-        row: &Row,
-        card: Option<Card>,
-        message: Option<Message>,
-        out: &mut Vec<u8>,
-        cancel: &Cancel,
-    ) {
+    fn begin_message(&mut self, found: Found, message: Option<Message>, out: &mut Vec<u8>, cancel: &Cancel) {
+        let Found { mut row, card, conversation } = found;
         let Some(number) = self.numbers.seq_of(row.uid) else { return };
+        row.mod_seq = row.mod_seq.min(self.highest);
         let start = out.len();
         out.extend_from_slice(b"* ");
-        encode::number(number, out);
-        out.extend_from_slice(b" FETCH (");
-        let mut source = Source { storage: &self.storage, row, card, parts: None, message, cancel };
+        encode::number(if self.uidonly { u64::from(row.uid.0) } else { number }, out);
+        out.extend_from_slice(if self.uidonly { b" UIDFETCH (" } else { b" FETCH (" });
+        let row = &row;
+        let mut source =
+            Source { storage: &self.storage, row, card, conversation, parts: None, message, cancel };
         let mut pieces = Vec::new();
         let mut held = 0;
         for (i, item) in self.items.iter().enumerate() {
@@ -388,6 +415,7 @@ struct Source<'a> {
     storage: &'a Storage,
     row: &'a Row,
     card: Option<Card>,
+    conversation: Option<u64>,
     parts: Option<Vec<Part>>,
     message: Option<Message>,
     cancel: &'a Cancel,
@@ -409,6 +437,20 @@ impl Source<'_> {
             Item::Size => {
                 out.extend_from_slice(b"RFC822.SIZE ");
                 encode::number(self.row.size, out);
+            }
+            Item::ModSeq => {
+                out.extend_from_slice(b"MODSEQ (");
+                encode::number(self.row.mod_seq.0, out);
+                out.push(b')');
+            }
+            Item::EmailId => objects::email(&self.storage.identity(self.row)?, out),
+            Item::ThreadId => objects::thread(self.conversation, out),
+            Item::SaveDate => {
+                out.extend_from_slice(b"SAVEDATE ");
+                match self.storage.saved_at(self.row)? {
+                    Some(secs) => date::write_date_time(Zoned { secs, zone: 0 }, out),
+                    None => out.extend_from_slice(b"NIL"),
+                }
             }
             Item::Envelope => {
                 out.extend_from_slice(b"ENVELOPE ");

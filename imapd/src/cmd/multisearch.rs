@@ -39,16 +39,16 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     let saved = Arc::clone(&s.saved);
     let program = |mailbox: &UidRanges| {
         let mut c = c.clone();
-        let asked = search::criteria(&mut c, mailbox, &saved, charset)?;
+        let asked = search::criteria(&mut c, mailbox, &saved, charset, s.enabled.uidonly)?;
         c.end()?;
-        Ok::<_, Refusal>(asked.key)
+        Ok::<_, Refusal>((asked.key, asked.mod_seq))
     };
-    let asked = program(&UidRanges::new())?;
-    let same_everywhere = program(&UidRanges::from_spans([(1, u32::MAX)]))? == asked;
+    let (asked, mod_seq) = program(&UidRanges::new())?;
+    let same_everywhere = program(&UidRanges::from_spans([(1, u32::MAX)]))?.0 == asked;
     let mut waiting = VecDeque::new();
     for (name, mailbox) in mailboxes(s, &sources)? {
         let Some(view) = mailbox.view().filter(|_| !mailbox.uids().is_empty()) else { continue };
-        let key = if same_everywhere { asked.clone() } else { program(mailbox.uids())? };
+        let key = if same_everywhere { asked.clone() } else { program(mailbox.uids())?.0 };
         waiting.push_back(One { name, view: view.clone(), key });
     }
     let storage = s.world.storage.clone();
@@ -60,6 +60,7 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
         tag: call.tag.to_vec(),
         text: s.enabled.text(),
         returns,
+        mod_seq,
         same_everywhere,
         waits: asked.needs_text(),
         progress: Progress::default(),
@@ -124,7 +125,7 @@ fn mailboxes(s: &Session, sources: &[Source]) -> Result<BTreeMap<String, Mailbox
 }
 
 /// INBOX in any case is one name (RFC 3501 §5.1).
-fn capital(name: &str) -> String {
+pub(crate) fn capital(name: &str) -> String {
     match name.split_at_checked(5) {
         Some((first, rest))
             if first.eq_ignore_ascii_case("INBOX") && (rest.is_empty() || rest.starts_with('/')) =>
@@ -135,8 +136,13 @@ fn capital(name: &str) -> String {
     }
 }
 
-fn is_below(name: &str, top: &str) -> bool {
+pub(crate) fn is_below(name: &str, top: &str) -> bool {
     name.strip_prefix(top).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The name that a mailbox has for the user.
+pub(crate) fn name_of(s: &Session, mailbox: &Mailbox) -> Result<String, Refusal> {
+    Ok(s.entry(mailbox)?.name)
 }
 
 /// A mailbox that is to be searched.
@@ -152,6 +158,8 @@ struct Many {
     tag: Vec<u8>,
     text: Text,
     returns: Returns,
+    /// The answers have the highest mod-sequence (RFC 7162 §3.1.5).
+    mod_seq: bool,
     same_everywhere: bool,
     end: Option<Instant>,
     secs: u64,
@@ -176,7 +184,7 @@ impl Work for Many {
                 }
                 self.open = None;
             } else if let Some((one, found)) = self.found.pop_front() {
-                self.answer(&one, &found, out);
+                self.answer(&one, &found, out)?;
             } else if self.waiting.is_empty() {
                 return self.trouble.take().map_or(Ok(true), Err);
             } else if !may_search {
@@ -231,11 +239,16 @@ impl Many {
     }
 
     /// Begins a mailbox's answer; one in which nothing was found has none (RFC 7377 §2.1).
-    fn answer(&mut self, one: &One, found: &UidRanges, out: &mut Vec<u8>) {
+    fn answer(&mut self, one: &One, found: &UidRanges, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let found = found.intersect(&one.view.uids);
         if found.is_empty() {
-            return;
+            return Ok(());
         }
+        let found = Found::Set(found);
+        let mod_seq = match self.mod_seq {
+            true => self.storage.highest_of(&one.view, &answer::saved(&self.returns, &found))?,
+            false => None,
+        };
         out.extend_from_slice(b"* ESEARCH (TAG ");
         encode::string(&self.tag, out);
         out.extend_from_slice(b" MAILBOX ");
@@ -244,6 +257,7 @@ impl Many {
         encode::number(u64::from(one.view.info.uid_validity.0), out);
         out.extend_from_slice(b") UID");
         let numbering = Numbering { mailbox: Arc::clone(&one.view.uids), by_uid: true };
-        self.open = Some(answer::extended(&self.returns, Found::Set(found), None, &numbering, out));
+        self.open = Some(answer::extended(&self.returns, found, None, mod_seq, &numbering, out));
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::session::{Call, Done, Session, Work};
 use std::sync::Arc;
 use storage::order::{By, Criterion, Threading};
 use storage::search::Key;
-use storage::{Cancel, FolderView, Progress, Storage, UidRanges};
+use storage::{Cancel, FolderView, ModSeq, Progress, Storage, UidRanges};
 
 /// A mailbox of more messages is put in order only by so many sessions at once as may search: it takes memory.
 const LARGE_MAILBOX: u64 = 50_000;
@@ -65,7 +65,8 @@ fn begin(
 ) -> Result<Done, Refusal> {
     let mailbox = s.selected()?;
     let mailbox_uids = Arc::clone(mailbox.uids());
-    let key = charset.and_then(|charset| search::criteria(c, &mailbox_uids, &s.saved, charset));
+    let key =
+        charset.and_then(|charset| search::criteria(c, &mailbox_uids, &s.saved, charset, s.enabled.uidonly));
     let key = match key.map_err(Refusal::from) {
         // RFC 5182 §2.1: a NO leaves nothing saved, a BAD what was.
         Err(refusal @ Refusal::No(..)) if returns.is_some_and(|returns| returns.save) => {
@@ -75,7 +76,7 @@ fn begin(
         other => other?,
     };
     c.end()?;
-    let search::Criteria { key, fuzzy } = key;
+    let search::Criteria { key, fuzzy, mod_seq } = key;
     let by_relevancy = match &then {
         Then::Sort(criteria) => criteria.iter().any(|criterion| criterion.by == By::Relevancy),
         _ => false,
@@ -90,6 +91,7 @@ fn begin(
     let work = Seeking {
         storage: s.world.storage.clone(),
         view: mailbox.view().cloned(),
+        mod_seq: mod_seq.then(|| mailbox.mod_seq()),
         tag: call.tag.to_vec(),
         numbering: Numbering { mailbox: mailbox_uids, by_uid: call.uid },
         key,
@@ -101,6 +103,8 @@ fn begin(
         answer: None,
         saved: returns.filter(|returns| returns.save).map(|_| UidRanges::new()),
     };
+    // RFC 7162 §3.1: it turns CONDSTORE on.
+    s.enabled.condstore |= mod_seq;
     Ok(Done::Work(Box::new(work), words))
 }
 
@@ -111,6 +115,8 @@ struct Seeking {
     tag: Vec<u8>,
     numbering: Numbering,
     key: Key,
+    /// The answer has the highest mod-sequence, which is never above this (RFC 7162 §3.1.5).
+    mod_seq: Option<ModSeq>,
     /// What messages are scored by; none: they aren't.
     words: Option<Vec<String>>,
     then: Then,
@@ -154,8 +160,15 @@ impl Seeking {
             (Then::Sort(_), None) => (&b"SORT"[..], Found::Order(Vec::new())),
             (Then::Search, _) => (&b"SEARCH"[..], Found::Set(found)),
         };
+        let mod_seq = match (self.mod_seq, &self.view) {
+            (Some(most), Some(view)) => {
+                let told = answer::saved(&self.returns.unwrap_or_default(), &found);
+                self.storage.highest_of(view, &told)?.map(|highest| highest.min(most))
+            }
+            _ => None,
+        };
         let Some(returns) = self.returns else {
-            return Ok(Some(answer::plain(name, found, &self.numbering, out)));
+            return Ok(Some(answer::plain(name, found, mod_seq, &self.numbering, out)));
         };
         if returns.save {
             self.saved = Some(answer::saved(&returns, &found));
@@ -165,7 +178,7 @@ impl Seeking {
             }
         }
         answer::head(&self.tag, self.numbering.by_uid, out);
-        Ok(Some(answer::extended(&returns, found, scored.as_ref(), &self.numbering, out)))
+        Ok(Some(answer::extended(&returns, found, scored.as_ref(), mod_seq, &self.numbering, out)))
     }
 }
 

@@ -1,18 +1,31 @@
-//! SELECT and EXAMINE (both read-only: IMAP-CLIENTS, decision 1), CLOSE and UNSELECT.
+//! SELECT and EXAMINE (both read-only: IMAP-CLIENTS, decision 1) with CONDSTORE and QRESYNC (RFC 7162), CLOSE and UNSELECT.
+//!
+//! What a client with QRESYNC missed comes before the tagged OK: what vanished, then what changed or came.
 
-use super::list;
+use super::vanished::{Chain, Vanished};
+use super::{fetch, list, objects};
 use crate::proto::encode;
-use crate::proto::parse::Cursor;
+use crate::proto::parse::fetch::Item;
+use crate::proto::parse::{Cursor, sync};
 use crate::reply::Refusal;
-use crate::session::{Call, Done, Session};
+use crate::session::{Call, Done, Session, Work};
 
-/// SELECT, EXAMINE. Costs the number of UID ranges, not of messages.
+const WORDS: &str = "[READ-ONLY] Selected";
+
+/// SELECT, EXAMINE. Costs the number of UID ranges, not of messages, and what a client with QRESYNC missed.
 pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.sp()?;
     let name = c.mailbox()?;
+    let asked = sync::select(c)?;
     c.end()?;
+    // RFC 7162 §3.2.5: BAD without ENABLE before.
+    if asked.qresync.is_some() && !s.enabled.qresync {
+        return Err(Refusal::Bad("ENABLE QRESYNC first"));
+    }
+    s.enabled.condstore |= asked.condstore;
     // RFC 3501 §6.3.1: the mailbox selected before is given up, even if this one can't be opened.
-    if s.mailbox.take().is_some() && s.enabled.tells_mailboxes() {
+    if s.mailbox.take().is_some() && s.enabled.tells_closed() {
+        // RFC 7162 §3.2.11: what follows is about another one.
         call.out.extend_from_slice(b"* OK [CLOSED] The mailbox before is closed\r\n");
     }
     // RFC 5182 §2.1: nothing is saved then.
@@ -22,11 +35,18 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     out.extend_from_slice(b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded)\r\n");
     out.extend_from_slice(b"* OK [PERMANENTFLAGS ()] Nothing is kept\r\n");
     s.enabled.exists(mailbox.uids().len(), out);
-    out.extend_from_slice(b"* OK [UIDVALIDITY ");
-    encode::number(u64::from(mailbox.uid_validity()), out);
-    out.extend_from_slice(b"] For good\r\n* OK [UIDNEXT ");
-    encode::number(u64::from(mailbox.uid_next()), out);
-    out.extend_from_slice(b"] Next UID\r\n");
+    let mut code = |name: &[u8], number: u64, words: &[u8]| {
+        out.extend_from_slice(b"* OK [");
+        out.extend_from_slice(name);
+        encode::number(number, out);
+        out.extend_from_slice(words);
+    };
+    code(b"UIDVALIDITY ", u64::from(mailbox.uid_validity()), b"] For good\r\n");
+    code(b"UIDNEXT ", u64::from(mailbox.uid_next()), b"] Next UID\r\n");
+    code(b"HIGHESTMODSEQ ", mailbox.mod_seq().0, b"] Highest\r\n");
+    out.extend_from_slice(b"* OK [MAILBOXID ");
+    objects::mailbox(mailbox.id(), out);
+    out.extend_from_slice(b"] For good\r\n");
     if s.enabled.tells_mailboxes() {
         let entry = s.entry(&mailbox)?;
         let text = s.enabled.text();
@@ -42,8 +62,22 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
         }
         out.extend_from_slice(b"\r\n");
     }
+    let same = asked.qresync.filter(|known| known.uid_validity == mailbox.uid_validity());
     s.mailbox = Some(mailbox);
-    Ok(Done::Ok("[READ-ONLY] Selected"))
+    let mut works: Vec<Box<dyn Work>> = Vec::new();
+    if let (Some(known), Some(view)) = (same, s.selected()?.view()) {
+        let storage = &s.world.storage;
+        let mut vanished = storage.vanished(view, known.since)?;
+        let mut changed = storage.changed_since(view, known.since)?.intersect(&view.uids);
+        if let Some(uids) = &known.known {
+            let uids = uids.raw(0);
+            vanished = vanished.intersect(&uids);
+            changed = changed.intersect(&uids);
+        }
+        works.push(Box::new(Vanished::earlier(&vanished)));
+        works.extend(fetch::work(s, changed, vec![Item::Uid, Item::Flags, Item::ModSeq], true)?);
+    }
+    Ok(Done::Work(Box::new(Chain::new(works)), WORDS))
 }
 
 /// CLOSE, UNSELECT: nothing is marked, so nothing is expunged.

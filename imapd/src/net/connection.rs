@@ -274,7 +274,7 @@ async fn talk(
         // Leave to hash a password; every other step gets its own later.
         let mut leave = None;
         let wait = match next {
-            Next::Read | Next::Idle => {
+            Next::Read | Next::Idle | Next::Watch => {
                 write(stream, &mut unsent, patience).await?;
                 clock.note(&session);
                 if gone && ahead.is_empty() {
@@ -359,7 +359,8 @@ async fn talk(
             }
         };
         match wait {
-            None | Some(Wake::Input | Wake::Changes) => {}
+            None | Some(Wake::Input) => {}
+            Some(Wake::Changes) => session.changed(),
             Some(Wake::Gone) => gone = true,
             Some(Wake::KeepAlive) => {
                 unsent.extend_from_slice(b"* OK Still here\r\n");

@@ -107,7 +107,7 @@ pub(super) enum Wake {
     Stop,
 }
 
-/// Waits for input; in IDLE also for changes.
+/// Waits for input; in IDLE, and after NOTIFY, also for changes.
 pub(super) async fn input(
     stream: &mut Wire,
     ahead: &mut Vec<u8>,
@@ -122,7 +122,7 @@ pub(super) async fn input(
         () = super::stopped(stop) => Ok(Wake::Stop),
         got = fill(stream, ahead) => Ok(if got? == 0 { Wake::Gone } else { Wake::Input }),
         () = tokio::time::sleep_until(clock.deadline()) => Ok(Wake::Late),
-        changed = changes.changed(), if idle => {
+        changed = changes.changed(), if idle || next == Next::Watch => {
             // The sender lives as long as the server.
             if changed.is_err() { Ok(Wake::Stop) } else { Ok(Wake::Changes) }
         }

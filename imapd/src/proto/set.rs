@@ -31,6 +31,11 @@ impl SeqSet {
             .map(SeqSet)
     }
 
+    /// The set's UIDs, there or not; `*` is `last`.
+    pub(crate) fn raw(&self, last: u32) -> UidRanges {
+        UidRanges::from_spans(self.0.iter().map(|&(a, b)| (a.unwrap_or(last), b.unwrap_or(last))))
+    }
+
     /// The mailbox's UIDs in the set, read as UIDs: absent ones are left out, `*` is the last one that is there.
     pub(crate) fn uids(&self, mailbox: &UidRanges) -> UidRanges {
         let Some(last) = mailbox.last() else { return UidRanges::new() };

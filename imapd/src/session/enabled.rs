@@ -13,6 +13,12 @@ pub(crate) struct Enabled {
     pub(crate) rev2: bool,
     /// UTF8=ACCEPT (RFC 6855).
     pub(crate) utf8: bool,
+    /// CONDSTORE (RFC 7162 §3.1), by ENABLE or by a command that implies it.
+    pub(crate) condstore: bool,
+    /// QRESYNC (RFC 7162 §3.2): VANISHED takes EXPUNGE's place.
+    pub(crate) qresync: bool,
+    /// UIDONLY (RFC 9586): no sequence number is taken or shown.
+    pub(crate) uidonly: bool,
 }
 
 impl Enabled {
@@ -36,9 +42,19 @@ impl Enabled {
         !self.rev2
     }
 
-    /// Whether SELECT says that the mailbox before is closed (RFC 9051 §7.1), and how the new one is listed (§6.3.2).
+    /// Whether SELECT says that the mailbox before is closed (RFC 7162 §3.2.11, RFC 9051 §7.1).
+    pub(crate) fn tells_closed(self) -> bool {
+        self.rev2 || self.qresync
+    }
+
+    /// Whether SELECT says how the mailbox is listed (RFC 9051 §6.3.2).
     pub(crate) fn tells_mailboxes(self) -> bool {
         self.rev2
+    }
+
+    /// What goes is told by UID.
+    pub(crate) fn vanishes(self) -> bool {
+        self.qresync || self.uidonly
     }
 
     /// What a SEARCH without RETURN is to answer: IMAP4rev2 has ESEARCH only (RFC 9051 §6.4.4).

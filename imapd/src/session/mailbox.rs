@@ -6,23 +6,27 @@
 use super::enabled::Enabled;
 use super::names::Target;
 use super::{CHUNK, Work};
+use crate::cmd::objects::MailboxId;
+use crate::cmd::vanished::Vanished;
 use crate::proto::encode;
 use crate::reply::Refusal;
 use std::sync::Arc;
-use storage::{Cancel, FolderView, Storage, UidRanges};
+use storage::{Cancel, FolderView, ModSeq, Storage, UidRanges};
 
 /// What happened to the selected mailbox.
 pub(crate) enum News {
     /// Nothing that may be told now.
     Nothing,
-    /// Messages came or went: the snapshot has taken it in, this tells it.
-    Changed(Box<dyn Work>),
+    /// Messages came or went: the snapshot has taken it in, `told` tells it. `came`: those that came.
+    Changed { told: Box<dyn Work>, came: UidRanges },
     /// The folder was removed or renamed.
     Vanished,
 }
 
 /// Tells what went and what came, in chunks.
 struct Changes {
+    /// What went, where it is told by UID.
+    vanished: Option<Vanished>,
     /// Runs of sequence numbers of the old snapshot, rising; told from the end. A higher number doesn't change the lower ones.
     gone: Vec<(u64, u64)>,
     /// How many there are now, if some came.
@@ -31,7 +35,13 @@ struct Changes {
 }
 
 impl Work for Changes {
-    fn step(&mut self, out: &mut Vec<u8>, _: &Cancel) -> Result<bool, Refusal> {
+    fn step(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<bool, Refusal> {
+        if let Some(vanished) = &mut self.vanished {
+            if !vanished.step(out, cancel)? {
+                return Ok(false);
+            }
+            self.vanished = None;
+        }
         while let Some((first, last)) = self.gone.last_mut() {
             if out.len() >= CHUNK {
                 return Ok(false);
@@ -60,6 +70,8 @@ pub(crate) struct Mailbox {
     /// The snapshot; none while INBOX has no folder.
     view: Option<FolderView>,
     empty: Arc<UidRanges>,
+    /// Messages came back among the others since, which can't be told: what happened later is not said to be all there is.
+    complete_until: Option<ModSeq>,
 }
 
 /// UIDVALIDITY of an INBOX without a folder. Folders' numbers start above it.
@@ -74,7 +86,7 @@ impl Mailbox {
             Target::EmptyInbox => None,
             target => Some(look(storage, target)?.ok_or(Refusal::NO_MAILBOX)?),
         };
-        Ok(Mailbox { target, view, empty: Arc::default() })
+        Ok(Mailbox { target, view, empty: Arc::default(), complete_until: None })
     }
 
     /// The archive that it is part of; none for an empty INBOX.
@@ -104,6 +116,20 @@ impl Mailbox {
     /// What an administrator says of the folder.
     pub(crate) fn comment(&self) -> Option<&Arc<str>> {
         self.view.as_ref().and_then(|v| v.comment.as_ref())
+    }
+    /// HIGHESTMODSEQ: the client knows all changes up to there.
+    pub(crate) fn mod_seq(&self) -> ModSeq {
+        let highest = self.view.as_ref().map_or(ModSeq(1), |v| v.info.highest_mod_seq);
+        self.complete_until.map_or(highest, |until| highest.min(until))
+    }
+    /// MAILBOXID. INBOX is another mailbox once it has a folder.
+    pub(crate) fn id(&self) -> MailboxId {
+        let number = self.view.as_ref().map_or(0, |view| view.info.id.0);
+        match &self.target {
+            Target::AllMail(_) => MailboxId::AllMail(number),
+            Target::Year(_, year) => MailboxId::Year(number, *year),
+            Target::Folder(_) | Target::EmptyInbox => MailboxId::Folder(number),
+        }
     }
     /// Sum of sizes.
     pub(crate) fn bytes(&self) -> u64 {
@@ -149,18 +175,26 @@ impl Mailbox {
             None => UidRanges::new(),
         };
         if gone.is_empty() && behind.is_empty() {
+            self.complete_until.get_or_insert(old.info.highest_mod_seq);
             return News::Nothing;
         }
         // What came back among the others (a store that was attached) can't be told in a session: the next SELECT shows it.
         let kept = old.uids.intersect(&new.uids);
+        if kept.len() + behind.len() < new.uids.len() {
+            self.complete_until.get_or_insert(old.info.highest_mod_seq);
+        }
         let uids = UidRanges::from_spans(kept.spans().chain(behind.spans()));
         let number = |uid| old.uids.seq_of(storage::Uid(uid)).unwrap_or(0);
         // A run of UIDs that are all in the old snapshot is a run of sequence numbers.
-        let gone = gone.spans().map(|(first, last)| (number(first), number(last))).collect();
+        let (vanished, gone) = if enabled.vanishes() {
+            ((!gone.is_empty()).then(|| Vanished::now(&gone)), Vec::new())
+        } else {
+            (None, gone.spans().map(|(first, last)| (number(first), number(last))).collect())
+        };
         let exists = (!behind.is_empty()).then(|| uids.len());
         new.uids = Arc::new(uids);
         self.view = Some(new);
-        News::Changed(Box::new(Changes { gone, exists, enabled }))
+        News::Changed { told: Box::new(Changes { vanished, gone, exists, enabled }), came: behind }
     }
 }
 

@@ -14,21 +14,24 @@ pub(crate) mod tree;
 mod watched;
 mod years;
 
+pub(crate) use enabled::Enabled;
 pub(crate) use mailbox::Mailbox;
 use mailbox::News;
 
 use crate::Settings;
 use crate::cmd::login::Pending;
+use crate::cmd::notify::{Aside, Wanted};
+use crate::cmd::vanished::Chain;
 use crate::gate::Place;
 use crate::proto::frame::{Bounds, Frame, Framed, Why};
 use crate::proto::parse::Cursor;
+use crate::proto::parse::fetch::Item;
 use crate::queue::Turn;
 use crate::reply::Refusal;
 use crate::watch::Watch;
 use crate::watch::figures::Outcome;
 use crate::watch::tally::{Reason, Tally};
 use auth::{Auth, Privilege};
-use enabled::Enabled;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -65,8 +68,10 @@ pub(crate) enum Next {
     Read,
     /// Write what there is, get the user a place in the queue, [`Session::take_turn`], call [`Session::step`].
     Queue,
-    /// Bring bytes, or call [`Session::step`] when folders have changed.
+    /// Bring bytes, or call [`Session::changed`] and [`Session::step`] when folders have changed.
     Idle,
+    /// As [`Next::Idle`], outside of IDLE: the client wants to be told all the same (RFC 5465).
+    Watch,
     /// Write what there is, forget unread bytes, begin TLS, then [`Session::tls_begun`].
     StartTls,
     /// Write what there is, wait as long as [`Session::login_delay`] says and for a turn to hash, then call [`Session::step`].
@@ -170,6 +175,10 @@ pub(crate) struct Session {
     pub(crate) saved: Arc<UidRanges>,
     /// What ENABLE has turned on.
     pub(crate) enabled: Enabled,
+    /// What the client wants to be told without asking.
+    pub(crate) notify: Option<Wanted>,
+    /// Folders have changed since that was looked at.
+    woken: bool,
     turn: Option<Turn>,
     frame: Frame,
     mode: Mode,
@@ -200,6 +209,8 @@ impl Session {
             place,
             saved: Arc::default(),
             enabled: Enabled::default(),
+            notify: None,
+            woken: false,
             turn: None,
             frame: Frame::new(),
             mode: Mode::Command,
@@ -282,15 +293,10 @@ impl Session {
     }
 
     fn work(&mut self, mut out: Vec<u8>, cancel: &Cancel) -> Step {
-        if self.mode == Mode::Idle && self.running.is_none() {
-            self.may_expunge = true;
-            match self.news() {
-                News::Nothing => {}
-                News::Changed(work) => self.running = Some(Running { work, words: None }),
-                News::Vanished => self.finish(Err(VANISHED), &mut out),
-            }
+        if self.running.is_none() && self.waits() {
+            self.tell(&mut out);
         }
-        while self.next == Next::Read || self.next == Next::Idle || self.next == Next::More {
+        while matches!(self.next, Next::Read | Next::Idle | Next::Watch | Next::More) {
             if out.len() >= CHUNK {
                 return Step { out, next: Next::More };
             }
@@ -320,11 +326,69 @@ impl Session {
                     }
                 }
             } else if !self.take(&mut out) {
-                self.next = if self.mode == Mode::Idle { Next::Idle } else { Next::Read };
+                self.next = match (self.mode, &self.notify) {
+                    (Mode::Idle, _) => Next::Idle,
+                    (Mode::Command, Some(_)) => Next::Watch,
+                    _ => Next::Read,
+                };
                 break;
             }
         }
         Step { out, next: self.next }
+    }
+
+    /// Folders have changed while nothing was asked for.
+    pub(crate) fn changed(&mut self) {
+        self.woken = true;
+    }
+
+    /// Whether it may speak without having been asked.
+    fn waits(&self) -> bool {
+        self.mode == Mode::Idle || (self.woken && self.mode == Mode::Command && self.notify.is_some())
+    }
+
+    /// Tells what is new to a client that waits for it.
+    fn tell(&mut self, out: &mut Vec<u8>) {
+        let woken = std::mem::replace(&mut self.woken, false);
+        if self.notify.is_some() && woken {
+            let told = self.still_welcome().and_then(|()| crate::cmd::notify::tell(self, out));
+            if let Err(refusal) = told {
+                return self.finish(Err(refusal), out);
+            }
+        }
+        let delayed = self.notify.as_ref().and_then(Wanted::tells_selected);
+        let idle = self.mode == Mode::Idle;
+        if !idle && delayed.is_none() {
+            return;
+        }
+        self.may_expunge = idle || delayed == Some(false) || self.enabled.uidonly;
+        match self.news() {
+            News::Nothing => {}
+            News::Changed { told, came } => {
+                let work = self.with_new(told, came);
+                self.running = Some(Running { work, words: None });
+            }
+            News::Vanished => self.finish(Err(VANISHED), out),
+        }
+    }
+
+    /// What tells of the selected mailbox, and what the client wants to have fetched of new messages.
+    fn with_new(&self, told: Box<dyn Work>, came: UidRanges) -> Box<dyn Work> {
+        let Some(watch) = self.notify.as_ref().filter(|watch| !watch.items().is_empty()) else { return told };
+        let mut items = watch.items().to_vec();
+        // RFC 7162 §3.1, RFC 5465 §5.2.
+        if self.enabled.condstore && !items.contains(&Item::ModSeq) {
+            items.push(Item::ModSeq);
+        }
+        match crate::cmd::fetch::work(self, came, items, false) {
+            Ok(Some(fetch)) => Box::new(Chain::new([told, Box::new(Aside(fetch)) as Box<dyn Work>])),
+            Ok(None) => told,
+            // Selected it is, else nothing would be new.
+            Err(refusal) => {
+                tracing::error!(?refusal, "new messages could not be fetched");
+                told
+            }
+        }
     }
 
     /// Takes the next command or line; false when there is none yet.
@@ -402,7 +466,17 @@ impl Session {
         }
         let command = table::find(verb, uid).ok_or(Refusal::Bad("Unknown command"))?;
         self.watched.is(command.index());
+        // RFC 9586 §3.
+        if self.enabled.uidonly
+            && !uid
+            && table::find(verb, true).is_some()
+            && !verb.eq_ignore_ascii_case(b"EXPUNGE")
+        {
+            return Err(Refusal::Bad("[UIDREQUIRED] Only the UID form of the command may be used"));
+        }
+        // Who knows no sequence numbers can be told at any time.
         self.may_expunge = uid
+            || self.enabled.uidonly
             || ![&b"FETCH"[..], b"STORE", b"SEARCH", b"SORT", b"THREAD"]
                 .iter()
                 .any(|by| verb.eq_ignore_ascii_case(by));
@@ -474,7 +548,10 @@ impl Session {
     fn end_well(&mut self, words: Cow<'static, str>, out: &mut Vec<u8>) {
         match self.news() {
             News::Nothing => self.ok(&words, out),
-            News::Changed(work) => self.running = Some(Running { work, words: Some(words) }),
+            News::Changed { told, came } => {
+                let work = self.with_new(told, came);
+                self.running = Some(Running { work, words: Some(words) });
+            }
             News::Vanished => {
                 self.ok(&words, out);
                 VANISHED.write(b"", out);
@@ -532,6 +609,7 @@ impl Session {
         self.mailbox = None;
         self.saved = Arc::default();
         self.enabled = Enabled::default();
+        self.notify = None;
         self.bad = 0;
         self.place.logout()
     }

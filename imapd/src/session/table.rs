@@ -51,6 +51,7 @@ static COMMANDS: &[Command] = &[
     plain("STATUS", When::LoggedIn, cmd::status::run),
     plain("NAMESPACE", When::LoggedIn, cmd::namespace::run),
     plain("IDLE", When::LoggedIn, cmd::idle::run),
+    plain("NOTIFY", When::LoggedIn, cmd::notify::run),
     plain("SUBSCRIBE", When::LoggedIn, cmd::write::subscribe),
     plain("UNSUBSCRIBE", When::LoggedIn, cmd::write::subscribe),
     plain("MYRIGHTS", When::LoggedIn, cmd::acl::my_rights),

@@ -45,9 +45,17 @@ pub(crate) struct Running {
 impl World {
     /// Users alice, bob and carol (who reads nothing but her own); alice may read bob's archive.
     pub(crate) fn new() -> World {
+        World::with(Limits::default())
+    }
+
+    /// As [`World::new`]; a store is full after so many messages.
+    pub(crate) fn filling_stores_of(messages: u64) -> World {
+        World::with(Limits { max_store_messages: messages, ..Limits::default() })
+    }
+
+    fn with(limits: Limits) -> World {
         let dir = tempfile::tempdir().unwrap();
         let key = MasterKey::generate().unwrap();
-        let limits = Limits::default();
         Storage::create(dir.path(), &key, &limits).unwrap();
         let storage = Storage::open(dir.path(), &key, limits).unwrap();
         let auth =

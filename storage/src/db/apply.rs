@@ -4,14 +4,16 @@
 //! the caller commits the transaction and takes the changes into its state.
 
 mod all_mail;
+mod vanished;
 
 use super::all_mail::{AllMail, At};
 use super::leaves::{self, Tree};
 use super::pages::{self, PAGE_ROWS, Placed};
+use super::vanished::Of;
 use super::{
-    ALL_MAIL, ALL_MAIL_PLACES, ARCHIVES, BATCHES, CARDS, COMMENTS, Db, EXTRAS, FOLDERS, FORMER, GONE, HEADS,
-    IDENTITIES, LEAVES, MESSAGES, META, MessageEntry, ORDERS, PARTS, PLACEMENTS, PLACES, SOURCE_IDS, SOURCES,
-    folders, front, groups, orders,
+    ALL_MAIL, ALL_MAIL_PLACES, ARCHIVES, BATCHES, BIRTHS, CARDS, COMMENTS, Db, EXTRAS, FOLDERS, FORMER,
+    GHOSTS, GONE, HEADS, HEIRS, IDENTITIES, LEAVES, MESSAGES, META, MessageEntry, ORDERS, PARTS, PLACEMENTS,
+    PLACES, SOURCE_IDS, SOURCES, THREADS, TIMES, VANISHED, folders, front, groups, orders,
 };
 use crate::card::Card;
 use crate::evidence::Hash;
@@ -37,6 +39,8 @@ use std::sync::Arc;
 pub(crate) struct BatchEnd {
     pub(crate) batch: u64,
     pub(crate) mod_seq: ModSeq,
+    /// When it was written, seconds since 1970; none where damage took that.
+    pub(crate) time: Option<i64>,
     /// The first byte after its commit record.
     pub(crate) end: Addr,
     /// The commit record's tag.
@@ -94,6 +98,7 @@ pub(crate) fn apply(
     }
     for fact in facts {
         work.new_leaves.extend(fact.evidence().map(|evidence| (evidence.leaf, evidence.hash)));
+        let after_move = work.ghost_moved.take();
         match fact {
             Fact::Message(m) => work.message(m, card_of(m)?)?,
             Fact::Folder(f) => work.folder(f)?,
@@ -103,7 +108,12 @@ pub(crate) fn apply(
             Fact::Move(m) => work.moved(m)?,
             Fact::Deletion(d) => work.deletion(d)?,
             Fact::Rename { folder, path, mod_seq } => work.rename(*folder, path, *mod_seq)?,
-            Fact::Floors(f) => work.floors(f)?,
+            Fact::Floors(f) => {
+                if after_move == Some(f.mod_seq) {
+                    work.ghost_goes(f.folder, f.uid, f.mod_seq)?;
+                }
+                work.floors(f)?;
+            }
             Fact::FolderGone { folder, mod_seq } => work.folder_gone(*folder, *mod_seq)?,
             Fact::Erased { no } => work.erased(*no)?,
             Fact::Tombstone(t) => work.tombstone(t)?,
@@ -142,6 +152,16 @@ struct Work<'a> {
     comments: Table<'a, u32, &'static [u8]>,
     all_mail: Table<'a, u32, &'static [u8]>,
     all_mail_places: Table<'a, (u32, u32), &'static [u8]>,
+    vanished: Table<'a, (u8, u32, u64, u32), &'static [u8]>,
+    ghosts: Table<'a, (u8, u32, u32), (u32, u64)>,
+    births: Table<'a, (u32, u32), u64>,
+    heirs: Table<'a, (u32, u64, u32), ()>,
+    times: Table<'a, u64, i64>,
+    threads: Table<'a, (u64, u32), ()>,
+    /// What went: by kind, number and mod-sequence the UIDs, with the mod-sequences at which they came.
+    went: vanished::Went,
+    /// The fact before was a move's tombstone of this mod-sequence.
+    ghost_moved: Option<ModSeq>,
     /// Archive-wide UIDs whose placement changes, by archive; none: the message is gone.
     renamed: BTreeMap<FolderId, BTreeMap<u32, Option<At>>>,
     /// UIDs that were taken out of folders: their ranges are made once, at the end.
@@ -192,6 +212,14 @@ impl<'a> Work<'a> {
             comments: txn.open_table(COMMENTS).map_err(e)?,
             all_mail: txn.open_table(ALL_MAIL).map_err(e)?,
             all_mail_places: txn.open_table(ALL_MAIL_PLACES).map_err(e)?,
+            vanished: txn.open_table(VANISHED).map_err(e)?,
+            ghosts: txn.open_table(GHOSTS).map_err(e)?,
+            births: txn.open_table(BIRTHS).map_err(e)?,
+            heirs: txn.open_table(HEIRS).map_err(e)?,
+            times: txn.open_table(TIMES).map_err(e)?,
+            threads: txn.open_table(THREADS).map_err(e)?,
+            went: vanished::Went::new(),
+            ghost_moved: None,
             renamed: BTreeMap::new(),
             removed: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -227,6 +255,9 @@ impl<'a> Work<'a> {
         let entry = MessageEntry::new(m, sent_day).encode();
         self.messages.insert(m.no.0, &entry[..]).map_err(|e| self.db.err(e))?;
         self.identities.insert((front(&m.hash.0), m.no.0), ()).map_err(|e| self.db.err(e))?;
+        if let Some(root) = keys.root() {
+            self.threads.insert((root, m.no.0), ()).map_err(|e| self.db.err(e))?;
+        }
         self.sizes.insert(m.no, (m.size, sent_day));
         self.new_cards.push(card);
         self.new_keys.push(keys);
@@ -334,10 +365,12 @@ impl<'a> Work<'a> {
         info.highest_mod_seq = info.highest_mod_seq.max(t.mod_seq);
         let archive = info.path.archive().to_owned();
         self.all_mail_changed(t.folder, t.mod_seq);
-        if t.kind != DeletionFact::LEAF {
-            self.raise_archive(&archive, above(t.archive_uid))?;
+        if t.kind == DeletionFact::LEAF {
+            return self.ghost_deleted(t);
         }
-        Ok(())
+        self.raise_archive(&archive, above(t.archive_uid))?;
+        self.ghost_moved = (t.kind == MoveFact::LEAF).then_some(t.mod_seq);
+        self.ghost_comes(t)
     }
 
     fn part(&mut self, p: &PartFact) -> Result<(), Error> {
@@ -408,6 +441,7 @@ impl<'a> Work<'a> {
                 size,
                 flags: p.flags,
                 mod_seq: p.mod_seq,
+                came: p.mod_seq,
             },
             archive_uid: p.archive_uid,
             leaf: p.evidence.leaf,
@@ -499,6 +533,7 @@ impl<'a> Work<'a> {
         info.bytes = info.bytes.saturating_sub(placed.row.size);
         info.highest_mod_seq = info.highest_mod_seq.max(mod_seq);
         self.removed.entry(folder).or_default().push((uid.0, uid.0));
+        self.vanishes(Of::Folder, folder, uid, placed.row.mod_seq, mod_seq);
         let counters = &mut self.changes.counters;
         counters.placements = counters.placements.saturating_sub(1);
         Ok(placed)
@@ -544,7 +579,7 @@ impl<'a> Work<'a> {
         self.back(placed.row.msg, m.to, source)?;
         let before = placed;
         placed.row.uid = m.to_uid;
-        placed.row.mod_seq = m.mod_seq;
+        (placed.row.mod_seq, placed.row.came) = (m.mod_seq, m.mod_seq);
         self.went_over(m, &before, &mut placed)?;
         self.push(m.to, placed)?;
         self.raise_archive_above(m.to, m.archive_uid)?;
@@ -635,6 +670,10 @@ impl<'a> Work<'a> {
             view.uids = Arc::new(view.uids.subtract(&UidRanges::from_spans(uids)));
         }
         self.put_all_mail(end.batch)?;
+        self.put_vanished()?;
+        if let Some(time) = end.time {
+            self.times.insert(end.mod_seq.0, time).map_err(|e| self.db.err(e))?;
+        }
         for (id, view) in &self.changes.folders {
             let value = folders::encode(view);
             self.folders.insert(id.0, &value[..]).map_err(|e| self.db.err(e))?;

@@ -14,6 +14,7 @@ mod messages;
 mod orders;
 pub(crate) mod pages;
 mod read;
+pub(crate) mod vanished;
 
 pub(crate) use apply::{BatchEnd, apply};
 pub(crate) use leaves::Tree;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The layout of the tables; another one is rebuilt from the packs.
-pub(crate) const DATABASE_VERSION: u64 = 3;
+pub(crate) const DATABASE_VERSION: u64 = 4;
 
 /// Commits after which a file is worth compacting.
 const COMPACT_AFTER_COMMITS: u64 = 8;
@@ -79,6 +80,21 @@ pub(crate) const ALL_MAIL: TableDefinition<'_, u32, &[u8]> = TableDefinition::ne
 /// A store's number of an archive and the first archive-wide UID of a page → runs of placements.
 pub(crate) const ALL_MAIL_PLACES: TableDefinition<'_, (u32, u32), &[u8]> =
     TableDefinition::new("all_mail_places");
+
+/// Kind ([`vanished::Of`]), number of the folder or archive, mod-sequence, first UID → runs of UIDs that went then.
+pub(crate) const VANISHED: TableDefinition<'_, (u8, u32, u64, u32), &[u8]> = TableDefinition::new("vanished");
+/// Kind, number, UID of what compaction left tombstones of and was not told to be gone yet → of a folder the archive-wide UID,
+/// of an archive how many such placements; the mod-sequence at which it came.
+pub(crate) const GHOSTS: TableDefinition<'_, (u8, u32, u32), (u32, u64)> = TableDefinition::new("ghosts");
+/// A store's number of an archive, archive-wide UID → the mod-sequence at which it came, where the placement that it shows
+/// has another.
+pub(crate) const BIRTHS: TableDefinition<'_, (u32, u32), u64> = TableDefinition::new("births");
+/// A store's number of an archive, mod-sequence, archive-wide UID that shows another placement since then.
+pub(crate) const HEIRS: TableDefinition<'_, (u32, u64, u32), ()> = TableDefinition::new("heirs");
+/// A batch's mod-sequence → when it was written, seconds since 1970.
+pub(crate) const TIMES: TableDefinition<'_, u64, i64> = TableDefinition::new("times");
+/// The thread that a message belongs to, and its number.
+pub(crate) const THREADS: TableDefinition<'_, (u64, u32), ()> = TableDefinition::new("threads");
 
 /// What stands for a hash in keys. A whole one would be most of the file; who finds by a front compares.
 pub(crate) fn front(hash: &[u8; 32]) -> u64 {
@@ -159,6 +175,12 @@ impl Db {
         txn.open_table(COMMENTS).map_err(|e| self.err(e))?;
         txn.open_table(ALL_MAIL).map_err(|e| self.err(e))?;
         txn.open_table(ALL_MAIL_PLACES).map_err(|e| self.err(e))?;
+        txn.open_table(VANISHED).map_err(|e| self.err(e))?;
+        txn.open_table(GHOSTS).map_err(|e| self.err(e))?;
+        txn.open_table(BIRTHS).map_err(|e| self.err(e))?;
+        txn.open_table(HEIRS).map_err(|e| self.err(e))?;
+        txn.open_table(TIMES).map_err(|e| self.err(e))?;
+        txn.open_table(THREADS).map_err(|e| self.err(e))?;
         self.commit(txn)
     }
 

@@ -92,6 +92,7 @@ const EMPTY: Placed = Placed {
         size: 0,
         flags: SourceFlags { answered: false, flagged: false, forwarded: false },
         mod_seq: ModSeq(0),
+        came: ModSeq(0),
     },
     archive_uid: Uid(0),
     leaf: 0,
@@ -132,7 +133,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<Placed>> {
         };
     }
     read_column(&mut from, &mut rows, |p, v| {
-        p.row.mod_seq.0 = v as u64;
+        (p.row.mod_seq, p.row.came) = (ModSeq(v as u64), ModSeq(v as u64));
         Some(())
     })?;
     read_column(&mut from, &mut rows, |p, v| set(&mut p.archive_uid.0, v))?;
@@ -190,6 +191,7 @@ mod tests {
                     size,
                     flags: flags_of(bits),
                     mod_seq: ModSeq(mod_seq),
+                    came: ModSeq(mod_seq),
                 },
                 archive_uid: Uid(archive_uid),
                 leaf,

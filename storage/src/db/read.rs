@@ -142,6 +142,17 @@ impl Db {
         Ok(None)
     }
 
+    /// The messages whose identity has this front.
+    pub(crate) fn with_identity_front(&self, front: u64) -> Result<Vec<MsgNo>, Error> {
+        let txn = self.read()?;
+        let table = txn.open_table(IDENTITIES).map_err(|e| self.err(e))?;
+        let mut found = Vec::new();
+        for entry in table.range((front, 0)..=(front, u32::MAX)).map_err(|e| self.err(e))? {
+            found.push(MsgNo(entry.map_err(|e| self.err(e))?.0.value().1));
+        }
+        Ok(found)
+    }
+
     /// The chunk, with its length, that may be the part with this content hash: who asks compares.
     pub(crate) fn part(&self, hash: &[u8; 32]) -> Result<Option<(ChunkAddr, u64)>, Error> {
         let txn = self.read()?;

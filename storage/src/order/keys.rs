@@ -77,6 +77,12 @@ pub(crate) enum Entry<'a> {
 }
 
 impl Keys {
+    /// What all messages of a conversation have in common: the oldest id that the message names, else its own. It depends on the
+    /// message alone, so that it never changes.
+    pub(crate) fn root(&self) -> Option<u64> {
+        self.references.first().copied().or(self.id)
+    }
+
     /// Makes the keys of a message from its own header and its card.
     pub(crate) fn new(header: &[u8], card: &Card) -> Keys {
         let mut keys = Keys { sent: card.dates.sent.map(|sent| sent.secs), ..Keys::default() };

@@ -12,6 +12,7 @@ mod paged;
 mod phrase;
 mod plan;
 mod postings;
+mod resolve;
 mod scan;
 mod segment;
 mod several;
@@ -97,6 +98,12 @@ pub enum Key {
     Flag(Flag),
     /// MODSEQ (RFC 7162) at least this.
     ModSeq(u64),
+    /// Put into its folder from the first moment to before the second, seconds since 1970 (RFC 8514).
+    Saved(i64, i64),
+    /// The identity begins with these bytes, at least eight (RFC 8474).
+    Identity(Vec<u8>),
+    /// Of this conversation ([`Storage::conversations`]).
+    Conversation(u64),
     /// All of them (empty: every message).
     And(Vec<Key>),
     /// One of them.
@@ -151,6 +158,7 @@ impl Storage {
             }
         };
         check()?;
+        let key = &*self.resolved(view, key)?;
         let one = |part: &Part| match self.store_of(part) {
             Ok(store) => search_part(&store, part, key, &check, progress),
             // What a missing store's messages are numbered and flagged is known all the same.

@@ -341,7 +341,11 @@ fn by_columns(key: &Key, rows: &[Row], all: &RoaringBitmap) -> RoaringBitmap {
         Key::Uids(uids) => pick(&|row| uids.contains(row.uid)),
         Key::Flag(flag) => pick(&|row| row.flags.has(*flag)),
         Key::ModSeq(least) => pick(&|row| row.mod_seq.0 >= *least),
+        // The last three were turned into UIDs.
         Key::Nothing
+        | Key::Saved(..)
+        | Key::Identity(_)
+        | Key::Conversation(_)
         | Key::Header(..)
         | Key::HasAttachment
         | Key::FileName(_)

@@ -23,6 +23,14 @@ impl Storage {
         cancel: &Cancel,
         progress: &Progress,
     ) -> Result<Vec<Result<UidRanges, Error>>, Error> {
+        // What means other UIDs in each folder is looked up folder by folder.
+        if super::resolve::is_needed(key) {
+            let one = |view: &&FolderView| match self.search_watched(view, key, cancel, progress) {
+                Err(error @ Error::Unavailable { .. }) => Ok(Err(error)),
+                found => Ok(Ok(found?)),
+            };
+            return views.iter().map(one).collect();
+        }
         if let [only] = views {
             return match self.search_watched(only, key, cancel, progress) {
                 Err(error @ Error::Unavailable { .. }) => Ok(vec![Err(error)]),

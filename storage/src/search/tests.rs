@@ -53,6 +53,7 @@ impl Mail {
                 forwarded: msg.is_multiple_of(7),
             },
             mod_seq: ModSeq(u64::from(msg / 4)),
+            came: ModSeq(u64::from(msg / 4)),
         };
         let twice = (0..count).step_by(5);
         let rows = (0..count).chain(twice).zip(0..).map(|(msg, at)| row(at, msg)).collect();
@@ -115,6 +116,7 @@ impl Mail {
             Key::And(keys) => keys.iter().all(|k| self.matches(row, k)),
             Key::Or(keys) => keys.iter().any(|k| self.matches(row, k)),
             Key::HasAttachment | Key::FileName(_) => panic!("this mail has no cards"),
+            Key::Saved(..) | Key::Identity(_) | Key::Conversation(_) => panic!("these are looked up"),
             Key::Not(key) => !self.matches(row, key),
         }
     }

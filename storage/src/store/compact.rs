@@ -457,7 +457,7 @@ impl Compaction<'_> {
             },
             Fact::Move(m) if rewrite.dead.remove(&(m.from, m.from_uid)) => {
                 rewrite.dead.insert((m.to, m.to_uid));
-                let MoveFact { from, to, to_uid, archive_uid, mod_seq, mut evidence, .. } = m;
+                let MoveFact { from, from_uid, to, to_uid, archive_uid, mod_seq, mut evidence } = m;
                 evidence.salt = None;
                 let (kind, none) = (MoveFact::LEAF, Uid(1));
                 out.push(Fact::Tombstone(TombstoneFact {
@@ -468,8 +468,13 @@ impl Compaction<'_> {
                     mod_seq,
                     evidence,
                 }));
-                // The folder that it left changed, too.
-                out.push(Fact::Floors(FloorsFact { folder: from, uid: none, mod_seq, archive_uid: none }));
+                // The folder that it left changed, too; which UID it left there is a floor that lies below the folder's.
+                out.push(Fact::Floors(FloorsFact {
+                    folder: from,
+                    uid: from_uid,
+                    mod_seq,
+                    archive_uid: none,
+                }));
             }
             Fact::Deletion(d) => {
                 rewrite.dead.remove(&(d.folder, d.uid));
@@ -528,6 +533,7 @@ impl Compaction<'_> {
                 let end = BatchEnd {
                     batch: batch.commit.batch,
                     mod_seq: ModSeq(batch.commit.mod_seq),
+                    time: Some(batch.commit.time),
                     end: Addr { pack, offset: batch.next },
                     tag: batch.tag,
                     facts: batch.facts.first().map(|(addr, _)| *addr),

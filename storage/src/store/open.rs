@@ -420,6 +420,7 @@ impl Recovery<'_> {
         let end = BatchEnd {
             batch: batch.commit.batch,
             mod_seq: ModSeq(batch.commit.mod_seq),
+            time: Some(batch.commit.time),
             end: Addr { pack, offset: batch.next },
             tag: batch.tag,
             facts: batch.facts.first().map(|(addr, _)| *addr),

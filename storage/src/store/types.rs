@@ -63,6 +63,8 @@ pub struct FolderView {
     pub comment: Option<Arc<str>>,
     /// Which stores hold them.
     pub(crate) parts: Arc<[Part]>,
+    /// It is an archive's mailbox of all messages.
+    pub(crate) whole_archive: bool,
 }
 
 /// What one store holds of a folder.
@@ -107,6 +109,8 @@ pub struct Row {
     pub flags: SourceFlags,
     /// Mod-sequence of its last change.
     pub mod_seq: ModSeq,
+    /// Mod-sequence of the batch that brought it into its folder.
+    pub came: ModSeq,
 }
 
 /// What a source says of a message that is placed in a folder.

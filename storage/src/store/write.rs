@@ -96,6 +96,11 @@ impl Store {
         writer.go_on_in(self.packs.rekey(master))
     }
 
+    /// Writes nothing any more until it is opened again: another store's share of a batch failed.
+    pub(crate) fn latch(&self, cause: &Error) {
+        self.writer.lock().latched.get_or_insert_with(|| cause.to_string());
+    }
+
     /// Makes a batch durable, then visible; gives the folders that it changed.
     /// # Errors
     /// `Latched`, `Io`: the store takes no more writes until it is reopened.
@@ -120,6 +125,7 @@ impl Store {
             let end = BatchEnd {
                 batch,
                 mod_seq,
+                time: Some(time),
                 end: Addr { pack: pack.id(), offset },
                 tag: pack.last_tag(),
                 facts: first,

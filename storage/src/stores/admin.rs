@@ -93,6 +93,7 @@ impl Storage {
             StoreState::Disabled => {
                 self.shared.note_changes(&slot)?;
                 let _turn = self.shared.turn.lock();
+                self.shared.note_leaving(&slot)?;
                 self.shared.change(&slot, |entry| entry.state = state)?;
                 self.shared.switch_off(&slot)
             }
@@ -113,6 +114,7 @@ impl Storage {
             self.shared.note_changes(&slot)?;
         }
         let _turn = self.shared.turn.lock();
+        self.shared.note_leaving(&slot)?;
         let mut registry = self.shared.registry.lock();
         let mut next = registry.clone();
         next.stores.retain(|other| other.number != entry.number);
@@ -396,6 +398,12 @@ impl Shared {
     fn adopt(self: &Arc<Self>, mut entry: Entry, store: Running) -> Result<Arc<Slot>, Error> {
         let folders: HashMap<FolderId, Folder> = store.state.read().folders.clone();
         let archives = store.state.read().archives.clone();
+        // The mod-sequence of its coming is above all of its own.
+        let theirs = store.state.read().counters.mod_seq;
+        {
+            let mut view = self.view.write();
+            view.numbers.mod_seq = view.numbers.mod_seq.max(theirs);
+        }
         let mut batch = Batch::begin(self, &Cancel::default())?;
         entry.attached = batch.mod_seq.0;
         // Another store may have come since it was numbered.

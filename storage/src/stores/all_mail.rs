@@ -20,8 +20,8 @@ pub(super) struct Wholes {
     held: HashMap<(StoreNo, FolderId), Held>,
     /// The stores' parts of each archive.
     of: HashMap<String, BTreeSet<(StoreNo, FolderId)>>,
-    /// All folders that an archive ever had, as far as stores know them, and their UIDVALIDITYs.
-    folders: HashMap<String, BTreeMap<FolderId, UidValidity>>,
+    /// All folders that an archive ever had, as far as stores know them, their UIDVALIDITYs and highest mod-sequences.
+    folders: HashMap<String, BTreeMap<FolderId, (UidValidity, ModSeq)>>,
     archive_of: HashMap<FolderId, String>,
     ready: HashMap<String, Together>,
 }
@@ -33,7 +33,6 @@ struct Held {
     all: AllMail,
     uids: Arc<UidRanges>,
     above: u32,
-    mod_seq: ModSeq,
     open: bool,
 }
 
@@ -43,18 +42,24 @@ struct Together {
     uids: Arc<UidRanges>,
     parts: Arc<[Part]>,
     bytes: u64,
-    mod_seq: ModSeq,
 }
 
 impl Wholes {
-    /// A folder belongs to this archive.
-    pub(super) fn knows(&mut self, folder: FolderId, archive: &str, uid_validity: UidValidity) {
+    /// The archive that a folder is part of.
+    pub(super) fn archive_of(&self, folder: FolderId) -> Option<&str> {
+        self.archive_of.get(&folder).map(String::as_str)
+    }
+
+    /// A folder belongs to its archive, removed or not.
+    pub(super) fn knows(&mut self, info: &FolderInfo) {
+        let (folder, archive) = (info.id, info.path.archive());
         let before = self.archive_of.get(&folder).filter(|before| *before != archive);
         if let Some(folders) = before.and_then(|before| self.folders.get_mut(before)) {
             folders.remove(&folder);
         }
         self.archive_of.insert(folder, archive.to_owned());
-        self.folders.entry(archive.to_owned()).or_default().insert(folder, uid_validity);
+        let of_folder = (info.uid_validity, info.highest_mod_seq);
+        self.folders.entry(archive.to_owned()).or_default().insert(folder, of_folder);
     }
 
     /// Takes in what stores hold. `archive_of`: the archive of one of our folders, if the store holds mail of it.
@@ -80,18 +85,8 @@ impl Wholes {
                 else {
                     continue;
                 };
-                let raised = ModSeq(share.entry.attached);
-                let own = if share.entry.foreign.is_none() { all.highest_mod_seq } else { raised };
                 let uids = if above == 0 { Arc::clone(&all.uids) } else { Arc::new(all.uids.raised(above)) };
-                let mod_seq = own.max(raised);
-                let held = Held {
-                    archive: archive.clone(),
-                    all: all.clone(),
-                    uids,
-                    above,
-                    mod_seq,
-                    open: share.open,
-                };
+                let held = Held { archive: archive.clone(), all: all.clone(), uids, above, open: share.open };
                 self.held.insert(key, held);
                 self.of.entry(archive.clone()).or_default().insert(key);
                 changed.insert(archive);
@@ -110,10 +105,9 @@ impl Wholes {
         // What several stores have is shown from one that can be read.
         held.sort_by_key(|(key, held)| (!held.open, **key));
         let mut uids: Arc<UidRanges> = Arc::default();
-        let (mut parts, mut bytes, mut mod_seq) = (Vec::new(), 0u64, ModSeq(0));
+        let (mut parts, mut bytes) = (Vec::new(), 0u64);
         for ((store, number), held) in held {
             bytes = bytes.saturating_add(held.all.bytes);
-            mod_seq = mod_seq.max(held.mod_seq);
             let new = if held.uids.intersect(&uids).is_empty() {
                 Arc::clone(&held.uids)
             } else {
@@ -129,14 +123,16 @@ impl Wholes {
             let whole = Whole::AllMail { above: held.above };
             parts.push(Part { store: *store, folder: *number, uids: new, whole });
         }
-        Together { uids, parts: parts.into(), bytes, mod_seq }
+        Together { uids, parts: parts.into(), bytes }
     }
 
     /// The archive as a mailbox.
     pub(super) fn view(&self, archive: &str, uid_next: Uid) -> Option<FolderView> {
-        let (id, uid_validity) = self.folders.get(archive)?.first_key_value()?;
-        let empty =
-            || Together { uids: Arc::default(), parts: Vec::new().into(), bytes: 0, mod_seq: ModSeq(1) };
+        let folders = self.folders.get(archive)?;
+        let (id, (uid_validity, _)) = folders.first_key_value()?;
+        // Whatever changes here changes in a folder, and what a folder had when it was removed stays known.
+        let highest_mod_seq = folders.values().map(|(_, mod_seq)| *mod_seq).max()?;
+        let empty = || Together { uids: Arc::default(), parts: Vec::new().into(), bytes: 0 };
         let whole = self.ready.get(archive).cloned().unwrap_or_else(empty);
         let info = FolderInfo {
             id: *id,
@@ -145,15 +141,15 @@ impl Wholes {
             uid_next,
             messages: whole.uids.len(),
             bytes: whole.bytes,
-            highest_mod_seq: whole.mod_seq,
+            highest_mod_seq,
         };
-        Some(FolderView { info, uids: whole.uids, comment: None, parts: whole.parts })
+        Some(FolderView { info, uids: whole.uids, comment: None, parts: whole.parts, whole_archive: true })
     }
 
     /// The first folder of a folder's archive, with the archive and the folder's UIDVALIDITY.
     pub(super) fn first_of(&self, folder: FolderId) -> Option<(FolderId, (String, UidValidity))> {
         let archive = self.archive_of.get(&folder)?;
-        let (first, uid_validity) = self.folders.get(archive)?.first_key_value()?;
+        let (first, (uid_validity, _)) = self.folders.get(archive)?.first_key_value()?;
         Some((*first, (archive.clone(), *uid_validity)))
     }
 

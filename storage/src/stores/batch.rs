@@ -394,9 +394,23 @@ impl<'a> Batch<'a> {
             {
                 draft.name(head);
             }
-            changed.extend(self.shared.commit(no, draft, mod_seq)?);
+            let committed_before = !changed.is_empty();
+            match self.shared.commit(no, draft, mod_seq) {
+                Ok(folders) => changed.extend(folders),
+                Err(error) => {
+                    // What the store has of it may show after the next opening only, with this mod-sequence: nobody may be told
+                    // this or a later one before that.
+                    if committed_before {
+                        self.shared.hide_from(mod_seq);
+                        self.shared.store(self.current)?.latch(&error);
+                    }
+                    return Err(error);
+                }
+            }
             committed.mod_seq = mod_seq;
         }
+        // In one step: who sees the mod-sequence sees all that has it.
+        self.shared.refresh(&changed);
         if !changed.is_empty() {
             self.shared.subscribers.tell(&changed);
             self.shared.remember_sometimes();

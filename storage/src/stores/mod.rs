@@ -11,8 +11,10 @@ mod changes;
 mod erase;
 mod evidence;
 mod index;
+mod left;
 mod look;
 mod notify;
+mod objects;
 mod open;
 mod rebuild;
 mod registry;
@@ -23,6 +25,7 @@ mod slot;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod vanished;
 mod verify;
 mod view;
 mod years;
@@ -61,6 +64,7 @@ use slot::{Opened, Slot};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use view::{Share, View};
 
@@ -116,6 +120,10 @@ pub(crate) struct Shared {
     /// Folders by the years of their messages.
     years: years::YearCache,
     readers: ahead::Readers,
+    /// What went with each store that was detached or disabled.
+    left: RwLock<HashMap<StoreId, Arc<left::Left>>>,
+    /// No folder is said to have changed later than this: a batch failed in one of its stores, and nothing is written since.
+    told_until: AtomicU64,
     /// What was written of each store, and when.
     remembered: Mutex<(Instant, HashMap<StoreNo, Shadow>)>,
 }
@@ -165,13 +173,12 @@ impl Shared {
         period(first.created, months) < period(time::OffsetDateTime::now_utc().unix_timestamp(), months)
     }
 
-    /// Makes one store's share of a batch durable, then visible; gives the folders that changed, by our numbers.
+    /// Makes one store's share of a batch durable; gives the folders that changed, by our numbers. [`Shared::refresh`] makes it
+    /// visible.
     fn commit(&self, no: StoreNo, draft: Draft, mod_seq: ModSeq) -> Result<Vec<FolderId>, Error> {
         let changed = draft.commit(mod_seq)?;
         let entry = self.slot(no)?.entry();
-        let ours: Vec<FolderId> = changed.into_iter().filter_map(|id| entry.ours(id)).collect();
-        self.refresh(&ours);
-        Ok(ours)
+        Ok(changed.into_iter().filter_map(|id| entry.ours(id)).collect())
     }
 
     /// Takes in what changed in these folders.
@@ -180,14 +187,19 @@ impl Shared {
         self.view.write().refresh(&shares, ids);
     }
 
+    /// From this mod-sequence on nothing is told until the next opening.
+    fn hide_from(&self, mod_seq: ModSeq) {
+        self.told_until.fetch_min(mod_seq.0.saturating_sub(1), Ordering::AcqRel);
+    }
+
     fn shares(&self, ids: Option<&[FolderId]>) -> Vec<Share> {
         self.all_slots().iter().filter_map(|slot| slot.share(ids)).collect()
     }
 
     /// Builds the view anew: stores came or went.
     fn rebuild_view(&self) {
-        let shares = self.shares(None);
-        *self.view.write() = View::new(&shares);
+        let (shares, lefts) = (self.shares(None), self.lefts());
+        *self.view.write() = View::new(&shares, &lefts, ModSeq(self.told_until.load(Ordering::Acquire)));
     }
 
     /// Writes down what the open stores hold, for the day on which one can't be read.

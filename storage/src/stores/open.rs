@@ -108,9 +108,12 @@ pub(super) fn open_extracting(
         subscribers: Arc::default(),
         years: super::years::YearCache::default(),
         readers: super::ahead::Readers::default(),
+        left: RwLock::default(),
+        told_until: std::sync::atomic::AtomicU64::new(u64::MAX),
         remembered: Mutex::new((Instant::now(), HashMap::new())),
     }));
     let shared = &storage.shared;
+    *shared.left.write() = super::left::load(disk, data)?;
     let (mut trouble, mut opened) = (None, 0);
     for mut entry in registry.stores {
         if entry.state == StoreState::Disabled {

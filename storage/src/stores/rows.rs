@@ -10,7 +10,7 @@ use crate::card::Card;
 use crate::store::all_mail::PartRows;
 use crate::store::rows::Groups;
 use crate::store::{FolderView, Part, Row, Store};
-use crate::{Error, InternalDate, MsgNo, UidRanges};
+use crate::{Error, InternalDate, ModSeq, MsgNo, UidRanges};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub struct Rows {
     at: Option<At>,
     groups: Groups,
     trouble: Option<Error>,
+    /// No row is said to have changed later than the view was taken.
+    highest: ModSeq,
 }
 
 /// UIDs that follow each other in one store.
@@ -60,8 +62,8 @@ impl Rows {
                 stretches
             }
         };
-        let shared = Arc::clone(shared);
-        Rows { shared, stretches, flags_only, at: None, groups: Groups::default(), trouble: None }
+        let (shared, highest) = (Arc::clone(shared), view.info.highest_mod_seq);
+        Rows { shared, stretches, flags_only, at: None, groups: Groups::default(), trouble: None, highest }
     }
 
     /// Up to a few hundred rows; `None` at the end.
@@ -74,9 +76,8 @@ impl Rows {
                     if let Some(mut batch) = rows.next_batch()? {
                         for row in &mut batch {
                             row.store = part.store;
-                            // Another installation's mod-sequences say nothing here.
-                            let own = if entry.foreign.is_none() { row.mod_seq.0 } else { 0 };
-                            row.mod_seq.0 = own.max(entry.attached);
+                            row.mod_seq.0 = row.mod_seq.0.max(entry.attached);
+                            row.mod_seq = row.mod_seq.min(self.highest);
                         }
                         return Ok(Some(batch));
                     }
@@ -120,7 +121,8 @@ impl Rows {
                     sent_day: None,
                     size: 0,
                     flags: flags.of(uid),
-                    mod_seq: crate::ModSeq(mod_seq.max(raised)),
+                    mod_seq: ModSeq(mod_seq.max(raised)).min(self.highest),
+                    came: ModSeq(0),
                 };
                 Some(At::Remembered { rows: uids.iter().map(row).collect() })
             }

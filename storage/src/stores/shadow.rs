@@ -6,6 +6,7 @@
 use super::registry::replace;
 use crate::db::all_mail::AllMail;
 use crate::db::folders;
+use crate::db::vanished::{Log, Of};
 use crate::pack::disk::Disk;
 use crate::pack::varint::{Reader, put, put_bytes};
 use crate::store::all_mail::AllMailRows;
@@ -20,8 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the file begins with: magic and version.
-const MAGIC: &[u8; 8] = b"mkseen2\n";
-/// The version before, which knew nothing of whole archives.
+const MAGIC: &[u8; 8] = b"mkseen3\n";
+/// The version before, which knew nothing of what went.
+const MAGIC_2: &[u8; 8] = b"mkseen2\n";
+/// The first version, which knew nothing of whole archives either.
 const MAGIC_1: &[u8; 8] = b"mkseen1\n";
 /// Largest file that is read.
 const MAX_BYTES: u64 = 1 << 30;
@@ -43,6 +46,8 @@ pub(super) struct Shadow {
     /// Each archive as one mailbox, by the store's number of it, and the flags there.
     pub(super) all_mail: HashMap<FolderId, AllMail>,
     pub(super) all_mail_flags: HashMap<FolderId, Flags>,
+    /// What went from folders and archives.
+    pub(super) gone: Log,
 }
 
 /// The UIDs of a folder that carry a flag.
@@ -102,8 +107,14 @@ impl Shadow {
                 archives: state.archives.clone(),
                 all_mail: state.all_mail.clone(),
                 all_mail_flags: HashMap::new(),
+                gone: before.gone.clone(),
             }
         };
+        // Rows are never changed: what is new lies above what was read before.
+        let folders = shadow.folders.keys().map(|id| (Of::Folder, *id));
+        let archives = shadow.all_mail.keys().map(|number| (Of::Archive, *number));
+        let (numbers, since) = (folders.chain(archives), ModSeq(before.mod_seq));
+        store.db.take_log(numbers, since, ModSeq(shadow.mod_seq), &mut shadow.gone)?;
         for (id, folder) in &shadow.folders {
             let same = before.folders.get(id).is_some_and(|old| {
                 (old.info.highest_mod_seq, &old.uids) == (folder.info.highest_mod_seq, &folder.uids)
@@ -161,16 +172,7 @@ impl Shadow {
     /// # Errors
     /// `Io`.
     pub(super) fn save(&self, disk: &Arc<dyn Disk>, data: &Path, id: StoreId) -> Result<(), Error> {
-        let mut dir = data.to_owned();
-        for level in [PathBuf::from("derived"), hex::encode(id.0).into()] {
-            let parent = dir.clone();
-            dir = dir.join(level);
-            match disk.create_dir(&dir) {
-                Ok(()) => disk.sync_dir(&parent).map_err(Error::io(&parent))?,
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(Error::io(dir)(e)),
-            }
-        }
+        make_dir(disk, data, id)?;
         replace(disk, &path(data, id), &self.encode())
     }
 
@@ -223,6 +225,7 @@ impl Shadow {
             put_bytes(&mut out, &all.encode());
             put_flags(&mut out, self.all_mail_flags.get(number));
         }
+        self.gone.encode(&mut out);
         let sum = Sha256::digest(&out);
         out.extend_from_slice(&sum);
         out
@@ -233,11 +236,9 @@ impl Shadow {
         if Sha256::digest(body).as_slice() != sum {
             return None;
         }
-        let (archives, body) = match (body.strip_prefix(MAGIC), body.strip_prefix(MAGIC_1)) {
-            (Some(body), _) => (true, body),
-            (None, Some(body)) => (false, body),
-            (None, None) => return None,
-        };
+        let versions = [(3, MAGIC), (2, MAGIC_2), (1, MAGIC_1)];
+        let found = versions.iter().find_map(|(version, magic)| Some((*version, body.strip_prefix(*magic)?)));
+        let (version, body) = found?;
         let mut from = Reader::new(body);
         let number32 = |from: &mut Reader<'_>| u32::try_from(from.varint()?).ok();
         let mut shadow = Shadow {
@@ -259,13 +260,31 @@ impl Shadow {
             shadow.folders.insert(id, folders::decode(id, from.bytes()?)?);
             shadow.flags.insert(id, read_flags(&mut from)?);
         }
-        for _ in 0..if archives { from.varint()? } else { 0 } {
+        for _ in 0..if version >= 2 { from.varint()? } else { 0 } {
             let number = FolderId(number32(&mut from)?);
             shadow.all_mail.insert(number, AllMail::decode(from.bytes()?)?);
             shadow.all_mail_flags.insert(number, read_flags(&mut from)?);
         }
+        if version >= 3 {
+            shadow.gone = Log::decode(&mut from)?;
+        }
         from.is_empty().then_some(shadow)
     }
+}
+
+/// Makes the directory of derived files about a store.
+pub(super) fn make_dir(disk: &Arc<dyn Disk>, data: &Path, id: StoreId) -> Result<(), Error> {
+    let mut dir = data.to_owned();
+    for level in [PathBuf::from("derived"), hex::encode(id.0).into()] {
+        let parent = dir.clone();
+        dir = dir.join(level);
+        match disk.create_dir(&dir) {
+            Ok(()) => disk.sync_dir(&parent).map_err(Error::io(&parent))?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io(dir)(e)),
+        }
+    }
+    Ok(())
 }
 
 fn put_flags(out: &mut Vec<u8>, flags: Option<&Flags>) {
@@ -298,6 +317,7 @@ fn read_flags(from: &mut Reader<'_>) -> Option<Flags> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::vanished::Run;
     use crate::{FolderInfo, FolderPath, ModSeq, UidValidity};
 
     fn shadow() -> Shadow {
@@ -313,6 +333,9 @@ mod tests {
         };
         let folder = Folder { info, uids: Arc::new(uids), path_since: ModSeq(2), gone: false, comment: None };
         let flags = Flags { flagged: UidRanges::from_spans([(7, 9), (901, 901)]), ..Flags::default() };
+        let mut gone = Log::default();
+        let run = Run { first: 501, last: 899, came: ModSeq(3) };
+        gone.add(Of::Folder, FolderId(3), ModSeq(6), vec![run]);
         Shadow {
             batch: 5,
             next_folder: 4,
@@ -326,6 +349,7 @@ mod tests {
             archives: [("alice".to_owned(), Uid(503))].into(),
             all_mail: [(FolderId(3), AllMail { bytes: 12_345, ..AllMail::new("alice") })].into(),
             all_mail_flags: [(FolderId(3), Flags::default())].into(),
+            gone,
         }
     }
 
@@ -337,6 +361,7 @@ mod tests {
         assert_eq!((&back.folders, &back.flags), (&before.folders, &before.flags));
         assert_eq!((back.archives, back.placements), (before.archives, before.placements));
         assert_eq!((back.all_mail, back.all_mail_flags), (before.all_mail, before.all_mail_flags));
+        assert_eq!(back.gone, before.gone);
         assert!(back.flags[&FolderId(3)].of(Uid(8)).flagged && !back.flags[&FolderId(3)].of(Uid(10)).flagged);
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();

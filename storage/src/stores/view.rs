@@ -4,6 +4,7 @@
 //! store and no absent one knows is not there; a missing store's messages are (a missing disk is no expunge).
 
 use super::all_mail::Wholes;
+use super::left::Left;
 use super::registry::Entry;
 use crate::db::all_mail::AllMail;
 use crate::store::state::{Comment, Folder, State};
@@ -62,13 +63,26 @@ pub(super) struct View {
     archives: HashMap<String, Uid>,
     wholes: Wholes,
     pub(super) numbers: Numbers,
+    /// The mod-sequences at which stores took messages of folders with them.
+    left: HashMap<FolderId, ModSeq>,
+    /// No folder is said to have changed later.
+    told_until: Option<ModSeq>,
 }
 
 impl View {
-    /// All folders of all stores.
-    pub(super) fn new(shares: &[Share]) -> View {
-        let mut view = View::default();
+    /// All folders of all stores. `lefts`: what went with stores that are not among them.
+    /// `told_until`: no folder is said to have changed later.
+    pub(super) fn new(shares: &[Share], lefts: &[Arc<Left>], told_until: ModSeq) -> View {
+        let mut view = View { told_until: Some(told_until), ..View::default() };
         view.numbers.next_folder = 1;
+        for left in lefts {
+            let mod_seq = left.mod_seq();
+            view.numbers.mod_seq = view.numbers.mod_seq.max(mod_seq.0);
+            for folder in left.folders() {
+                let known = view.left.entry(folder).or_insert(mod_seq);
+                *known = mod_seq.max(*known);
+            }
+        }
         let mut ids: Vec<FolderId> = Vec::new();
         for share in shares {
             ids.extend(share.folders.keys().filter_map(|id| share.entry.ours(*id)));
@@ -82,11 +96,12 @@ impl View {
     /// Takes in what changed in these folders.
     pub(super) fn refresh(&mut self, shares: &[Share], ids: &[FolderId]) {
         for share in shares {
-            // Another installation's numbers are its own.
+            // Another installation's numbers are its own; but ours are above its mod-sequences, so that those of its messages that
+            // are moved here rise too.
             if share.entry.foreign.is_none() {
                 self.numbers = self.numbers.max(share.numbers);
             }
-            self.numbers.mod_seq = self.numbers.mod_seq.max(share.entry.attached);
+            self.numbers.mod_seq = self.numbers.mod_seq.max(share.numbers.mod_seq).max(share.entry.attached);
             // Another installation's archive-wide UIDs are its own; the adopted archive goes on above them.
             for (archive, next) in &share.archives {
                 let next = &Uid(next.0.saturating_add(share.entry.above()));
@@ -190,10 +205,7 @@ impl View {
             }
             // What was attached again changed then.
             let raised = ModSeq(if folder.uids.is_empty() { 0 } else { share.entry.attached });
-            let mod_seq = match share.entry.foreign {
-                None => folder.info.highest_mod_seq.max(raised),
-                Some(_) => raised,
-            };
+            let mod_seq = folder.info.highest_mod_seq.max(raised);
             let merged = info.get_or_insert_with(|| FolderInfo {
                 id,
                 messages: 0,
@@ -219,8 +231,13 @@ impl View {
                 gone = folder.gone;
             }
         }
-        if let Some(info) = &info {
-            self.wholes.knows(id, info.path.archive(), info.uid_validity);
+        if let Some(info) = &mut info {
+            if let Some(left) = self.left.get(&id) {
+                info.highest_mod_seq = info.highest_mod_seq.max(*left);
+            }
+            let until = self.told_until.unwrap_or(info.highest_mod_seq);
+            info.highest_mod_seq = info.highest_mod_seq.min(until);
+            self.wholes.knows(info);
         }
         // Removed, but a store that was off then holds messages of it: they are not hidden.
         let info = info.filter(|_| !gone || !parts.is_empty())?;
@@ -229,7 +246,7 @@ impl View {
             several => Arc::new(UidRanges::from_spans(several.iter().flat_map(|part| part.uids.spans()))),
         };
         let comment = comment.map(|said| Arc::clone(&said.text)).filter(|text| !text.is_empty());
-        Some(FolderView { info, uids, comment, parts: parts.into() })
+        Some(FolderView { info, uids, comment, parts: parts.into(), whole_archive: false })
     }
 
     pub(super) fn get(&self, id: FolderId) -> Option<&FolderView> {
@@ -268,6 +285,11 @@ impl View {
             return None;
         }
         self.wholes.view(archive, self.archive_next(archive))
+    }
+
+    /// The archive that a folder is or was part of.
+    pub(super) fn archive_of(&self, folder: FolderId) -> Option<&str> {
+        self.wholes.archive_of(folder)
     }
 
     /// The first folder that a folder's archive ever had, the archive, and the UIDVALIDITY that all its mail has of that.

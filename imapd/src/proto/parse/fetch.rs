@@ -23,6 +23,14 @@ pub(crate) enum Item {
     Body,
     /// BODYSTRUCTURE
     BodyStructure,
+    /// MODSEQ (RFC 7162)
+    ModSeq,
+    /// EMAILID (RFC 8474)
+    EmailId,
+    /// THREADID (RFC 8474)
+    ThreadId,
+    /// SAVEDATE (RFC 8514)
+    SaveDate,
     /// PREVIEW (RFC 8970)
     Preview {
         /// It may be left out rather than waited for.
@@ -105,7 +113,8 @@ pub(crate) fn items(c: &mut Cursor<'_>) -> Result<Vec<Item>, Wrong> {
     }
 }
 
-fn item(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
+/// One item.
+pub(crate) fn item(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
     let name = c.take_while(|b| b.is_ascii_alphanumeric() || b == b'.').to_ascii_uppercase();
     if c.peek() == Some(b'[') && matches!(name.as_slice(), b"BODY" | b"BODY.PEEK") {
         return section(c);
@@ -123,6 +132,10 @@ fn item(c: &mut Cursor<'_>) -> Result<Item, Wrong> {
         b"ENVELOPE" => Item::Envelope,
         b"BODY" => Item::Body,
         b"BODYSTRUCTURE" => Item::BodyStructure,
+        b"MODSEQ" => Item::ModSeq,
+        b"EMAILID" => Item::EmailId,
+        b"THREADID" => Item::ThreadId,
+        b"SAVEDATE" => Item::SaveDate,
         b"PREVIEW" => Item::Preview { lazy: lazy(c) },
         b"RFC822" => whole(b"RFC822", Portion::All),
         b"RFC822.HEADER" => whole(b"RFC822.HEADER", Portion::Header),

@@ -20,6 +20,10 @@ pub(crate) enum StatusItem {
     Unseen,
     /// SIZE (RFC 8438)
     Size,
+    /// HIGHESTMODSEQ (RFC 7162)
+    HighestModSeq,
+    /// MAILBOXID (RFC 8474)
+    MailboxId,
     /// DELETED (RFC 9051 §6.3.11)
     Deleted,
 }
@@ -168,6 +172,8 @@ pub(crate) fn status_items(c: &mut Cursor<'_>) -> Result<Vec<StatusItem>, Wrong>
             b"UIDVALIDITY" => StatusItem::UidValidity,
             b"UNSEEN" => StatusItem::Unseen,
             b"SIZE" => StatusItem::Size,
+            b"HIGHESTMODSEQ" => StatusItem::HighestModSeq,
+            b"MAILBOXID" => StatusItem::MailboxId,
             b"DELETED" => StatusItem::Deleted,
             _ => return Err(Wrong("unknown STATUS item")),
         };

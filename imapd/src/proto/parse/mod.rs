@@ -7,10 +7,12 @@ pub(crate) mod fetch;
 pub(crate) mod list;
 pub(crate) mod metadata;
 pub(crate) mod multisearch;
+pub(crate) mod notify;
 pub(crate) mod order;
 pub(crate) mod partial;
 pub(crate) mod search;
 pub(crate) mod simple;
+pub(crate) mod sync;
 pub(crate) mod write;
 
 use super::encode::Text;

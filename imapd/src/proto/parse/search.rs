@@ -5,6 +5,7 @@
 
 use super::partial::Partial;
 use super::{Cursor, Wrong};
+use crate::cmd::objects;
 use crate::proto::date;
 use storage::UidRanges;
 use storage::search::{Flag, Key};
@@ -43,6 +44,8 @@ pub(crate) struct Criteria {
     pub(crate) key: Key,
     /// The words that FUZZY looks for (RFC 6203); none without FUZZY.
     pub(crate) fuzzy: Option<Vec<String>>,
+    /// MODSEQ is among the keys (RFC 7162): the answer has the highest.
+    pub(crate) mod_seq: bool,
 }
 
 impl Returns {
@@ -137,16 +140,18 @@ pub(crate) fn charset_name(c: &mut Cursor<'_>) -> Result<Charset, Refused> {
     Charset::named(&name)
 }
 
-/// Parses a search's keys, in a mailbox with these UIDs; `saved`: what `$` means.
+/// Parses a search's keys, in a mailbox with these UIDs; `saved`: what `$` means; `uidonly`: no sequence number may be named.
 pub(crate) fn criteria(
     c: &mut Cursor<'_>,
     mailbox: &UidRanges,
     saved: &UidRanges,
     charset: Charset,
+    uidonly: bool,
 ) -> Result<Criteria, Refused> {
-    let mut p = Program { c, mailbox, saved, charset, keys: 0, open_fuzzy: 0, fuzzy: None };
+    let mut p =
+        Program { c, mailbox, saved, charset, uidonly, keys: 0, open_fuzzy: 0, fuzzy: None, mod_seq: false };
     let key = program(&mut p)?;
-    Ok(Criteria { key, fuzzy: p.fuzzy })
+    Ok(Criteria { key, fuzzy: p.fuzzy, mod_seq: p.mod_seq })
 }
 
 fn return_options(c: &mut Cursor<'_>) -> Result<Returns, Wrong> {
@@ -185,10 +190,12 @@ struct Program<'c, 'a> {
     mailbox: &'c UidRanges,
     saved: &'c UidRanges,
     charset: Charset,
+    uidonly: bool,
     keys: usize,
     /// FUZZYs that the next key stands under.
     open_fuzzy: usize,
     fuzzy: Option<Vec<String>>,
+    mod_seq: bool,
 }
 
 fn program(p: &mut Program<'_, '_>) -> Result<Key, Refused> {
@@ -311,6 +318,10 @@ fn join(nodes: Vec<Node>, and: bool) -> Node {
 impl Program<'_, '_> {
     fn key(&mut self) -> Result<Key, Refused> {
         if self.c.at_set() {
+            // RFC 9586 §3.4.
+            if self.uidonly {
+                return Err(Wrong("[UIDREQUIRED] A search names messages by UID").into());
+            }
             return Ok(Key::Uids(self.c.set()?.clamped(self.mailbox)));
         }
         if self.c.eat(b'$') {
@@ -344,6 +355,19 @@ impl Program<'_, '_> {
             b"SENTBEFORE" => Key::SentBefore(self.day()?),
             b"SENTON" => Key::SentOn(self.day()?),
             b"SENTSINCE" => Key::SentSince(self.day()?),
+            b"MODSEQ" => {
+                self.mod_seq = true;
+                Key::ModSeq(super::sync::search(self.c)?.0)
+            }
+            b"EMAILID" => objects::find_email(&self.object()?).map_or(Key::Nothing, Key::Identity),
+            b"THREADID" => objects::find_thread(&self.object()?).map_or(Key::Nothing, Key::Conversation),
+            b"SAVEDATESUPPORTED" => Key::All,
+            b"SAVEDBEFORE" => Key::Saved(i64::MIN, midnight(self.day()?)),
+            b"SAVEDON" => {
+                let day = midnight(self.day()?);
+                Key::Saved(day, day.saturating_add(SECS_A_DAY))
+            }
+            b"SAVEDSINCE" => Key::Saved(midnight(self.day()?), i64::MAX),
             b"LARGER" => Key::Larger(self.number()?),
             b"SMALLER" => Key::Smaller(self.number()?),
             b"UID" => {
@@ -381,6 +405,12 @@ impl Program<'_, '_> {
         Ok(self.c.atom()?.eq_ignore_ascii_case(b"$Forwarded").then_some(Flag::Forwarded))
     }
 
+    /// An object's name (RFC 8474 §7 `objectid`); some clients quote it.
+    fn object(&mut self) -> Result<Vec<u8>, Wrong> {
+        self.c.sp()?;
+        Ok(self.c.astring()?.into_owned())
+    }
+
     fn number(&mut self) -> Result<u64, Wrong> {
         self.c.sp()?;
         self.c.number()
@@ -408,6 +438,13 @@ impl Program<'_, '_> {
     }
 }
 
+const SECS_A_DAY: i64 = 86_400;
+
+/// When a day begins, UTC, seconds since 1970.
+fn midnight(day: storage::search::Day) -> i64 {
+    day.0.saturating_mul(SECS_A_DAY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,7 +456,7 @@ mod tests {
         returns(&mut c)?;
         let charset = charset(&mut c)?;
         let saved = UidRanges::from_spans([(12, 13), (20, 30)]);
-        let found = criteria(&mut c, &UidRanges::from_spans([(11, 20)]), &saved, charset)?;
+        let found = criteria(&mut c, &UidRanges::from_spans([(11, 20)]), &saved, charset, false)?;
         c.end()?;
         Ok(found.key)
     }
@@ -551,7 +588,13 @@ mod tests {
         assert!(words(MAX_KEYS).is_ok());
         assert!(words(MAX_KEYS + 1).is_err(), "each word is a key");
         let found = |text: &str| {
-            criteria(&mut Cursor::new(text.as_bytes()), &UidRanges::new(), &UidRanges::new(), Charset::UTF_8)
+            criteria(
+                &mut Cursor::new(text.as_bytes()),
+                &UidRanges::new(),
+                &UidRanges::new(),
+                Charset::UTF_8,
+                false,
+            )
         };
         assert_eq!(found("TEXT x").unwrap().fuzzy, None);
         assert_eq!(found("FUZZY ALL").unwrap().fuzzy, Some(vec![]));

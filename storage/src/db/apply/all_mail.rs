@@ -31,7 +31,7 @@ impl Work<'_> {
     }
 
     /// The store's number of the archive that a folder is part of.
-    fn archive_of(&self, folder: FolderId) -> Option<FolderId> {
+    pub(super) fn archive_of(&self, folder: FolderId) -> Option<FolderId> {
         self.changes.archive_of.get(&folder).or_else(|| self.state.archive_of.get(&folder)).copied()
     }
 
@@ -65,7 +65,7 @@ impl Work<'_> {
     }
 
     /// What an archive-wide UID shows.
-    fn shown(&self, number: FolderId, name: Uid) -> Result<Option<At>, Error> {
+    pub(super) fn shown(&self, number: FolderId, name: Uid) -> Result<Option<At>, Error> {
         if let Some(changed) = self.renamed.get(&number).and_then(|names| names.get(&name.0)) {
             return Ok(*changed);
         }
@@ -113,6 +113,10 @@ impl Work<'_> {
             tracing::error!(folder = folder.0, uid = %placed.row.uid, "an archive-wide UID is given twice");
             return Ok(());
         }
+        // It was there before, as what compaction erased.
+        if let Some(came) = self.name_of_ghosts(number, name)? {
+            self.name_came(number, name, came)?;
+        }
         self.show(number, name, Some(At { folder, uid: placed.row.uid, since: ModSeq(0) }));
         if let Some(all) = self.all_mail_of(folder) {
             all.bytes = all.bytes.saturating_add(placed.row.size);
@@ -132,6 +136,15 @@ impl Work<'_> {
         }
         let heir = self.sibling(placed.row.msg, number)?;
         self.show(number, name, heir.map(|(folder, uid)| At { folder, uid, since: mod_seq }));
+        let came = placed.row.mod_seq;
+        if heir.is_some() {
+            self.name_came(number, name, came)?;
+            self.inherits(number, name, mod_seq)?;
+        } else if self.name_of_ghosts(number, name)?.is_some() {
+            self.name_came(number, name, came)?;
+        } else {
+            self.name_vanishes(number, name, came, mod_seq)?;
+        }
         if heir.is_none()
             && let Some(all) = self.all_mail_of(folder)
         {
@@ -158,6 +171,7 @@ impl Work<'_> {
         let name = placed.archive_uid;
         let here = |at: &At| (at.folder, at.uid) == (m.from, m.from_uid);
         if let Some(at) = self.shown(number, name)?.filter(here) {
+            self.name_came(number, name, before.row.mod_seq)?;
             self.show(number, name, Some(At { folder: m.to, uid: m.to_uid, ..at }));
         }
         Ok(())

@@ -302,6 +302,7 @@ impl Work<'_, '_> {
         BatchEnd {
             batch: number,
             mod_seq: ModSeq(mod_seq),
+            time: batch.commit.as_ref().map(|commit| commit.time),
             end,
             tag: batch.tag,
             facts: batch.facts.first().map(|&offset| Addr { pack: batch.pack, offset }),
@@ -407,7 +408,8 @@ impl Work<'_, '_> {
         let log = Some(self.state.tree.head());
         let offset = pack.commit(batch, mod_seq.0, time, log)?;
         let end = Addr { pack: pack.id(), offset };
-        let end = BatchEnd { batch, mod_seq, end, tag: pack.last_tag(), facts: first, log, lost: false };
+        let tag = pack.last_tag();
+        let end = BatchEnd { batch, mod_seq, time: Some(time), end, tag, facts: first, log, lost: false };
         self.apply(&end, &facts)?;
         self.commit()
     }

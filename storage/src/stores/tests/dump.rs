@@ -45,5 +45,11 @@ fn dump_store(store: &Store) -> Vec<String> {
     table!(db::COMMENTS);
     table!(db::ALL_MAIL);
     table!(db::ALL_MAIL_PLACES);
+    table!(db::VANISHED);
+    table!(db::GHOSTS);
+    table!(db::BIRTHS);
+    table!(db::HEIRS);
+    table!(db::TIMES);
+    table!(db::THREADS);
     lines
 }

@@ -287,7 +287,8 @@ fn leaves_with_a_gap_and_another_root_do_not_fit() {
     let apply_lost = |facts: &[Fact], log, lost| {
         let addr = Addr { pack: crate::pack::PackId(1), offset: 9 };
         let (facts_at, tag) = (Some(addr), [0; 16]);
-        let end = db::BatchEnd { batch: 2, mod_seq: ModSeq(5), end: addr, tag, facts: facts_at, log, lost };
+        let (batch, mod_seq, time) = (2, ModSeq(5), Some(7));
+        let end = db::BatchEnd { batch, mod_seq, time, end: addr, tag, facts: facts_at, log, lost };
         let txn = store.db.write().unwrap();
         db::apply(&store.db, &txn, &store.state.read(), &end, facts, &mut |_| panic!("none is new"))
     };

@@ -68,6 +68,8 @@ struct Model {
     all_mail: BTreeMap<String, (u32, BTreeMap<ContentHash, u32>)>,
     /// Every head of each store's log that was ever seen: size and root.
     heads: BTreeMap<String, BTreeMap<u64, [u8; 32]>>,
+    /// Those who look now and then.
+    clients: super::clients::Clients,
 }
 
 /// One history.
@@ -289,6 +291,7 @@ impl History {
             mail.insert(info.path.to_string(), shown);
         }
         self.observe_archives(storage, &mail)?;
+        self.model.clients.look_at_all(storage);
         Ok(mail)
     }
 

@@ -7,15 +7,19 @@ use std::collections::BTreeMap;
 use std::fs;
 
 /// An installation in a real directory, whose stores are full after ten messages.
-struct Real {
+pub(super) struct Real {
     dir: TempDir,
-    key: MasterKey,
+    pub(super) key: MasterKey,
     limits: Limits,
 }
 
 impl Real {
     fn with_key(key: MasterKey) -> Real {
-        let limits = Limits { max_store_messages: 10, ..Limits::default() };
+        Real::full_after(10, key)
+    }
+
+    pub(super) fn full_after(max_store_messages: u64, key: MasterKey) -> Real {
+        let limits = Limits { max_store_messages, ..Limits::default() };
         let real = Real { dir: scratch(), key, limits };
         Storage::create(&real.data(), &real.key, &real.limits).unwrap();
         real
@@ -29,11 +33,11 @@ impl Real {
         self.dir.path().join("data")
     }
 
-    fn store(&self, number: &str) -> PathBuf {
+    pub(super) fn store(&self, number: &str) -> PathBuf {
         self.data().join("stores").join(number)
     }
 
-    fn open(&self) -> Storage {
+    pub(super) fn open(&self) -> Storage {
         Storage::open(&self.data(), &self.key, self.limits.clone()).unwrap()
     }
 }

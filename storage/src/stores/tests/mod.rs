@@ -5,6 +5,7 @@ mod all_mail;
 mod attachments;
 mod basics;
 mod changes;
+mod clients;
 mod comments;
 mod compact;
 mod crash;

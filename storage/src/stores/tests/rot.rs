@@ -238,6 +238,7 @@ fn facts_that_contradict_the_database_are_refused() {
         let end = BatchEnd {
             batch,
             mod_seq: ModSeq(2),
+            time: None,
             end: Addr { pack: crate::pack::PackId(1), offset: 9 },
             tag: [0; 16],
             facts: None,

@@ -92,7 +92,7 @@ async fn the_selected_mailbox_with_what_is_fetched() {
             [
                 "* 4 EXISTS",
                 "* 0 RECENT",
-                "* 4 FETCH (UID 4 BODY[HEADER.FIELDS (SUBJECT)] {27}",
+                "* 4 FETCH (UID 4 BODY[HEADER.FIELDS (SUBJECT)] {25}",
                 "Subject: 0 of alice/A",
                 "",
                 ")"

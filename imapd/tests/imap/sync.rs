@@ -91,7 +91,9 @@ impl Copy {
         let highest = number(&lines, "[HIGHESTMODSEQ ");
         assert!(highest >= self.mod_seq, "HIGHESTMODSEQ fell");
         self.mod_seq = highest;
-        assert_eq!(self.uids.len() as u64, number(&lines, "* "), "{lines:?}");
+        let exists =
+            lines.iter().find_map(|line| line.strip_prefix("* ")?.strip_suffix(" EXISTS")?.parse().ok());
+        assert_eq!(Some(self.uids.len()), exists, "{lines:?}");
     }
 }
 
@@ -210,7 +212,7 @@ async fn known_uids_and_fetch_with_vanished() {
     );
     assert_eq!(
         client.run(&format!("UID SEARCH RETURN (ALL) MODSEQ {since}")).await[0],
-        format!("* ESEARCH (TAG \"t{}\") UID ALL 1,4:7,9:10 MODSEQ {highest}", 10)
+        format!("* ESEARCH (TAG \"t12\") UID ALL 1,4:7,9:10 MODSEQ {highest}")
     );
     server.stopped().await;
 }
@@ -290,7 +292,7 @@ async fn conversations_and_identities_are_found_where_they_lie() {
     client.ok("SELECT \"All Mail\"").await;
     assert_eq!(
         client.ok(&format!("UID SEARCH OR EMAILID {email} THREADID {thread}")).await,
-        ["* SEARCH 1 3:4".replace("3:4", "3 4")]
+        ["* SEARCH 1 3 4"]
     );
     server.stopped().await;
 }

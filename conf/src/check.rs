@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 51] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 52] {
         let Conf {
             imap, keys, storage, search, attachments, limits, evidence, auth, control, verify, ..
         } = self;
@@ -35,6 +35,7 @@ impl Conf {
             ("imap.max_connections_per_address", wide(imap.max_connections_per_address), 1, 1_000_000),
             ("imap.max_before_login_per_address", wide(imap.max_before_login_per_address), 1, 1_000_000),
             ("imap.max_searches", wide(imap.max_searches), 1, 1_024),
+            ("imap.year_mailboxes_from", imap.year_mailboxes_from, 0, 1_000_000_000),
             ("storage.max_store_messages", storage.max_store_messages, 100, 100_000_000),
             ("storage.new_store_months", u64::from(storage.new_store_months), 0, 1_200),
             ("keys.command_timeout_secs", keys.command_timeout_secs, 1, 3_600),

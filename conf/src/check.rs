@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 61] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 62] {
         let Conf {
             imap,
             keys,
@@ -52,6 +52,7 @@ impl Conf {
             ("imap.handshake_timeout_secs", imap.handshake_timeout_secs, 1, DAY_SECS),
             ("imap.write_timeout_secs", imap.write_timeout_secs, 1, DAY_SECS),
             ("imap.compress_level", imap.compress_level.into(), 1, 9),
+            ("imap.year_mailboxes_from", imap.year_mailboxes_from, 0, 1_000_000_000),
             ("storage.max_store_messages", storage.max_store_messages, 100, 100_000_000),
             ("storage.new_store_months", u64::from(storage.new_store_months), 0, 1_200),
             ("keys.command_timeout_secs", keys.command_timeout_secs, 1, 3_600),

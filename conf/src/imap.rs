@@ -18,6 +18,12 @@ pub struct Imap {
     pub refuse_store: bool,
     /// Every user has the mailbox `All Mail` with all messages of the own archive.
     pub all_mail: bool,
+    /// A folder of so many messages has a mailbox for each year; 0: none has.
+    pub year_mailboxes_from: u64,
+    /// What clients are told of the server; empty: nothing.
+    pub metadata_comment: String,
+    /// Whom to turn to, a URI such as `mailto:`; empty: nobody.
+    pub metadata_admin: String,
     /// Command line before login, bytes.
     pub max_line_before_login_bytes: usize,
     /// Command line after login, bytes.
@@ -74,6 +80,9 @@ impl Default for Imap {
             plain_on_loopback: false,
             refuse_store: false,
             all_mail: true,
+            year_mailboxes_from: 0,
+            metadata_comment: String::new(),
+            metadata_admin: String::new(),
             max_line_before_login_bytes: 8 << 10,
             max_line_bytes: 64 << 10,
             max_literal_before_login_bytes: 4 << 10,

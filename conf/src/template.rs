@@ -19,6 +19,13 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 # Every user has a mailbox `All Mail` with all messages of the own archive, so that phones can search everything at once.
 #all_mail = true
 
+# A folder of so many messages (such as 100000) has a mailbox for each year too, `Folder/2019`, for clients that choke on large ones. 0: none has.
+#year_mailboxes_from = 0
+
+# What clients may show of the server (METADATA): some words, and whom to turn to, as a URI ("mailto:postmaster@example.org").
+#metadata_comment = ""
+#metadata_admin = ""
+
 # What one client may send and hold.
 #max_line_before_login_bytes = 8192
 #max_line_bytes = 65536

@@ -543,6 +543,24 @@ The next run of the same source doesn't bring deleted messages back
         #[arg(long, requires = "with_messages")]
         yes: bool,
     },
+    /// Say something of a folder to all who read it; without a text, show what is said
+    #[command(after_help = "\
+Examples:
+  mailkeep folder comment alice/Import 'From the old server, until 2019'
+  mailkeep folder comment alice/Import
+  mailkeep folder comment alice/Import --remove
+
+Mail clients find it as the mailbox's /shared/comment (IMAP METADATA).")]
+    Comment {
+        /// The folder, with the archive first
+        #[arg(value_name = "USER/FOLDER")]
+        folder: String,
+        /// What is said, at most 16 KiB
+        text: Option<String>,
+        /// Say nothing any more
+        #[arg(long, conflicts_with = "text")]
+        remove: bool,
+    },
 }
 
 /// `message …`.

@@ -6,11 +6,11 @@ pub(crate) use evidence::offline;
 
 use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, RunsVerb, Store, TlsVerb, User, Verb};
 use crate::command::{
-    Archive, AuditLog, Backup, Cat, Choice, Command, Failure, FolderDelete, FolderMerge, FolderMove, Folders,
-    ImapTrace, IndexFailed, IndexRebuild, IndexStatus, KeyRotate, KeyShow, MessageDelete, MessageMove,
-    RunItems, RunShow, Runs, Search, Secret, StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList,
-    StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats, TlsReload, UserAdd, UserList,
-    UserPassword, UserRemove, UserRights, UserShow, Verify, VerifyLast, Which,
+    Archive, AuditLog, Backup, Cat, Choice, Command, Failure, FolderComment, FolderDelete, FolderMerge,
+    FolderMove, Folders, ImapTrace, IndexFailed, IndexRebuild, IndexStatus, KeyRotate, KeyShow,
+    MessageDelete, MessageMove, RunItems, RunShow, Runs, Search, Secret, StoreAttach, StoreCompact,
+    StoreCreate, StoreDetach, StoreList, StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats,
+    TlsReload, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Verify, VerifyLast, Which,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -27,7 +27,7 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
             (Command::Archive(Archive { path, into, format, deleted_too }), view::RUN)
         }
         Verb::Folders { user } => (Command::Folders(Folders { user }), view::FOLDERS),
-        Verb::Folder(folder) => (self::folder(folder), view::CHANGED),
+        Verb::Folder(folder) => self::folder(folder),
         Verb::Message(message) => self::message(message),
         Verb::Search(search) => {
             let query = search.query.join(" ");
@@ -77,14 +77,19 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
     })
 }
 
-fn folder(folder: FolderVerb) -> Command {
-    match folder {
+fn folder(folder: FolderVerb) -> (Command, View) {
+    let command = match folder {
+        FolderVerb::Comment { folder, text, remove } => {
+            let text = if remove { Some(String::new()) } else { text };
+            return (Command::FolderComment(FolderComment { folder, text }), view::COMMENT);
+        }
         FolderVerb::Move { from, to } => Command::FolderMove(FolderMove { from, to }),
         FolderVerb::Merge { from, into } => Command::FolderMerge(FolderMerge { from, into }),
         FolderVerb::Delete { folder, with_messages, yes } => {
             Command::FolderDelete(FolderDelete { folder, with_messages, yes })
         }
-    }
+    };
+    (command, view::CHANGED)
 }
 
 fn message(message: MessageVerb) -> (Command, View) {

@@ -355,6 +355,46 @@ fn rights_are_given_and_taken_and_audited_without_secrets() {
 }
 
 #[test]
+fn a_folder_is_commented_in_process_and_over_the_socket() {
+    let place = Place::new();
+    let mbox = place.mbox("one.mbox", 1);
+    assert!(place.run(&["archive", mbox.to_str().unwrap(), "--into", "alice/F"]).status.success());
+    let shown = |place: &Place| text(&place.run(&["folder", "comment", "alice/F"]).stdout);
+    assert_eq!(shown(&place), "Nothing is said of this folder.\n");
+    let words = "Aus dem B\u{fc}ro, \"2019\"\n\u{202e}and more";
+    assert!(place.run(&["folder", "comment", "alice/F", words]).status.success());
+    let rows = place.json(&["folder", "comment", "alice/F", "--json"]);
+    assert_eq!(rows, [json!({"folder": "alice/F", "comment": words, "changed": false})]);
+    assert!(!shown(&place).contains('\u{202e}'), "what turns the terminal's text is escaped");
+    let server = place.serve();
+    let most = "\"".repeat(16 << 10);
+    assert!(place.run(&["folder", "comment", "alice/F", &most]).status.success());
+    assert_eq!(place.run(&["folder", "comment", "alice/F", &format!("{most}x")]).status.code(), Some(1));
+    assert_eq!(place.run(&["folder", "comment", "alice/F", "a\u{7}b"]).status.code(), Some(1));
+    assert_eq!(place.run(&["folder", "comment", "alice/No", "x"]).status.code(), Some(1));
+    assert_eq!(place.run(&["folder", "comment", "alice/F", "x", "--remove"]).status.code(), Some(2));
+    let rows = place.json(&["folder", "comment", "alice/F", "--json"]);
+    assert_eq!(rows[0]["comment"], json!(most));
+    assert!(place.run(&["folder", "comment", "alice/F", "for good"]).status.success());
+    server.terminate();
+    // It stands in the packs: the database is made again without losing it.
+    std::fs::remove_file(place.data().join("stores/0001/store.redb")).unwrap();
+    assert_eq!(shown(&place), "for good\n");
+    let removed = place.run(&["folder", "comment", "alice/F", "--remove"]);
+    assert_eq!(text(&removed.stdout), "Nothing is said of this folder any more.\n");
+    assert_eq!(shown(&place), "Nothing is said of this folder.\n");
+    let rows = place.json(&["audit", "--json"]);
+    let what: Vec<&str> = rows.iter().map(|row| row["what"].as_str().unwrap()).collect();
+    for line in [
+        "folder.comment \"alice/F\" \"for good\"",
+        "folder.comment \"alice/F\" removed",
+        "folder.comment \"alice/F\" (only shown)",
+    ] {
+        assert!(what.contains(&line), "{line}: {what:?}");
+    }
+}
+
+#[test]
 fn pages_come_from_the_program_itself() {
     let place = Place::new();
     for (arguments, word) in [

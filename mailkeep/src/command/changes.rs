@@ -139,6 +139,49 @@ impl Act for FolderDelete {
     }
 }
 
+/// Says something of a folder, or shows what is said.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FolderComment {
+    pub(crate) folder: String,
+    /// Empty: nothing any more. None: it is shown.
+    pub(crate) text: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct CommentRow {
+    folder: String,
+    comment: Option<String>,
+    changed: bool,
+}
+
+impl Act for FolderComment {
+    fn needs(&self) -> Privilege {
+        if self.text.is_some() { Privilege::Modify } else { Privilege::Admin }
+    }
+    fn audit(&self) -> String {
+        let how = match self.text.as_deref() {
+            None => " (only shown)".to_owned(),
+            Some("") => " removed".to_owned(),
+            Some(text) => format!(" {text:?}"),
+        };
+        format!("folder.comment {:?}{how}", self.folder)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let storage = &cx.installation.storage;
+        let folder = path(&self.folder)?;
+        if storage.view(&folder).is_none() {
+            return Err(missing(&self.folder));
+        }
+        if let Some(text) = &self.text {
+            storage.comment(&folder, text, &cx.cancel)?;
+        }
+        let comment = storage.view(&folder).and_then(|view| view.comment).map(|text| text.to_string());
+        cx.row(&CommentRow { folder: folder.to_string(), comment, changed: self.text.is_some() })?;
+        Ok(Outcome::DONE)
+    }
+}
+
 /// Which messages of a folder: by UID or by what they say.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

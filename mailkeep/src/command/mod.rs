@@ -27,7 +27,8 @@ pub(crate) use archive::Archive;
 pub(crate) use audit::AuditLog;
 pub(crate) use backup::{Backup, Report as BackupReport};
 pub(crate) use changes::{
-    Choice, FolderDelete, FolderMerge, FolderMove, MessageDelete, MessageMove, Report as ChangeReport,
+    Choice, FolderComment, FolderDelete, FolderMerge, FolderMove, MessageDelete, MessageMove,
+    Report as ChangeReport,
 };
 pub(crate) use compact::StoreCompact;
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
@@ -111,6 +112,8 @@ pub(crate) enum Command {
     FolderMerge(FolderMerge),
     #[serde(rename = "folder.delete")]
     FolderDelete(FolderDelete),
+    #[serde(rename = "folder.comment")]
+    FolderComment(FolderComment),
     #[serde(rename = "message.move")]
     MessageMove(MessageMove),
     #[serde(rename = "message.delete")]
@@ -190,6 +193,7 @@ impl Command {
             Command::FolderMove(c) => c,
             Command::FolderMerge(c) => c,
             Command::FolderDelete(c) => c,
+            Command::FolderComment(c) => c,
             Command::MessageMove(c) => c,
             Command::MessageDelete(c) => c,
             Command::Search(c) => c,

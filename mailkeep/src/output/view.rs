@@ -386,6 +386,19 @@ pub(crate) const CHANGED: View = View::Text(|row| {
     })
 });
 
+/// What is said of a folder, and whether that is new.
+pub(crate) const COMMENT: View = View::Text(|row| {
+    let comment = row.get("comment").and_then(Value::as_str);
+    let changed = row.get("changed").and_then(Value::as_bool).unwrap_or_default();
+    Ok(match (comment, changed) {
+        // Its line ends and tabs are its own; all else that moves a terminal's cursor can't be in it.
+        (Some(comment), false) => comment.lines().map(|line| clean(line) + "\n").collect(),
+        (None, false) => "Nothing is said of this folder.\n".to_owned(),
+        (Some(_), true) => "Clients see the new comment at once.\n".to_owned(),
+        (None, true) => "Nothing is said of this folder any more.\n".to_owned(),
+    })
+});
+
 /// A backup's account.
 pub(crate) const BACKUP: View = View::Text(backup);
 

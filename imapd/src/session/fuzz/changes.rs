@@ -7,7 +7,7 @@ use super::*;
 use storage::UidRanges;
 
 /// Executions of a short round; each writes to the storage a few times.
-const SHORT: u64 = 600;
+const SHORT: u64 = 300;
 const MOVING: &str = "alice/Moving";
 const ELSEWHERE: &str = "alice/Elsewhere";
 

@@ -73,15 +73,17 @@ struct Client {
 }
 
 impl Client {
-    async fn open(plan: &Plan, user: &str, logins: &Semaphore) -> crate::Result<Client> {
+    /// Connects and logs in; gives when its turn came, too, since waiting for that is no fault of the server.
+    async fn open(plan: &Plan, user: &str, logins: &Semaphore) -> crate::Result<(Client, Instant)> {
         let _turn = logins.acquire().await?;
+        let begun = Instant::now();
         let stream = TcpStream::connect(plan.address).await?;
         stream.set_nodelay(true)?;
         let mut client =
             Client { stream: BufReader::with_capacity(16 << 10, stream), tag: 0, selected: None };
         ensure!(client.response().await?.starts_with(b"* OK"), "the greeting");
         client.run(&format!("LOGIN \"{user}\" \"{}\"", Archive::password(user)), |_| Ok(())).await?;
-        Ok(client)
+        Ok((client, begun))
     }
 
     /// The next response with its literals.
@@ -185,11 +187,11 @@ async fn client(plan: Arc<Plan>, number: usize, logins: Arc<Semaphore>, end: Ins
     let user = &plan.users[number % plan.users.len()];
     let mut open: Option<Client> = None;
     while Instant::now() < end {
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let done = match &mut open {
             None => match Client::open(&plan, user, &logins).await {
-                Ok(client) => {
-                    open = Some(client);
+                Ok((client, turn)) => {
+                    (open, begun) = (Some(client), turn);
                     Ok("login")
                 }
                 Err(error) => Err(error.context("LOGIN")),

@@ -4,6 +4,8 @@
 //! continuation, or tagged OK, NO or BAD; what is held stays under [`MOST_HELD`]; a session that isn't closed answers the next
 //! command; nothing changes the archive. An execution depends on its number alone: MAILKEEP_SEED=N begins with that one.
 
+mod changes;
+
 use super::*;
 use crate::gate::Gate;
 use crate::queue::Queue;

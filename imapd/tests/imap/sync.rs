@@ -115,7 +115,7 @@ async fn copies_are_what_the_mailbox_is() {
     for seed in 1..=6u64 {
         let world = World::filling_stores_of(6);
         let server = world.serve(open()).await;
-        let mut dice = Dice(seed * 0x9e37_79b9_7f4a_7c15);
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let names = ["A", "B", "All Mail"];
         let mut copies: Vec<(usize, Copy)> = (0..6).map(|n| (n % 3, Copy::default())).collect();
         let (mut made, mut away) = (0, None::<std::path::PathBuf>);

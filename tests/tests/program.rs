@@ -586,6 +586,9 @@ fn a_scanning_search_stops_with_its_client() -> Result {
     let scanning = || -> Result<(Imap, String)> {
         let mut client = Imap::login(server.imap, "alice")?;
         client.examine("Long")?;
+        // One alone may have its answer before anybody can stop it.
+        let many: String = (0..2_000).map(|n| format!("s{n} SEARCH BODY \"->\"\r\n")).collect();
+        client.send(many.as_bytes())?;
         let tag = client.begin("SEARCH BODY \"->\"")?;
         Ok((client, tag))
     };

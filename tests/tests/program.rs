@@ -592,20 +592,23 @@ fn a_scanning_search_stops_with_its_client() -> Result {
     let mut command = archive.command(["serve", "--imap", &imap.to_string(), "--imaps", &imaps.to_string()]);
     command.env("RUST_LOG", "imapd=debug");
     let (server, _) = Server::start(command, &log, imap, imaps)?;
-    let scanning = || -> Result<(Imap, String)> {
+    let scanning = |before: u32| -> Result<(Imap, String)> {
         let mut client = Imap::login(server.imap, "alice")?;
         client.examine("Long")?;
+        let many: String = (0..before).map(|n| format!("s{n} SEARCH BODY \"->\"\r\n")).collect();
+        client.send(many.as_bytes())?;
         let tag = client.begin("SEARCH BODY \"->\"")?;
         Ok((client, tag))
     };
-    drop(scanning()?);
+    drop(scanning(0)?);
     // Its own end would have been an answer; only a search that is cut short says this.
     let deadline = Instant::now() + PATIENCE;
     while !server.log()?.contains(GIVEN_UP) {
         ensure!(Instant::now() < deadline, "the search goes on without its client");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let (mut client, tag) = scanning()?;
+    // One alone may have its answer before the server is asked to end.
+    let (mut client, tag) = scanning(2_000)?;
     server.ask_to_end()?;
     let ended = client.finish(&tag);
     ensure!(ended.is_err(), "the search came to its end: {ended:?}");

@@ -24,6 +24,8 @@ const SHORT: u64 = 6_000;
 const LONG: Duration = Duration::from_secs(20 * 60);
 /// Files above this are too slow to mutate by the thousand.
 const MAX_FILE: usize = 32 << 10;
+/// Lines repeated again and again would make messages of any size; what is too large is refused elsewhere.
+const MAX_MESSAGE: usize = 2 << 20;
 /// One message in so many is archived, too.
 const ARCHIVED: u64 = 20;
 
@@ -207,6 +209,7 @@ fn message(number: u64, seeds: &[Seed]) -> (String, Vec<u8>) {
     let mut bytes = seed.bytes.clone();
     for _ in 0..1 + dice.below(8) {
         mutate(&mut dice, &mut bytes, seeds);
+        bytes.truncate(MAX_MESSAGE);
     }
     (seed.name.clone(), bytes)
 }

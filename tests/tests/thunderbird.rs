@@ -40,8 +40,13 @@ mod heavy {
         // The tree: all mailboxes, and the levels between them.
         let listed = said["folders"].as_array().context("folders")?;
         let listed: BTreeSet<&str> = listed.iter().filter_map(Value::as_str).collect();
+        // With IMAP4rev2 and UTF8=ACCEPT names are UTF-8.
+        let listed: BTreeSet<String> = listed
+            .into_iter()
+            .map(|name| if name.is_ascii() { name.to_owned() } else { mutf7(name) })
+            .collect();
         for mailbox in served.mailboxes() {
-            ensure!(listed.contains(mailbox.as_str()), "{mailbox} is not among {listed:?}");
+            ensure!(listed.contains(&mailbox), "{mailbox} is not among {listed:?}");
         }
         ensure!(listed.contains("INBOX") && listed.contains("All Mail") && listed.contains("Sample/Lists"));
         ensure!(mutf7("Entwürfe") == "Entw&APw-rfe");

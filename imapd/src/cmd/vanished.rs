@@ -50,12 +50,12 @@ impl Work for Vanished {
     }
 }
 
-/// One work after the other.
-pub(crate) struct Chain(VecDeque<Box<dyn Work>>);
+/// One work after the other. What those that are done figured is kept.
+pub(crate) struct Chain(VecDeque<Box<dyn Work>>, (u64, u64));
 
 impl Chain {
     pub(crate) fn new(works: impl IntoIterator<Item = Box<dyn Work>>) -> Chain {
-        Chain(works.into_iter().collect())
+        Chain(works.into_iter().collect(), (0, 0))
     }
 }
 
@@ -65,12 +65,17 @@ impl Work for Chain {
             if !work.step(out, cancel)? {
                 return Ok(false);
             }
+            let figures = work.figures();
+            self.1 = (self.1.0 + figures.0, self.1.1 + figures.1);
             self.0.pop_front();
         }
         Ok(true)
     }
     fn is_inside_line(&self) -> bool {
         self.0.front().is_some_and(|work| work.is_inside_line())
+    }
+    fn figures(&self) -> (u64, u64) {
+        self.0.iter().map(|work| work.figures()).fold(self.1, |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 }
 

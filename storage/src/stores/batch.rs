@@ -401,7 +401,7 @@ impl<'a> Batch<'a> {
                     // What the store has of it may show after the next opening only, with this mod-sequence: nobody may be told
                     // this or a later one before that.
                     if committed_before {
-                        self.shared.hide_from(mod_seq);
+                        self.shared.torn();
                         self.shared.store(self.current)?.latch(&error);
                     }
                     return Err(error);

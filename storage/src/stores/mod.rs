@@ -64,7 +64,7 @@ use slot::{Opened, Slot};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use view::{Share, View};
 
@@ -122,8 +122,8 @@ pub(crate) struct Shared {
     readers: ahead::Readers,
     /// What went with each store that was detached or disabled.
     left: RwLock<HashMap<StoreId, Arc<left::Left>>>,
-    /// No folder is said to have changed later than this: a batch failed in one of its stores, and nothing is written since.
-    told_until: AtomicU64,
+    /// A batch failed in one of its stores: the view stays as it is until the next opening, and nothing is written.
+    torn: AtomicBool,
     /// What was written of each store, and when.
     remembered: Mutex<(Instant, HashMap<StoreNo, Shadow>)>,
 }
@@ -187,19 +187,24 @@ impl Shared {
         self.view.write().refresh(&shares, ids);
     }
 
-    /// From this mod-sequence on nothing is told until the next opening.
-    fn hide_from(&self, mod_seq: ModSeq) {
-        self.told_until.fetch_min(mod_seq.0.saturating_sub(1), Ordering::AcqRel);
+    /// A batch has reached some of its stores only: what they have of it is shown after the next opening.
+    fn torn(&self) {
+        self.torn.store(true, Ordering::Release);
     }
 
     fn shares(&self, ids: Option<&[FolderId]>) -> Vec<Share> {
         self.all_slots().iter().filter_map(|slot| slot.share(ids)).collect()
     }
 
-    /// Builds the view anew: stores came or went.
+    /// Builds the view anew: stores came or went. After a batch that failed in one of its stores it stays as it is until the next
+    /// opening: what another store has of the batch would be shown without a mod-sequence that may be told.
     fn rebuild_view(&self) {
+        if self.torn.load(Ordering::Acquire) {
+            tracing::warn!("a batch failed half way: what came or went is shown after the next start");
+            return;
+        }
         let (shares, lefts) = (self.shares(None), self.lefts());
-        *self.view.write() = View::new(&shares, &lefts, ModSeq(self.told_until.load(Ordering::Acquire)));
+        *self.view.write() = View::new(&shares, &lefts);
     }
 
     /// Writes down what the open stores hold, for the day on which one can't be read.

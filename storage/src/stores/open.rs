@@ -109,7 +109,7 @@ pub(super) fn open_extracting(
         years: super::years::YearCache::default(),
         readers: super::ahead::Readers::default(),
         left: RwLock::default(),
-        told_until: std::sync::atomic::AtomicU64::new(u64::MAX),
+        torn: std::sync::atomic::AtomicBool::new(false),
         remembered: Mutex::new((Instant::now(), HashMap::new())),
     }));
     let shared = &storage.shared;

@@ -65,15 +65,12 @@ pub(super) struct View {
     pub(super) numbers: Numbers,
     /// The mod-sequences at which stores took messages of folders with them.
     left: HashMap<FolderId, ModSeq>,
-    /// No folder is said to have changed later.
-    told_until: Option<ModSeq>,
 }
 
 impl View {
     /// All folders of all stores. `lefts`: what went with stores that are not among them.
-    /// `told_until`: no folder is said to have changed later.
-    pub(super) fn new(shares: &[Share], lefts: &[Arc<Left>], told_until: ModSeq) -> View {
-        let mut view = View { told_until: Some(told_until), ..View::default() };
+    pub(super) fn new(shares: &[Share], lefts: &[Arc<Left>]) -> View {
+        let mut view = View::default();
         view.numbers.next_folder = 1;
         for left in lefts {
             let mod_seq = left.mod_seq();
@@ -235,8 +232,6 @@ impl View {
             if let Some(left) = self.left.get(&id) {
                 info.highest_mod_seq = info.highest_mod_seq.max(*left);
             }
-            let until = self.told_until.unwrap_or(info.highest_mod_seq);
-            info.highest_mod_seq = info.highest_mod_seq.min(until);
             self.wholes.knows(info);
         }
         // Removed, but a store that was off then holds messages of it: they are not hidden.

@@ -122,10 +122,16 @@ impl Job<'_> {
                 }
             }
             match next {
-                Some(next) => from = next,
+                Some(next) if next > from => from = next,
+                Some(_) => return self.disorder("line ends"),
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Rows that don't rise: going on would be going round.
+    fn disorder(&self, table: &str) -> Result<(), Error> {
+        self.tell(format!("the rows of {table} in the database are out of order"))
     }
 
     /// Bytes beside a message, where they stand in a chunk.
@@ -176,8 +182,9 @@ impl Job<'_> {
                     self.tell_at(FolderId(folder), Uid(uid), "its source is not known")?;
                 }
             }
-            match uid.checked_add(1) {
-                Some(uid) => from = (no, folder, uid),
+            match uid.checked_add(1).map(|uid| (no, folder, uid)) {
+                Some(next) if next > from => from = next,
+                Some(_) => return self.disorder("places"),
                 None => return Ok(()),
             }
         }
@@ -208,6 +215,9 @@ impl Job<'_> {
             }
             found.retain(|(hash, _)| Some(*hash) != after);
             let Some((last, _)) = found.last() else { return Ok(()) };
+            if after.is_some_and(|after| *last < after) {
+                return self.disorder("parts");
+            }
             after = Some(*last);
             for (hash, place) in found {
                 self.cancel.check()?;

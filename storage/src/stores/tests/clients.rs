@@ -40,7 +40,11 @@ impl Clients {
                 mod_seqs.iter().filter(|(_, mod_seq)| **mod_seq > at).map(|(uid, _)| *uid).collect();
             assert_eq!(changed, expected, "changed in {} since {since}: {mod_seqs:?}", view.info.path);
             let came: BTreeSet<u32> = now.difference(before).copied().collect();
-            assert!(changed.is_superset(&came), "what came back or came new is told");
+            assert!(
+                changed.is_superset(&came),
+                "what came back or came new is told: in {} since {since}: {came:?}, {changed:?}",
+                view.info.path
+            );
         }
         let all = storage.changed_since(view, ModSeq(0)).unwrap();
         assert_eq!(set(&all), now);

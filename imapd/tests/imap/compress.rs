@@ -113,7 +113,7 @@ async fn answers_are_the_same_and_fewer_bytes() {
     drop(plain);
     server.ask_to_stop();
     assert_eq!(client.rest().await, ["* BYE The server is going down"]);
-    assert_eq!(server.watch.snapshot().compressed, 0);
+    server.until(|now| now.compressed == 0).await;
     server.stopped().await;
 }
 

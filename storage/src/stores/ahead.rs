@@ -201,7 +201,7 @@ impl Job {
         }
     }
 
-    /// The next row to open; none when that is enough for now.
+    /// The next row to open; none when it is far enough ahead.
     fn claim(&self) -> Option<usize> {
         let mut state = self.state.lock();
         if state.next < state.reader {

@@ -37,7 +37,7 @@ fn whole(message: &Message) -> Result<Vec<u8>, Error> {
     Ok(all)
 }
 
-/// Waits until a thread has no more to do for now.
+/// Waits until no thread works on it.
 fn rest(ahead: &Ahead) {
     while ahead.is_running() {
         std::thread::yield_now();

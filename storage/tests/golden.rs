@@ -21,6 +21,7 @@ fn found(eml: &Path) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
     let tree = Tree::parse(incoming.content.reader(), &limits)?;
     let card = Card::new(&tree, &incoming.content, &limits);
     let text = SearchText::new(&tree, &incoming.content, &limits);
+    let header = SearchText::header_fields(&tree.entities[0].header_bytes);
     let parts: Vec<String> = card
         .part_table()?
         .iter()
@@ -34,7 +35,7 @@ fn found(eml: &Path) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
         "bodystructure": show(&card.bodystructure),
         "body": show(&card.body()),
         "parts": parts,
-        "fields": text.fields.iter().map(|field| format!("{}: {}", field.name, field.value)).collect::<Vec<_>>(),
+        "fields": header.iter().map(|field| format!("{}: {}", field.name, field.value)).collect::<Vec<_>>(),
         "text": text.body,
     }))
 }

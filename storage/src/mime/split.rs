@@ -132,6 +132,10 @@ fn is_base64(header: &[u8]) -> bool {
     param::encoding_of(header).is_some_and(|encoding| encoding.eq_ignore_ascii_case(b"base64"))
 }
 
+/// Room that a message's own header mostly needs, and that of a part: many lines come to it one by one.
+const HEADER_BYTES: usize = 8 << 10;
+const PART_HEADER_BYTES: usize = 256;
+
 impl<'a> Splitter<'a> {
     fn new(limits: &'a Limits) -> Self {
         let mut splitter = Splitter {
@@ -255,7 +259,7 @@ impl<'a> Splitter<'a> {
             body: start..start,
             lines: 0,
             kind: Kind::Leaf,
-            header_bytes: Vec::new(),
+            header_bytes: Vec::with_capacity(if index == 0 { HEADER_BYTES } else { PART_HEADER_BYTES }),
         });
         self.open.push(Open { entity: index, lines_before: 0, digest: false });
         self.at = At::Header;

@@ -15,6 +15,11 @@ pub(crate) struct BlockBuilder {
 }
 
 impl BlockBuilder {
+    /// An empty one with room for so many bytes of items.
+    pub(crate) fn with_capacity(bytes: usize) -> BlockBuilder {
+        BlockBuilder { lens: Vec::new(), data: Vec::with_capacity(bytes) }
+    }
+
     /// Appends an item and gives its number.
     pub(crate) fn push(&mut self, item: &[u8]) -> usize {
         self.lens.push(item.len());

@@ -144,10 +144,12 @@ impl ChunkSink {
         for (mut chunks, block_bytes) in std::mem::take(&mut self.small).into_iter().zip(limits) {
             // Within a kin they stay in the order in which they came.
             chunks.sort_by_key(|&(kin, place, _)| (kin, place));
-            let mut builder = BlockBuilder::default();
+            // One more chunk than fits may come in.
+            let fresh = || BlockBuilder::with_capacity(block_bytes + block_bytes / 4);
+            let mut builder = fresh();
             for (_, place, chunk) in chunks {
                 if builder.bytes() >= block_bytes {
-                    blocks.push(std::mem::take(&mut builder).finish());
+                    blocks.push(std::mem::replace(&mut builder, fresh()).finish());
                 }
                 self.places[place] = Place::Item { block: blocks.len(), item: builder.push(&chunk) };
             }

@@ -41,14 +41,14 @@ pub(super) fn varint32(bytes: &mut &[u8]) -> Result<u32, Malformed> {
 }
 
 /// The parameter that writes these numbers in the fewest bits, or nearly.
-pub(super) fn best_k(values: impl Iterator<Item = u32> + Clone) -> u8 {
-    let (mut sum, mut count) = (0u64, 0u64);
-    for value in values.clone() {
-        sum += u64::from(value);
-        count += 1;
-    }
-    let guess = (sum / count.max(1)).checked_ilog2().unwrap_or(0).min(MAX_K - 1);
-    let bits = |k: u32| values.clone().map(|v| u64::from(1 + k + (v >> k).min(ESCAPE + 32))).sum::<u64>();
+pub(super) fn best_k(values: &[u32]) -> u8 {
+    let sum: u64 = values.iter().map(|&value| u64::from(value)).sum();
+    let guess = (sum / values.len().max(1) as u64).checked_ilog2().unwrap_or(0).min(MAX_K - 1);
+    // Pieces whose sum fits 32 bits, so that many are added at once.
+    let bits = |k: u32| -> u64 {
+        let piece = |piece: &[u32]| piece.iter().map(|&v| 1 + k + (v >> k).min(ESCAPE + 32)).sum::<u32>();
+        values.chunks(1 << 20).map(|values| u64::from(piece(values))).sum()
+    };
     let k = (guess.saturating_sub(1)..=guess + 1).min_by_key(|&k| bits(k)).unwrap_or(guess);
     k as u8
 }
@@ -57,6 +57,7 @@ pub(super) fn best_k(values: impl Iterator<Item = u32> + Clone) -> u8 {
 pub(super) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
     held: u64,
+    /// Less than 32.
     bits: u32,
 }
 
@@ -65,18 +66,20 @@ impl<'a> BitWriter<'a> {
         BitWriter { out, held: 0, bits: 0 }
     }
 
-    /// At most 56 bits.
+    /// At most 32 bits.
+    #[inline]
     fn put(&mut self, value: u64, bits: u32) {
         self.held |= value << self.bits;
         self.bits += bits;
-        while self.bits >= 8 {
-            self.out.push(self.held as u8);
-            self.held >>= 8;
-            self.bits -= 8;
+        if self.bits >= 32 {
+            self.out.extend_from_slice(&(self.held as u32).to_le_bytes());
+            self.held >>= 32;
+            self.bits -= 32;
         }
     }
 
     /// Appends a number.
+    #[inline]
     pub(super) fn rice(&mut self, value: u32, k: u8) {
         let k = u32::from(k);
         let quotient = value >> k;
@@ -90,9 +93,11 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Fills the last byte.
-    pub(super) fn finish(self) {
-        if self.bits > 0 {
+    pub(super) fn finish(mut self) {
+        while self.bits > 0 {
             self.out.push(self.held as u8);
+            self.held >>= 8;
+            self.bits = self.bits.saturating_sub(8);
         }
     }
 }
@@ -188,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_come_back(values in prop::collection::vec(prop_oneof![0u32..4, 0u32..1000, any::<u32>()], 0..300), k in 0u8..32) {
-            for k in [k, best_k(values.iter().copied())] {
+            for k in [k, best_k(&values)] {
                 let mut out = vec![9];
                 let mut writer = BitWriter::new(&mut out);
                 values.iter().for_each(|&value| writer.rice(value, k));

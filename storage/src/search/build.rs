@@ -123,13 +123,16 @@ impl Builder {
         self.messages += 1;
         let cutter = &mut self.cutter;
         // Fields of one part come together, so that each part ends once.
+        let mut whole = String::new();
         let lines: Vec<(Part, Option<Vec<u8>>, String)> = text
             .fields
             .iter()
             .filter(|field| !is_machine_header(&field.name))
             .map(|field| {
                 let part = Part::of_header(&field.name).unwrap_or(Part::Other);
-                (part, name_unit(&field.name), fold(&format!("{}: {}", field.name, field.value)))
+                whole.clear();
+                whole.extend([&field.name, ": ", &field.value]);
+                (part, name_unit(&field.name), fold(&whole))
             })
             .collect();
         for part in Part::ALL {

@@ -10,82 +10,76 @@ use super::bits::{BitReader, BitWriter, Malformed, best_k, put_varint, varint32}
 /// Set in the parameter of first positions when one for gaps follows.
 const SEVERAL: u8 = 0x80;
 
-/// Postings in memory, to be written.
+/// Postings in memory, to be written: already the gaps that the lists consist of.
 #[derive(Debug, Default)]
 pub(super) struct Postings {
-    docs: Vec<u32>,
+    /// The last occurrence.
+    last: Option<(u32, u32)>,
+    doc_gaps: Vec<u32>,
     counts: Vec<u32>,
-    positions: Vec<u32>,
+    /// The first position in each document.
+    firsts: Vec<u32>,
+    /// Between the positions of one document.
+    gaps: Vec<u32>,
 }
 
 impl Postings {
     pub(super) fn clear(&mut self) {
-        self.docs.clear();
+        self.last = None;
+        self.doc_gaps.clear();
         self.counts.clear();
-        self.positions.clear();
+        self.firsts.clear();
+        self.gaps.clear();
     }
 
-    /// Appends an occurrence, not before those that are there.
+    /// Appends an occurrence, behind those that are there.
+    #[inline]
     pub(super) fn push(&mut self, doc: u32, position: u32) {
-        match self.counts.last_mut() {
-            Some(count) if self.docs.last() == Some(&doc) => *count += 1,
-            _ => {
-                self.docs.push(doc);
+        match (self.last, self.counts.last_mut()) {
+            (Some((at, before)), Some(count)) if at == doc => {
+                *count += 1;
+                self.gaps.push(position - before - 1);
+            }
+            (last, _) => {
+                self.doc_gaps.push(last.map_or(doc, |(before, _)| doc - before - 1));
                 self.counts.push(1);
+                self.firsts.push(position);
             }
         }
-        self.positions.push(position);
-    }
-
-    fn doc_gaps(&self) -> impl Iterator<Item = u32> + Clone + '_ {
-        let before = std::iter::once(None).chain(self.docs.iter().copied().map(Some));
-        self.docs.iter().zip(before).map(|(&doc, before)| before.map_or(doc, |before| doc - before - 1))
-    }
-
-    /// Positions with whether each is its document's first; those that aren't as gaps.
-    fn position_gaps(&self) -> impl Iterator<Item = (bool, u32)> + Clone + '_ {
-        let mut at = 0;
-        let positions = &self.positions;
-        self.counts.iter().flat_map(move |&count| {
-            let from = at;
-            at += count as usize;
-            (from..from + count as usize).map(move |i| match i == from {
-                true => (true, positions[i]),
-                false => (false, positions[i] - positions[i - 1] - 1),
-            })
-        })
+        self.last = Some((doc, position));
     }
 
     /// Appends both lists.
     pub(super) fn encode(&self, docs: &mut Vec<u8>, positions: &mut Vec<u8>) {
-        put_varint(self.docs.len() as u64, docs);
-        if let [doc] = self.docs[..] {
+        put_varint(self.doc_gaps.len() as u64, docs);
+        if let [doc] = self.doc_gaps[..] {
             put_varint(u64::from(doc), docs);
-            put_varint(self.positions.len() as u64 - 1, docs);
+            put_varint(self.gaps.len() as u64, docs);
         } else {
-            let k = best_k(self.doc_gaps());
+            let k = best_k(&self.doc_gaps);
             docs.push(k);
             let mut bits = BitWriter::new(docs);
-            for (gap, count) in self.doc_gaps().zip(&self.counts) {
+            for (&gap, &count) in self.doc_gaps.iter().zip(&self.counts) {
                 bits.rice(gap, k);
                 bits.rice(count - 1, 0);
             }
             bits.finish();
         }
-        if let [position] = self.positions[..] {
-            put_varint(u64::from(position), positions);
+        if let ([position], []) = (&self.firsts[..], &self.gaps[..]) {
+            put_varint(u64::from(*position), positions);
             return;
         }
-        let of = |first: bool| self.position_gaps().filter(move |&(is, _)| is == first).map(|(_, gap)| gap);
-        let k = [best_k(of(false)), best_k(of(true))];
-        if self.positions.len() > self.docs.len() {
-            positions.extend([k[1] | SEVERAL, k[0]]);
+        let (first, gap) = (best_k(&self.firsts), best_k(&self.gaps));
+        if self.gaps.is_empty() {
+            positions.push(first);
         } else {
-            positions.push(k[1]);
+            positions.extend([first | SEVERAL, gap]);
         }
         let mut bits = BitWriter::new(positions);
-        for (first, gap) in self.position_gaps() {
-            bits.rice(gap, k[usize::from(first)]);
+        let mut gaps = self.gaps.iter();
+        for (&position, &count) in self.firsts.iter().zip(&self.counts) {
+            bits.rice(position, first);
+            gaps.by_ref().take(count as usize - 1).for_each(|&between| bits.rice(between, gap));
         }
         bits.finish();
     }

@@ -4,6 +4,7 @@
 //! which UID a placement gets is decided by the batch (`stores`).
 
 use super::Store;
+use super::extraction::Unread;
 use super::facts::{
     Ends, Evidence, Fact, MAX_INLINE, MAX_NAME, MessageFact, PartFact, Piece, PlacementFact, Side,
 };
@@ -71,8 +72,8 @@ pub(crate) struct Ready {
     pub(super) chunks: ChunkSink,
     pub(super) cards: HashMap<MsgNo, CardAndKeys>,
     pub(super) texts: Vec<(MsgNo, SearchText)>,
-    /// The first message whose text lacks that of attachments.
-    pub(super) attached: Vec<MsgNo>,
+    /// The messages whose text lacks that of attachments, rising.
+    pub(super) attached: Vec<(MsgNo, Unread)>,
     pub(super) new_bytes: u64,
 }
 
@@ -86,7 +87,8 @@ struct NewMessage {
     card: Card,
     keys: Keys,
     text: SearchText,
-    attached: bool,
+    /// What its text lacks.
+    unread: Option<Unread>,
 }
 
 /// A placement whose fact lacks only the addresses of what stands beside it.
@@ -243,10 +245,11 @@ impl Draft {
             };
             pieces.push(NewPiece { at, len, line });
         }
-        let attached =
-            self.store.extraction.as_ref().is_some_and(|extraction| extraction.is_worth(&parsed.attachments));
-        let Parsed { card, keys, text, .. } = parsed;
-        self.messages.push(NewMessage { no, hash, size, header_len, pieces, card, keys, text, attached });
+        let Parsed { card, keys, text, attachments, .. } = parsed;
+        let worth =
+            self.store.extraction.as_ref().is_some_and(|extraction| extraction.is_worth(&attachments));
+        let unread = worth.then(|| Unread { hash, content: content.clone(), attachments });
+        self.messages.push(NewMessage { no, hash, size, header_len, pieces, card, keys, text, unread });
         self.known.insert(hash, no);
         Ok(no)
     }
@@ -323,12 +326,13 @@ impl Draft {
         let Draft { store, names, messages, placements, changes, chunks, new_parts, .. } = self;
         let new_bytes = messages.iter().map(|m| m.size).sum();
         let (mut cards, mut texts) = (HashMap::new(), Vec::with_capacity(messages.len()));
-        let attached = messages.iter().filter(|m| m.attached).map(|m| m.no).collect();
+        let mut attached = Vec::new();
         let mut parts = Vec::with_capacity(messages.len());
         for m in messages {
             parts.push((m.no, m.hash, m.size, m.header_len, m.pieces));
             cards.insert(m.no, (m.card, m.keys));
             texts.push((m.no, m.text));
+            attached.extend(m.unread.map(|unread| (m.no, unread)));
         }
         let facts =
             Box::new(move |addrs: &[ChunkAddr]| facts(names, new_parts, parts, placements, changes, addrs));

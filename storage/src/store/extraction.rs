@@ -61,6 +61,14 @@ impl Drop for Taken<'_> {
     }
 }
 
+/// A message whose attachments are still to be read, with its bytes at hand.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) hash: ContentHash,
+    pub(crate) content: Content,
+    pub(crate) attachments: Attachments,
+}
+
 /// Where answers are kept, and where those of before are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept<'a> {
@@ -90,33 +98,63 @@ impl Store {
         Ok(parsed.text)
     }
 
+    /// As [`Store::full_text`], of a message whose `text` is all but complete.
+    /// # Errors
+    /// Those of `check`, and of reading the content.
+    pub(crate) fn with_unread(
+        &self,
+        no: MsgNo,
+        mut text: SearchText,
+        unread: Unread,
+        kept: Option<&Extracts>,
+        check: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<SearchText, Error> {
+        let Unread { hash, content, mut attachments } = unread;
+        if let Some(kept) = kept {
+            let kept = Kept { in_use: kept, before: None };
+            self.add_texts((no, hash), &content, &mut text, &mut attachments, kept, check)?;
+        }
+        Ok(text)
+    }
+
     /// Adds the text of its attachments to a message's.
     /// # Errors
     /// Those of `check`, and of reading the content.
     pub(crate) fn add_attachments(
         &self,
-        (no, hash): (MsgNo, ContentHash),
+        number: (MsgNo, ContentHash),
         content: &Content,
         parsed: &mut Parsed,
         kept: Kept<'_>,
         check: &dyn Fn() -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.add_texts(number, content, &mut parsed.text, &mut parsed.attachments, kept, check)
+    }
+
+    fn add_texts(
+        &self,
+        (no, hash): (MsgNo, ContentHash),
+        content: &Content,
+        text: &mut SearchText,
+        attachments: &mut Attachments,
+        kept: Kept<'_>,
+        check: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let Some(extraction) = &self.extraction else { return Ok(()) };
-        if !extraction.is_worth(&parsed.attachments) {
+        if !extraction.is_worth(attachments) {
             return Ok(());
         }
         let _taken = extraction.take(no, check)?;
-        let Attachments { list, mut left } = std::mem::take(&mut parsed.attachments);
+        let Attachments { list, left } = attachments;
         for one in
             list.iter().filter(|one| extraction.extractor.may_have_text(&one.media_type, &one.file_name))
         {
             check()?;
             let work = Work { extractor: &*extraction.extractor, no, hash, content, kept };
-            if let Some(text) = work.text(one)? {
-                parsed.text.add_within(text, &mut left);
+            if let Some(found) = work.text(one)? {
+                text.add_within(found, left);
             }
         }
-        parsed.attachments = Attachments { list, left };
         Ok(())
     }
 }

@@ -101,8 +101,12 @@ fn fill(
     }
 }
 
+/// Messages between two looks at whether it was cancelled.
+const AT_ONCE: u32 = 64;
+
 /// Hands a few texts over; false when there were none below `goal`.
 fn feed(store: &Arc<Store>, draft: &New, new: &Indexer, goal: MsgNo) -> Result<bool, Error> {
+    let goal = MsgNo(goal.0.min(new.next().0.saturating_add(AT_ONCE)));
     let texts = tail::texts(store, draft.extracts.as_deref(), new.next(), goal)?;
     let some = !texts.is_empty();
     new.submit(texts)?;

@@ -1,12 +1,14 @@
 //! The index's tail: what is archived and not yet committed in the index, and how the index is kept following.
 //!
 //! Invariant: the index gets every message's text once and in order: from the batch that brought it, or, when the index
-//! is behind at opening or attachments have to be read first, read back from the packs by one thread. Writers wait while the tail is long,
+//! is behind at opening or much waits for attachments, read back from the packs by one thread, which has attachments read too. Writers wait while the tail is long,
 //! except while the index catches up after opening: then search scans more, and archiving goes on. Messages without attachments never
 //! wait for those of others but in the index.
 
+use super::extraction::Unread;
 use super::extracts::{self, Extracts};
 use super::{Cancel, Store};
+use crate::incoming::Content;
 use crate::search::index::Indexer;
 use crate::text::SearchText;
 use crate::{Error, Limits, MsgNo};
@@ -19,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Texts that are read back before they are handed over.
-const CATCH_UP_MESSAGES: u32 = 64;
+const CATCH_UP_MESSAGES: u32 = 512;
 /// How often a waiting writer looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -37,11 +39,29 @@ pub(crate) struct Current {
 /// The share of the tail's bytes that texts may take which wait for others' attachments; what is beyond is read back.
 const READY_SHARE: u64 = 4;
 
-/// Texts that are complete and wait until the index has those before them.
+/// Texts that wait until the index has those before them, each with what it lacks.
 #[derive(Debug, Default)]
 struct Waiting {
-    texts: BTreeMap<u32, SearchText>,
+    texts: BTreeMap<u32, Waits>,
     bytes: u64,
+}
+
+#[derive(Debug)]
+struct Waits {
+    text: SearchText,
+    unread: Option<Unread>,
+}
+
+impl Waits {
+    /// What is kept for it in memory; `None` where its bytes lie in a spool file, which isn't kept open.
+    fn bytes(&self) -> Option<u64> {
+        let content = match self.unread.as_ref().map(|unread| &unread.content) {
+            None => 0,
+            Some(Content::Memory(bytes)) => bytes.len() as u64,
+            Some(Content::File(..)) => return None,
+        };
+        Some(size_of_text(&self.text) + content)
+    }
 }
 
 fn size_of_text(text: &SearchText) -> u64 {
@@ -51,27 +71,31 @@ fn size_of_text(text: &SearchText) -> u64 {
 }
 
 impl Waiting {
-    fn put(&mut self, texts: Vec<(MsgNo, SearchText)>, attached: &[MsgNo], most: u64) {
+    /// Both lists rise.
+    fn put(&mut self, texts: Vec<(MsgNo, SearchText)>, attached: Vec<(MsgNo, Unread)>, most: u64) {
+        let mut attached = attached.into_iter().peekable();
         for (no, text) in texts {
-            let bytes = size_of_text(&text);
-            if attached.binary_search(&no).is_err() && self.bytes + bytes <= most {
+            while attached.next_if(|(of, _)| *of < no).is_some() {}
+            let unread = attached.next_if(|(of, _)| *of == no).map(|(_, unread)| unread);
+            let waits = Waits { text, unread };
+            if let Some(bytes) = waits.bytes().filter(|bytes| self.bytes + bytes <= most) {
                 self.bytes += bytes;
-                self.texts.insert(no.0, text);
+                self.texts.insert(no.0, waits);
             }
         }
     }
 
     /// The text of a message; those before it are not asked for any more.
-    fn take(&mut self, no: u32) -> Option<SearchText> {
-        let text = self.texts.remove(&no);
-        self.bytes -= text.as_ref().map_or(0, size_of_text);
-        text
+    fn take(&mut self, no: u32) -> Option<Waits> {
+        let waits = self.texts.remove(&no);
+        self.bytes -= waits.as_ref().and_then(Waits::bytes).unwrap_or(0);
+        waits
     }
 
     fn forget_below(&mut self, no: u32) {
         let kept = self.texts.split_off(&no);
         let gone = std::mem::replace(&mut self.texts, kept);
-        self.bytes -= gone.values().map(size_of_text).sum::<u64>();
+        self.bytes -= gone.values().filter_map(Waits::bytes).sum::<u64>();
     }
 }
 
@@ -258,21 +282,21 @@ impl Tail {
         }
     }
 
-    /// Hands a committed batch's texts over. Those of messages `attached` (rising) lack what their attachments say: they are read back
-    /// with it, and those behind them wait for them. The index's failure doesn't undo the commit: search scans what it misses.
+    /// Hands a committed batch's texts over. Those of messages `attached` (rising) lack what their attachments say: those are
+    /// read by another thread, and the texts behind wait for them. The index's failure doesn't undo the commit: search scans what it misses.
     pub(crate) fn hand_over(
         &self,
         next: MsgNo,
         bytes: u64,
         mut texts: Vec<(MsgNo, SearchText)>,
-        attached: &[MsgNo],
+        attached: Vec<(MsgNo, Unread)>,
     ) {
         if texts.is_empty() {
             return;
         }
         self.batches.lock().push_back((next.0, bytes));
         // Once one has to be read back, all behind it come to the index by that way.
-        let first = attached.first().copied().filter(|_| !self.is_following());
+        let first = attached.first().map(|(no, _)| *no).filter(|_| !self.is_following());
         let wait_from = first.or_else(|| texts.first().map(|(no, _)| *no).filter(|_| self.is_following()));
         if let Some(from) = wait_from {
             let at = texts.partition_point(|(no, _)| *no < from);
@@ -433,11 +457,14 @@ pub(super) fn texts(
 }
 
 fn text(store: &Store, extracts: Option<&Extracts>, no: MsgNo) -> Result<SearchText, Error> {
-    if let Some(text) = store.tail.ready.lock().take(no.0) {
-        return Ok(text);
-    }
+    let waits = store.tail.ready.lock().take(no.0);
     let check = || if store.tail.stopping.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) };
-    match store.full_text(no, extracts, &check) {
+    let found = match waits {
+        Some(Waits { text, unread: None }) => return Ok(text),
+        Some(Waits { text, unread: Some(unread) }) => store.with_unread(no, text, unread, extracts, &check),
+        None => store.full_text(no, extracts, &check),
+    };
+    match found {
         Err(error @ (Error::Corrupt { .. } | Error::WrongContent { .. })) => {
             tracing::error!(message = no.0, %error, "a damaged message cannot be searched");
             Ok(SearchText::default())

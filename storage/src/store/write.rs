@@ -153,7 +153,7 @@ impl Store {
         let next = MsgNo(changes.counters.next_msg);
         changes.publish(&mut self.state.write());
         // Still under the writer's lock: the index takes texts in their order only, and would leave out what came too soon.
-        self.tail.hand_over(next, new_bytes, texts, &attached);
+        self.tail.hand_over(next, new_bytes, texts, attached);
         Ok(changed)
     }
 }

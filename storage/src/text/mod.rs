@@ -12,7 +12,7 @@ mod preview;
 mod transfer;
 
 use crate::attachments::{Attachment, Attachments};
-use crate::mime::field::Fields;
+use crate::mime::field::{Fields, Raw};
 use crate::mime::param::{self, ContentType};
 use crate::mime::{Entity, Kind, Tree};
 use crate::{Limits, incoming::Content};
@@ -23,7 +23,7 @@ pub use header::{decode_words, is_machine_header};
 pub(crate) use preview::preview;
 
 /// The version of [`fold()`] and of what text is taken; stands in the index, another one means a new index.
-pub const TEXT_VERSION: u32 = 3;
+pub const TEXT_VERSION: u32 = 4;
 
 /// One header field, decoded (RFC 2047, 2231; raw 8-bit as UTF-8 or Latin-1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Field {
 /// The searchable text of a message, decoded, not folded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SearchText {
-    /// The message's own header fields, in order, machine headers too (see [`is_machine_header`]).
+    /// The message's own header fields, in order, without machine headers (see [`is_machine_header`]).
     pub fields: Vec<Field>,
     /// BODY: one entry per text part (HTML as its visible text), file name, nested message's headers and parts. A needle never matches across entries.
     pub body: Vec<String>,
@@ -104,10 +104,18 @@ impl SearchText {
     /// Only the header's part, from a header block (all that header keys need).
     #[must_use]
     pub fn header_fields(header: &[u8]) -> Vec<Field> {
-        Fields::new(header)
-            .map(|field| Field { name: charset::guess(field.name), value: decode_words(&field.unfolded()) })
-            .collect()
+        Fields::new(header).map(decoded).collect()
     }
+}
+
+fn decoded(field: Raw<'_>) -> Field {
+    Field { name: charset::guess(field.name), value: decode_words(&field.unfolded()) }
+}
+
+/// The fields that people write or read; the others, which are most of many headers, are not even decoded.
+fn people_fields(header: &[u8]) -> impl Iterator<Item = Field> {
+    let is_machine = |name: &[u8]| std::str::from_utf8(name).is_ok_and(is_machine_header);
+    Fields::new(header).filter(move |field| !is_machine(field.name)).map(decoded)
 }
 
 /// How a leaf's text is taken.
@@ -148,7 +156,7 @@ struct Taker {
 
 impl Taker {
     fn fields(&mut self, header: &[u8]) {
-        for field in SearchText::header_fields(header) {
+        for field in people_fields(header) {
             let len = field.name.len() + field.value.len();
             if len > self.left {
                 self.found.cut = true;
@@ -161,10 +169,8 @@ impl Taker {
 
     /// The header of a message inside the message: `Name: value`, without the machine's fields.
     fn nested_header(&mut self, header: &[u8]) {
-        for field in SearchText::header_fields(header) {
-            if !is_machine_header(&field.name) {
-                self.add(format!("{}: {}", field.name, field.value));
-            }
+        for field in people_fields(header) {
+            self.add(format!("{}: {}", field.name, field.value));
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! base64 is decoded up to the first line that is none; what follows (a footer that a list added) is taken as it stands.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
 
 /// Decodes by the encoding's name; an unknown one is taken as none.
@@ -23,6 +25,10 @@ pub(super) fn base64(bytes: &[u8]) -> Vec<u8> {
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
         let (line, after) = rest.split_at(end);
+        if bits.count == 0 && push_quanta(line, &mut out) {
+            rest = after;
+            continue;
+        }
         if !line.iter().all(|&byte| byte == b'=' || byte.is_ascii_whitespace() || sextet(byte).is_some()) {
             // The encoded text may lack its last line end; the footer doesn't belong to its last word.
             if !out.is_empty() && !out.ends_with(b"\n") {
@@ -37,6 +43,20 @@ pub(super) fn base64(bytes: &[u8]) -> Vec<u8> {
         rest = after;
     }
     out
+}
+
+/// Decodes a line of whole quanta, which most are; false, and nothing is changed, when it is something else.
+fn push_quanta(line: &[u8], out: &mut Vec<u8>) -> bool {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let from = out.len();
+    out.resize(from + line.len() / 4 * 3, 0);
+    let len = match line.len() % 4 {
+        0 => STANDARD.decode_slice(line, &mut out[from..]).ok(),
+        _ => None,
+    };
+    out.truncate(from + len.unwrap_or(0));
+    len.is_some()
 }
 
 /// base64 of an encoded word or any other single run: bytes outside the alphabet are passed over.
@@ -119,7 +139,6 @@ pub(super) fn hex_pair(bytes: &[u8]) -> Option<(u8, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine;
     use proptest::prelude::*;
 
     #[test]

@@ -304,18 +304,22 @@ impl Fetch {
         let mut pieces = Vec::new();
         let mut held = 0;
         for (i, item) in self.items.iter().enumerate() {
-            // What is ready at once goes straight out, the rest waits its turn.
-            let mut ready = if i > 0 { b" ".to_vec() } else { Vec::new() };
-            let stream = source.item(item, &mut ready);
-            held += ready.len();
+            // What is ready before the first literal goes straight out, the rest waits its turn.
+            let mut waits = Vec::new();
+            let straight = pieces.is_empty();
+            let ready = if straight { &mut *out } else { &mut waits };
+            let before = ready.len();
+            if i > 0 {
+                ready.push(b' ');
+            }
+            let stream = source.item(item, ready);
+            held += ready.len() - before;
             match stream
                 .and_then(|stream| if held > MAX_HELD { Err(too_much(held).into()) } else { Ok(stream) })
             {
                 Ok(stream) => {
-                    if pieces.is_empty() {
-                        out.extend_from_slice(&ready);
-                    } else {
-                        pieces.push(Piece::Ready(ready));
+                    if !straight {
+                        pieces.push(Piece::Ready(waits));
                     }
                     pieces.extend(stream.map(Piece::Stream));
                 }
@@ -631,14 +635,20 @@ fn cut(range: Range<u64>, partial: Option<(u64, u64)>) -> Range<u64> {
     start..start.saturating_add(count).min(range.end)
 }
 
-fn read(message: &Message, mut range: Range<u64>) -> Result<Vec<u8>, Error> {
-    let mut all = Vec::new();
-    range.end = range.end.min(message.size());
-    let mut stream = Stream::Range(message.clone(), range.start..range.end.max(range.start));
+/// A range whole; the caller bounds it.
+fn read(message: &Message, mut range: Range<u64>) -> Result<Bytes, Error> {
+    range.end = range.end.min(message.size()).max(range.start);
+    let len = range.end - range.start;
+    let first = message.read(range.clone())?;
+    if first.len() as u64 == len {
+        return Ok(first);
+    }
+    let mut all = first.to_vec();
+    let mut stream = Stream::Range(message.clone(), range.start + all.len() as u64..range.end);
     while let Some(piece) = stream.next()? {
         all.extend_from_slice(&piece);
     }
-    Ok(all)
+    Ok(all.into())
 }
 
 #[cfg(test)]

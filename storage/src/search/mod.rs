@@ -253,9 +253,8 @@ pub(crate) fn holds(
     no: MsgNo,
     cancel: &Cancel,
 ) -> Result<bool, Error> {
-    let lookup = words::Lookup::One(words::Like::Is(unit.to_vec()));
-    match snapshot.find(part, &lookup, true, &|| cancel.check()) {
-        Ok(found) => Ok(found.is_some_and(|found| found.sure.contains(no.0))),
+    match snapshot.has(part, unit, no, &|| cancel.check()) {
+        Ok(has) => Ok(has),
         Err(snapshot::FindError::Stopped(error)) => Err(error),
         Err(snapshot::FindError::Index(what)) => Err(Error::Index { path: "index".into(), what }),
     }

@@ -112,6 +112,20 @@ impl Snapshot {
         Ok(Some(found))
     }
 
+    /// Whether a message has this very unit in a part: asks the one segment that holds it.
+    pub(crate) fn has(
+        &self,
+        part: Part,
+        unit: &[u8],
+        no: MsgNo,
+        check: Check<'_>,
+    ) -> Result<bool, FindError> {
+        let at = self.segments.partition_point(|segment| segment.meta.messages.1 <= no.0);
+        let Some(segment) = self.segments.get(at) else { return Ok(false) };
+        let Some(doc) = no.0.checked_sub(segment.meta.messages.0) else { return Ok(false) };
+        Ok(docs(segment, part, &Like::Is(unit.to_vec()), true, false, check)?.has(doc as usize))
+    }
+
     /// The messages with a field that is named by this unit, and has the lookup in its value.
     pub(crate) fn find_in_field(
         &self,

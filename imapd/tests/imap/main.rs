@@ -8,6 +8,7 @@ mod common;
 mod compress;
 mod dialogues;
 mod ends;
+mod limit;
 mod multisearch;
 mod notify;
 mod proxy;

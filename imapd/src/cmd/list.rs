@@ -86,7 +86,7 @@ impl Listing {
             acl::write_rights(self.text, &entry.name, out);
         }
         if !asked.metadata.is_empty() {
-            let known = metadata::of_folder(mailbox.comment());
+            let known = metadata::of_mailbox(&mailbox);
             let found = metadata::pick(&known, &asked.metadata, Depth::Zero);
             metadata::write(self.text, &entry.name, &found, out);
         }

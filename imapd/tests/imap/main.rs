@@ -12,6 +12,7 @@ mod limit;
 mod multisearch;
 mod notify;
 mod proxy;
+mod rfc;
 mod searches;
 mod server;
 mod sync;

@@ -63,7 +63,8 @@ pub(crate) fn archive(
             break Err(End::Cancelled);
         }
         if let Some(_turn) = archiver.turn.try_lock_for(PROGRESS) {
-            break threads(&mut account, &path, job, progress, cancel);
+            let read = |feed: &mut feed::Feed<'_>| walk::walk(&path, job.format, feed);
+            break threads(&mut account, &path, job, read, progress, cancel);
         }
     };
     account.finish(end)
@@ -86,10 +87,12 @@ impl From<storage::Error> for End {
     }
 }
 
+/// Archives what `read` gives; `path` is only measured.
 fn threads(
     account: &mut Account<'_>,
     path: &Path,
     job: &FileJob,
+    read: impl FnOnce(&mut feed::Feed<'_>) -> Result<(), walk::Stop> + Send,
     progress: &(dyn Fn(&Progress) + Sync),
     cancel: &Cancel,
 ) -> Result<(), End> {
@@ -101,7 +104,7 @@ fn threads(
             let total = walk::measure(path, &|| shared.is_closed());
             shared.total_bytes.store(total, Ordering::Relaxed);
         });
-        let reader = scope.spawn(move || walk::walk(path, job.format, &mut feed).is_err());
+        let reader = scope.spawn(move || read(&mut feed).is_err());
         let cores = thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..cores.min(MAX_WORKERS) {
             let parse = parse.clone();
@@ -423,3 +426,6 @@ fn add(sums: &mut Sums, more: &Sums) {
     sums.failed += more.failed;
     sums.bytes += more.bytes;
 }
+
+#[cfg(test)]
+mod tests;

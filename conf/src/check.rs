@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 62] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 63] {
         let Conf {
             imap,
             keys,
@@ -53,6 +53,7 @@ impl Conf {
             ("imap.write_timeout_secs", imap.write_timeout_secs, 1, DAY_SECS),
             ("imap.compress_level", imap.compress_level.into(), 1, 9),
             ("imap.year_mailboxes_from", imap.year_mailboxes_from, 0, 1_000_000_000),
+            ("imap.message_limit", imap.message_limit, 0, u32::MAX.into()),
             ("storage.max_store_messages", storage.max_store_messages, 100, 100_000_000),
             ("storage.new_store_months", u64::from(storage.new_store_months), 0, 1_200),
             ("keys.command_timeout_secs", keys.command_timeout_secs, 1, 3_600),
@@ -104,7 +105,12 @@ impl Conf {
         if let Some((key, found, least, most)) = outside {
             return Err(Error::Range { path: path.to_owned(), key, found, least, most });
         }
-        match self.evidence.nonsense().or_else(|| self.attachments.nonsense()) {
+        match self
+            .imap
+            .nonsense()
+            .or_else(|| self.evidence.nonsense())
+            .or_else(|| self.attachments.nonsense())
+        {
             Some((key, what)) => Err(Error::Value { path: path.to_owned(), key, what }),
             None => Ok(()),
         }

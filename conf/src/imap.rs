@@ -44,6 +44,10 @@ pub struct Imap {
     pub idle_timeout_secs: u64,
     /// Pause between the signs of life that IDLE gives.
     pub idle_keepalive_secs: u64,
+    /// Messages that one FETCH, STORE or SEARCH is about (MESSAGELIMIT); 0: all.
+    pub message_limit: u64,
+    /// UNAUTHENTICATE is offered.
+    pub unauthenticate: bool,
     /// Connections of one user.
     pub max_connections_per_user: usize,
     /// Connections from one address.
@@ -93,6 +97,8 @@ impl Default for Imap {
             login_timeout_secs: 60,
             idle_timeout_secs: 30 * 60,
             idle_keepalive_secs: 120,
+            message_limit: 0,
+            unauthenticate: true,
             max_connections_per_user: 250,
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,
@@ -107,5 +113,17 @@ impl Default for Imap {
             compress_level: 1,
             proxy_from: Vec::new(),
         }
+    }
+}
+
+/// RFC 9738 §3: a limit below this SHOULD NOT be announced.
+const LEAST_MESSAGE_LIMIT: u64 = 1_000;
+
+impl Imap {
+    /// The key that makes no sense, and why.
+    pub(crate) fn nonsense(&self) -> Option<(&'static str, String)> {
+        (1..LEAST_MESSAGE_LIMIT)
+            .contains(&self.message_limit)
+            .then(|| ("imap.message_limit", format!("is 0 (no limit) or at least {LEAST_MESSAGE_LIMIT}")))
     }
 }

@@ -22,6 +22,13 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 # A folder of so many messages (such as 100000) has a mailbox for each year too, `Folder/2019`, for clients that choke on large ones. 0: none has.
 #year_mailboxes_from = 0
 
+# Messages that one FETCH, STORE or SEARCH is about, the highest UIDs first (MESSAGELIMIT, RFC 9738): 0 for all of them, or at least
+# 1000. A client that doesn't know this extension takes the part that it gets for all there is.
+#message_limit = 0
+
+# UNAUTHENTICATE is offered (RFC 8437): one connection for several users, one after the other. Turn it off where a proxy decides who may log in.
+#unauthenticate = true
+
 # What clients may show of the server (METADATA): some words, and whom to turn to, as a URI ("mailto:postmaster@example.org").
 #metadata_comment = ""
 #metadata_admin = ""

@@ -120,6 +120,17 @@ fn what_heads_are_sent_by_must_make_sense() {
 }
 
 #[test]
+fn a_message_limit_is_none_or_a_thousand_at_least() {
+    for (limit, ok) in [(0, true), (1, false), (999, false), (1_000, true)] {
+        match parse(&format!("[imap]\nmessage_limit = {limit}\n")) {
+            Ok(conf) => assert!(ok && conf.imap.message_limit == limit, "{limit}"),
+            Err(Error::Value { key, .. }) => assert!(!ok && key == "imap.message_limit", "{limit}"),
+            Err(other) => panic!("{limit}: {other}"),
+        }
+    }
+}
+
+#[test]
 fn a_file_is_read_up_to_its_bound() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mailkeep.toml");

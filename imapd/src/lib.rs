@@ -57,6 +57,10 @@ pub struct Settings {
     pub idle_timeout_secs: u64,
     /// Pause between the `* OK Still here` of IDLE, so that no router forgets the connection.
     pub idle_keepalive_secs: u64,
+    /// Messages that one FETCH, STORE or SEARCH is about (MESSAGELIMIT); 0: all.
+    pub message_limit: u64,
+    /// UNAUTHENTICATE is offered.
+    pub unauthenticate: bool,
     /// Connections of one user.
     pub max_connections_per_user: usize,
     /// Connections from one address.
@@ -110,6 +114,8 @@ impl Default for Settings {
             login_timeout_secs: 60,
             idle_timeout_secs: 30 * 60,
             idle_keepalive_secs: 120,
+            message_limit: 0,
+            unauthenticate: true,
             max_connections_per_user: 250,
             max_connections_per_address: 2_000,
             max_before_login_per_address: 50,

@@ -11,6 +11,8 @@ pub(crate) enum Refusal {
     Bad(&'static str),
     /// Understood and refused: code (with its brackets' content) and words.
     No(&'static str, &'static str),
+    /// The command is about more messages than one may be (RFC 9738): the bound.
+    TooMany(u64),
     /// The session ends, with this said.
     Bye(&'static str),
     /// The connection is dropped without a word: the client has gone, or nothing sane can follow.
@@ -37,6 +39,11 @@ impl Refusal {
             Refusal::Bad(why) => line(&[tag, b" BAD ", why.as_bytes()]),
             Refusal::No("", why) => line(&[tag, b" NO ", why.as_bytes()]),
             Refusal::No(code, why) => line(&[tag, b" NO [", code.as_bytes(), b"] ", why.as_bytes()]),
+            Refusal::TooMany(most) => {
+                let why =
+                    format!(" NO [MESSAGELIMIT {most}] The command is about more messages than one may be");
+                line(&[tag, why.as_bytes()]);
+            }
             Refusal::Bye(why) => line(&[b"* BYE ", why.as_bytes()]),
             Refusal::Drop => {}
         }
@@ -119,6 +126,10 @@ mod tests {
             (Refusal::Bad("why"), "a BAD why\r\n"),
             (Refusal::No("", "why"), "a NO why\r\n"),
             (Refusal::READ_ONLY, "a NO [NOPERM] The archive is read-only\r\n"),
+            (
+                Refusal::TooMany(1_000),
+                "a NO [MESSAGELIMIT 1000] The command is about more messages than one may be\r\n",
+            ),
             (Refusal::Bye("enough"), "* BYE enough\r\n"),
             (Refusal::Drop, ""),
             (

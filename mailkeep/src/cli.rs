@@ -1,17 +1,19 @@
 //! The command line: what can be said, and the help that teaches it. What is done stands elsewhere.
 
 mod evidence;
+mod folder;
 mod safety;
 mod store;
+mod user;
 
 pub(crate) use evidence::Evidence;
+pub(crate) use folder::{FolderVerb, MessageVerb, Which};
 pub(crate) use safety::{BackupVerb, BackupWhat, KeyVerb};
 pub(crate) use store::Store;
+pub(crate) use user::User;
 
 use crate::backup::Restore;
-use crate::password::Source;
 use archiver::Format;
-use auth::Privilege;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -322,92 +324,6 @@ pub(crate) struct Demo {
     pub(crate) imaps: SocketAddr,
 }
 
-/// `user …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum User {
-    /// Add a user, who may log in, use IMAP, and read the own archive
-    #[command(after_help = "\
-Examples:
-  mailkeep user add alice
-  pass mail/alice | mailkeep user add alice --password-stdin
-
-An archive that an earlier user of this name left becomes the new user's own.")]
-    Add {
-        /// The login name, also the name of the archive
-        name: String,
-        /// Make an administrator
-        #[arg(long)]
-        admin: bool,
-        #[command(flatten)]
-        password: Source,
-    },
-    /// All users
-    List,
-    /// One user
-    Show {
-        /// The login name
-        name: String,
-    },
-    /// Set a user's password
-    Passwd {
-        /// The login name
-        name: String,
-        #[command(flatten)]
-        password: Source,
-    },
-    /// Give rights
-    #[command(after_help = "\
-Examples:
-  mailkeep user grant bob --read alice
-  mailkeep user grant bob --privilege admin")]
-    Grant(Rights),
-    /// Take rights
-    Revoke(Rights),
-    /// Remove a user; the archive stays
-    Remove {
-        /// The login name
-        name: String,
-    },
-}
-
-/// Rights to give or take.
-#[derive(Debug, Args)]
-pub(crate) struct Rights {
-    /// The login name
-    pub(crate) name: String,
-    /// The right to read this archive
-    #[arg(long, value_name = "ARCHIVE", required_unless_present = "privilege")]
-    pub(crate) read: Vec<String>,
-    /// A privilege
-    #[arg(long, value_name = "PRIVILEGE")]
-    pub(crate) privilege: Vec<PrivilegeName>,
-}
-
-/// A privilege's name.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "camelCase")]
-pub(crate) enum PrivilegeName {
-    Login,
-    Imap,
-    ChangePassword,
-    Admin,
-    Modify,
-    Delete,
-}
-
-impl From<PrivilegeName> for Privilege {
-    fn from(name: PrivilegeName) -> Privilege {
-        match name {
-            PrivilegeName::Login => Privilege::Login,
-            PrivilegeName::Imap => Privilege::Imap,
-            PrivilegeName::ChangePassword => Privilege::ChangePassword,
-            PrivilegeName::Admin => Privilege::Admin,
-            PrivilegeName::Modify => Privilege::Modify,
-            PrivilegeName::Delete => Privilege::Delete,
-        }
-    }
-}
-
 /// `archive`.
 #[derive(Debug, Args)]
 pub(crate) struct Archive {
@@ -482,145 +398,6 @@ pub(crate) struct Search {
     /// What to look for; several arguments count as one line
     #[arg(required = true)]
     pub(crate) query: Vec<String>,
-}
-
-/// `folder …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum FolderVerb {
-    /// Give a folder, with all below it, another path
-    #[command(
-        visible_alias = "rename",
-        after_help = "\
-Examples:
-  mailkeep folder move alice/Import alice/Old/2019
-  mailkeep folder rename alice/Ofice alice/Office
-  mailkeep folder move alice alice-left
-
-Messages keep their UIDs, so that mail clients find what they know under the
-new name. Into another user's archive the messages are moved one by one and get
-new UIDs. What a source brought to the old path is not brought there again."
-    )]
-    Move {
-        /// The folder, with the archive first
-        #[arg(value_name = "USER/FOLDER")]
-        from: String,
-        /// Its new path, which must be free
-        #[arg(value_name = "NEW")]
-        to: String,
-    },
-    /// Move all of a folder into another one, and what is below it likewise, then remove it
-    #[command(after_help = "\
-Example:
-  mailkeep folder merge alice/Import alice/Inbox
-
-Messages get new UIDs: clients see them go here and come there. A message that
-is in both folders is there twice then. After an interruption, give the command
-again.")]
-    Merge {
-        /// The folder that goes
-        #[arg(value_name = "USER/FOLDER")]
-        from: String,
-        /// The folder that takes its messages
-        #[arg(value_name = "INTO")]
-        into: String,
-    },
-    /// Remove an empty folder, or one with all that is in it
-    #[command(after_help = "\
-Examples:
-  mailkeep folder delete alice/Empty
-  mailkeep folder delete alice/Spam --with-messages --yes
-
-The next run of the same source doesn't bring deleted messages back
-(mailkeep archive --deleted-too does).")]
-    Delete {
-        /// The folder, with the archive first
-        #[arg(value_name = "USER/FOLDER")]
-        folder: String,
-        /// With its messages, and the folders below it
-        #[arg(long)]
-        with_messages: bool,
-        /// Yes, delete them
-        #[arg(long, requires = "with_messages")]
-        yes: bool,
-    },
-    /// Say something of a folder to all who read it; without a text, show what is said
-    #[command(after_help = "\
-Examples:
-  mailkeep folder comment alice/Import 'From the old server, until 2019'
-  mailkeep folder comment alice/Import
-  mailkeep folder comment alice/Import --remove
-
-Mail clients find it as the mailbox's /shared/comment (IMAP METADATA).")]
-    Comment {
-        /// The folder, with the archive first
-        #[arg(value_name = "USER/FOLDER")]
-        folder: String,
-        /// What is said, at most 16 KiB
-        text: Option<String>,
-        /// Say nothing any more
-        #[arg(long, conflicts_with = "text")]
-        remove: bool,
-    },
-}
-
-/// `message …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum MessageVerb {
-    /// Move messages to another folder, which is made if need be
-    #[command(after_help = "\
-Examples:
-  mailkeep message move alice/Inbox 17 --to alice/Projects
-  mailkeep message move alice/Inbox 1:20,31 --to bob/Handed over
-  mailkeep message move alice/Inbox --search 'from:bob before:2019-01-01' --to alice/Bob
-  mailkeep message move alice/Inbox --search invoice --to alice/Bills --dry-run
-
-QUERY is what `mailkeep search` takes. Messages get new UIDs: clients see them
-go here and come there. A message in a store that is write-protected or away is
-refused, and nothing is moved.")]
-    Move {
-        #[command(flatten)]
-        which: Which,
-        /// The folder that they go to, with the archive first
-        #[arg(long, value_name = "USER/FOLDER")]
-        to: String,
-        /// Only show them
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Delete messages
-    #[command(after_help = "\
-Examples:
-  mailkeep message delete alice/Inbox --search 'subject:lottery' --dry-run
-  mailkeep message delete alice/Inbox --search 'subject:lottery' --yes
-  mailkeep message delete alice/Inbox 17,19 --yes
-
-Nobody sees them any more. The audit log says who deleted how many, and where.
-The next run of the same source doesn't bring them back (mailkeep archive
---deleted-too does).")]
-    Delete {
-        #[command(flatten)]
-        which: Which,
-        /// Only show them
-        #[arg(long)]
-        dry_run: bool,
-        /// Yes, delete them
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-/// Which messages of a folder.
-#[derive(Debug, Args)]
-pub(crate) struct Which {
-    /// The folder, with the archive first
-    #[arg(value_name = "USER/FOLDER")]
-    pub(crate) folder: String,
-    /// UIDs, as `search` shows them: 17 or 1:20,31 or 100:*
-    #[arg(required_unless_present = "search")]
-    pub(crate) uids: Option<String>,
-    /// Those that this query finds (with UIDs: of these)
-    #[arg(long, value_name = "QUERY")]
-    pub(crate) search: Option<String>,
 }
 
 /// `index …`.

@@ -52,6 +52,8 @@ pub(crate) fn imap(conf: &Conf) -> imapd::Settings {
         login_timeout_secs: imap.login_timeout_secs,
         idle_timeout_secs: imap.idle_timeout_secs,
         idle_keepalive_secs: imap.idle_keepalive_secs,
+        message_limit: imap.message_limit,
+        unauthenticate: imap.unauthenticate,
         max_connections_per_user: imap.max_connections_per_user,
         max_connections_per_address: imap.max_connections_per_address,
         max_before_login_per_address: imap.max_before_login_per_address,

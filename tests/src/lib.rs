@@ -12,6 +12,7 @@ pub mod kept;
 pub mod load;
 pub mod mail;
 pub mod office;
+pub mod pages;
 pub mod program;
 pub mod scripts;
 pub mod served;

@@ -5,12 +5,13 @@ use anyhow::{Context, ensure};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tests::imap::Fetched;
 use tests::mail::{canonical, example, example_tree, sha256};
+use tests::pages::{page, set};
 use tests::program::{PATIENCE, free_port};
 use tests::{Archive, Imap, Result, Server};
 
@@ -148,14 +149,17 @@ fn a_store_detached_under_a_fetch_ends_it_in_order() -> Result {
 }
 
 /// Serves with files of at most `blocks` of 512 bytes, as on a disk that is full then.
-fn serve_limited(archive: &Archive, blocks: u32) -> Result<Server> {
+fn serve_limited(archive: &Archive, blocks: u32) -> Result<(Server, SocketAddr)> {
     let (imap, imaps) = (free_port()?, free_port()?);
     let plain = archive
         .command(["serve", "--imap", &imap.to_string(), "--imaps", &imaps.to_string()].map(OsString::from));
     let mut command = Command::new("sh");
     command.arg("-c").arg("trap '' XFSZ; ulimit -c 0; ulimit -S -f $0; exec \"$@\"").arg(blocks.to_string());
     command.arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
-    Ok(Server::start(command, &archive.scratch().join("serve.log"), imap, imaps)?.0)
+    let (server, lines) = Server::start(command, &archive.scratch().join("serve.log"), imap, imaps)?;
+    let metrics =
+        lines.iter().find_map(|line| line.strip_prefix("metrics ")).context("the metrics' address")?;
+    Ok((server, metrics.parse()?))
 }
 
 fn archive_into(archive: &Archive, source: &Path, into: &str) -> Result<tests::Output> {
@@ -179,7 +183,9 @@ fn readers_outlive_a_disk_that_fills() -> Result {
         }
         fs::write(new.join(format!("{number:06}.eml")), message)?;
     }
-    let server = serve_limited(&archive, 4_000)?;
+    set(&archive, "listen = []", "listen = [\"127.0.0.1:0\"]")?;
+    let (server, metrics) = serve_limited(&archive, 4_000)?;
+    ensure!(page(metrics, "/ready")? == (200, "ready\n".into()), "{:?}", page(metrics, "/ready")?);
     let mut imap = Imap::login(server.imap, "alice")?;
     let truth = imap.hashes("Old")?;
     ensure!(truth.len() == 50);
@@ -190,6 +196,11 @@ fn readers_outlive_a_disk_that_fills() -> Result {
 
     let full = archive_into(&archive, &new, "alice/New")?;
     ensure!(full.code() == 1, "{}: {}{}", full.code(), full.text(), full.stderr);
+    // Whoever watches is told: no more mail for this server, but it lives and is read.
+    let (status, why) = page(metrics, "/ready")?;
+    ensure!(status == 503 && why.contains("store 0001 takes no more mail"), "{status} {why}");
+    ensure!(page(metrics, "/health")? == (200, "alive\n".into()));
+    ensure!(page(metrics, "/metrics")?.1.contains("\nmailkeep_store_latched{store=\"0001\"} 1\n"));
     // A second try doesn't pass the latch either.
     let again = archive_into(&archive, &new, "alice/New")?;
     ensure!(again.code() == 1, "{}: {}{}", again.code(), again.text(), again.stderr);

@@ -1,26 +1,20 @@
 //! SORT and THREAD on real mail beside a Dovecot's: the same order by every key, the same threads.
 //!
 //! What differs must be named in tests/data/dovecot-order-differences.txt, message by message, with the RFC's words that make
-//! ours right; any other difference fails. Dovecot runs without a port: its imap program on pipes.
+//! ours right; any other difference fails.
 
 use anyhow::{Context, bail, ensure};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::{Duration, UNIX_EPOCH};
 use storage::order::{By, Criterion, Threading, Token};
 use storage::{
     Cancel, FolderPath, Incoming, InternalDate, Limits, MasterKey, NewPlacement, Prepared, SourceFlags,
     Storage,
 };
 use tests::Result;
-
-/// The system's user that Dovecot runs as when the tests run as root, which it refuses to read mail as.
-const NOBODY: u32 = 65_534;
+use tests::dovecot::{Dovecot, Letter};
 
 const KEYS: [(By, &str); 9] = [
     (By::Arrival, "ARRIVAL"),
@@ -39,90 +33,19 @@ fn arrival(n: usize) -> u64 {
     1_000_000_000 + (n as u64 * 7_919 % 20_011) * 60
 }
 
-/// A Dovecot over a Maildir, spoken to over its standard input.
-struct Dovecot {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<std::process::ChildStdout>,
-    _dir: tempfile::TempDir,
+/// Dovecot's mailbox of these files, in their order.
+fn letters(files: &[PathBuf]) -> Result<Vec<Letter>> {
+    let letter = |(n, file)| Ok(Letter { bytes: fs::read(file)?, secs: arrival(n) });
+    files.iter().enumerate().map(letter).collect()
 }
 
-impl Dovecot {
-    fn over(imap: &Path, files: &[PathBuf]) -> Result<Dovecot> {
-        let dir = tempfile::tempdir()?;
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-        let root = rustix::process::geteuid().is_root();
-        let own = |path: &Path| if root { chown(path, Some(NOBODY), Some(NOBODY)) } else { Ok(()) };
-        for folder in ["home", "mail", "mail/cur", "mail/new", "mail/tmp"] {
-            let folder = dir.path().join(folder);
-            fs::create_dir(&folder)?;
-            own(&folder)?;
-        }
-        for (number, file) in files.iter().enumerate() {
-            // Names rise, so Dovecot gives the UIDs in our order; INTERNALDATE is the file's time.
-            let copy = dir.path().join(format!("mail/cur/{:08}.M.h:2,S", number + 1));
-            fs::write(&copy, fs::read(file)?)?;
-            let time = UNIX_EPOCH + Duration::from_secs(arrival(number));
-            fs::File::options().write(true).open(&copy)?.set_modified(time)?;
-            own(&copy)?;
-        }
-        let (uid, gid) = if root {
-            (NOBODY, NOBODY)
-        } else {
-            (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
-        };
-        let path = dir.path().display();
-        let conf = dir.path().join("dovecot.conf");
-        fs::write(
-            &conf,
-            format!(
-                "base_dir = {path}/run\nstate_dir = {path}/run\nprotocols = imap\nssl = no\n\
-                 mail_location = maildir:{path}/mail\nfirst_valid_uid = 0\nfirst_valid_gid = 0\n\
-                 mail_uid = {uid}\nmail_gid = {gid}\nlog_path = /dev/stderr\n"
-            ),
-        )?;
-        let mut child = Command::new(imap)
-            .arg("-c")
-            .arg(&conf)
-            .env("HOME", dir.path().join("home"))
-            .env("USER", "oracle")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("starting {}", imap.display()))?;
-        let input = child.stdin.take().context("Dovecot's input")?;
-        let output = BufReader::with_capacity(1 << 20, child.stdout.take().context("Dovecot's output")?);
-        let mut dovecot = Dovecot { child, input, output, _dir: dir };
-        dovecot.run("SELECT INBOX", "* OK")?;
-        Ok(dovecot)
-    }
-
-    /// Runs a command; what its untagged line says that begins so.
-    fn run(&mut self, command: &str, begin: &str) -> Result<String> {
-        write!(self.input, "a {command}\r\n")?;
-        let mut found = None;
-        loop {
-            let mut line = String::new();
-            ensure!(self.output.read_line(&mut line)? > 0, "Dovecot ended early");
-            let line = line.trim_end();
-            if line.starts_with("a ") {
-                ensure!(line.starts_with("a OK"), "Dovecot: {command}: {line}");
-                return found.with_context(|| format!("{command} has no answer"));
-            }
-            if let Some(rest) = line.strip_prefix(begin) {
-                found = Some(rest.trim_start().to_owned());
-            }
-        }
-    }
-}
-
-impl Drop for Dovecot {
-    fn drop(&mut self) {
-        if self.child.kill().is_ok() {
-            drop(self.child.wait());
-        }
-    }
+/// Runs a command; what its untagged line says that begins so.
+fn run(dovecot: &mut Dovecot, command: &str, begin: &str) -> Result<String> {
+    let (untagged, end) = dovecot.command(command)?;
+    ensure!(end.starts_with("OK"), "Dovecot: {command}: {end}");
+    let found = untagged.iter().rev().find_map(|line| line.strip_prefix(begin.as_bytes()));
+    let found = found.with_context(|| format!("{command} has no answer"))?;
+    Ok(std::str::from_utf8(found)?.trim().to_owned())
 }
 
 /// Of each message, by UID: its parent (0: none) and the other messages that share a parent which isn't there, by the first.
@@ -211,10 +134,6 @@ fn path() -> Result<FolderPath> {
 #[test]
 fn orders_and_threads_are_dovecots() -> Result {
     let Some(lists) = tests::tools::need_corpus("lists")? else { return Ok(()) };
-    let imap = Path::new("/usr/lib/dovecot/imap");
-    if !imap.exists() {
-        return tests::tools::skip("SORT and THREAD beside Dovecot's", "dovecot-imapd is not installed");
-    }
     let files: Vec<PathBuf> = tests::mail::files(&lists)?
         .into_iter()
         .filter(|f| f.extension().is_some_and(|e| e == "eml"))
@@ -223,7 +142,12 @@ fn orders_and_threads_are_dovecots() -> Result {
     let scratch = tempfile::tempdir()?;
     let storage = archive(scratch.path(), &files)?;
     let view = storage.view(&path()?).context("the folder is there")?;
-    let mut dovecot = Dovecot::over(imap, &files)?;
+    let Some(mut dovecot) =
+        Dovecot::over("SORT and THREAD beside Dovecot's", &[("INBOX", letters(&files)?)])?
+    else {
+        return Ok(());
+    };
+    run(&mut dovecot, "SELECT INBOX", "* OK")?;
     let known = known()?;
     let name = |uid: u32| -> Result<String> {
         let file = files.get(uid as usize - 1).context("a file for the UID")?;
@@ -231,7 +155,7 @@ fn orders_and_threads_are_dovecots() -> Result {
     };
     let mut report = String::new();
     for (by, key) in KEYS {
-        let theirs = dovecot.run(&format!("UID SORT ({key}) UTF-8 ALL"), "* SORT")?;
+        let theirs = run(&mut dovecot, &format!("UID SORT ({key}) UTF-8 ALL"), "* SORT")?;
         let mut theirs: Vec<u32> =
             theirs.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
         let criteria = [Criterion { by, reverse: false }];
@@ -252,7 +176,7 @@ fn orders_and_threads_are_dovecots() -> Result {
         ensure!(ours.len() == theirs.len(), "{key}: {} beside {}", ours.len(), theirs.len());
     }
     for (by, key) in [(Threading::References, "REFERENCES"), (Threading::OrderedSubject, "ORDEREDSUBJECT")] {
-        let theirs = dovecot.run(&format!("UID THREAD {key} UTF-8 ALL"), "* THREAD")?;
+        let theirs = run(&mut dovecot, &format!("UID THREAD {key} UTF-8 ALL"), "* THREAD")?;
         let mut ours = String::new();
         for token in storage.thread(&view, &view.uids, by, &Cancel::default())?.walk() {
             match token {

@@ -8,21 +8,17 @@ use anyhow::{Context, bail, ensure};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use storage::card::Card;
 use storage::mime::Tree;
 use storage::text::SearchText;
 use storage::{Incoming, Limits};
 use tests::Result;
-use tests::tools::{find, need_corpus, skip};
+use tests::dovecot::{Dovecot, Letter};
+use tests::tools::need_corpus;
 
 /// Files above this aren't mail that a structure could be compared of.
 const MAX_FILE: u64 = 8 << 20;
-/// The system's user that Dovecot runs as when the tests run as root, which it refuses to read mail as.
-const NOBODY: u32 = 65_534;
 
 /// A value of an IMAP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,73 +103,34 @@ fn value(bytes: &mut &[u8]) -> Result<Value> {
 /// One message's answers, by item name.
 type Answers = BTreeMap<String, Value>;
 
-/// A Dovecot over a Maildir of its own.
-struct Dovecot {
-    child: Child,
-    output: BufReader<std::process::ChildStdout>,
-    /// Kept open: Dovecot takes an end of input for a client that has gone.
-    _input: std::process::ChildStdin,
-    _dir: tempfile::TempDir,
+/// What Dovecot says to a FETCH of everything, message by message.
+struct Fetched {
+    dovecot: Dovecot,
+    tag: String,
 }
 
-impl Dovecot {
-    /// Copies `files` into a Maildir, in order, and asks for everything at once.
-    fn over(imap: &Path, files: &[PathBuf]) -> Result<Dovecot> {
-        let dir = tempfile::tempdir()?;
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-        let root = rustix::process::geteuid().is_root();
-        let own = |path: &Path| if root { chown(path, Some(NOBODY), Some(NOBODY)) } else { Ok(()) };
-        for folder in ["home", "mail", "mail/cur", "mail/new", "mail/tmp"] {
-            let folder = dir.path().join(folder);
-            fs::create_dir(&folder)?;
-            own(&folder)?;
-        }
-        for (number, file) in files.iter().enumerate() {
-            let copy = dir.path().join(format!("mail/cur/{:08}.M.h:2,S", number + 1));
-            fs::write(&copy, fs::read(file)?)?;
-            own(&copy)?;
-        }
-        let (uid, gid) = if root {
-            (NOBODY, NOBODY)
-        } else {
-            (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+impl Fetched {
+    /// Asks a Dovecot over these files, in their order; none where there is no Dovecot.
+    fn of(files: &[PathBuf]) -> Result<Option<Fetched>> {
+        let letter = |file| Ok(Letter { bytes: fs::read(file)?, secs: 1_000_000_000 });
+        let letters = files.iter().map(letter).collect::<Result<Vec<_>>>()?;
+        let Some(mut dovecot) = Dovecot::over("structures beside Dovecot's", &[("INBOX", letters)])? else {
+            return Ok(None);
         };
-        let path = dir.path().display();
-        let conf = dir.path().join("dovecot.conf");
-        fs::write(
-            &conf,
-            format!(
-                "base_dir = {path}/run\nstate_dir = {path}/run\nprotocols = imap\nssl = no\n\
-                 mail_location = maildir:{path}/mail:INDEX=MEMORY\nfirst_valid_uid = 0\nfirst_valid_gid = 0\n\
-                 mail_uid = {uid}\nmail_gid = {gid}\nlog_path = /dev/stderr\n"
-            ),
-        )?;
-        let mut child = Command::new(imap)
-            .arg("-c")
-            .arg(&conf)
-            .env("HOME", dir.path().join("home"))
-            .env("USER", "oracle")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("starting {}", imap.display()))?;
-        let mut input = child.stdin.take().context("Dovecot's input")?;
-        input.write_all(
-            b"1 SELECT INBOX\r\n2 FETCH 1:* (RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY)\r\n3 LOGOUT\r\n",
-        )?;
-        let output = BufReader::with_capacity(1 << 20, child.stdout.take().context("Dovecot's output")?);
-        Ok(Dovecot { child, output, _input: input, _dir: dir })
+        let (_, end) = dovecot.command("SELECT INBOX")?;
+        ensure!(end.starts_with("OK"), "Dovecot: {end}");
+        let tag = dovecot.begin("FETCH 1:* (RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY)")?;
+        Ok(Some(Fetched { dovecot, tag }))
     }
 
     /// The next FETCH response; none once the command is done.
     fn next(&mut self) -> Result<Option<(usize, Answers)>> {
         loop {
-            let line = self.response()?;
-            if line.starts_with(b"2 OK") {
+            let line = self.dovecot.response()?;
+            if let Some(end) = line.strip_prefix(self.tag.as_bytes()) {
+                ensure!(end.starts_with(b" OK"), "Dovecot refuses: {}", String::from_utf8_lossy(&line));
                 return Ok(None);
             }
-            ensure!(!line.starts_with(b"2 "), "Dovecot refuses: {}", String::from_utf8_lossy(&line));
             let Some(rest) = line.strip_prefix(b"* ") else { continue };
             let Some(at) = rest.windows(8).take(12).position(|window| window == b" FETCH (") else {
                 continue;
@@ -188,38 +145,6 @@ impl Dovecot {
                 }
             }
             return Ok(Some((number, answers)));
-        }
-    }
-
-    /// A response line with its literals.
-    fn response(&mut self) -> Result<Vec<u8>> {
-        let mut line = Vec::new();
-        loop {
-            ensure!(self.output.read_until(b'\n', &mut line)? > 0, "Dovecot ended early");
-            while matches!(line.last(), Some(b'\r' | b'\n')) {
-                line.pop();
-            }
-            let Some(open) = line.iter().rposition(|&byte| byte == b'{') else { return Ok(line) };
-            let digits = &line[open + 1..];
-            let Some(len) =
-                digits.strip_suffix(b"}").and_then(|len| std::str::from_utf8(len).ok()?.parse().ok())
-            else {
-                return Ok(line);
-            };
-            line.extend_from_slice(b"\r\n");
-            let from = line.len();
-            let len: usize = len;
-            line.resize(from + len, 0);
-            std::io::Read::read_exact(&mut self.output, &mut line[from..])?;
-        }
-    }
-}
-
-impl Drop for Dovecot {
-    fn drop(&mut self) {
-        // It ends by itself on LOGOUT; after a failed test it may not have.
-        if self.child.kill().is_ok() {
-            drop(self.child.wait());
         }
     }
 }
@@ -335,25 +260,15 @@ fn what_is_cut_off_anywhere_is_right_by_the_grammar() -> Result {
 #[test]
 fn structures_agree_with_dovecots() -> Result {
     let Some(files) = files()? else { return Ok(()) };
-    let Some(imap) = ["/usr/lib/dovecot/imap", "/usr/libexec/dovecot/imap"]
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|path| path.is_file())
-    else {
-        return skip("structures beside Dovecot's", "dovecot-imapd is not installed");
-    };
-    if find("dovecot").is_none() {
-        return skip("structures beside Dovecot's", "dovecot is not installed");
-    }
     let root = need_corpus("lists")?.context("the corpus was there")?;
     let root = root.parent().context("lists stands in the corpus")?;
     let known = known()?;
     let limits = Limits::default();
-    let mut dovecot = Dovecot::over(&imap, &files)?;
+    let Some(mut fetched) = Fetched::of(&files)? else { return Ok(()) };
     let mut report = String::new();
     let mut seen = BTreeMap::new();
     let mut answered = 0;
-    while let Some((number, theirs)) = dovecot.next()? {
+    while let Some((number, theirs)) = fetched.next()? {
         let file = files.get(number.wrapping_sub(1)).context("Dovecot numbers as we do")?;
         let name = file.strip_prefix(root)?.display().to_string();
         let incoming = Incoming::read(fs::File::open(file)?, Vec::new(), &limits)?;

@@ -4,25 +4,16 @@
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tests::mail::example_tree;
+use tests::pages::{get, page, set};
 use tests::program::{PATIENCE, Server};
 use tests::tools::{need_tool, skip};
 use tests::{Archive, Imap, Result};
-
-/// Sets a key of the configuration, which stands in it as a comment with its default value.
-fn set(archive: &Archive, default: &str, line: &str) -> Result {
-    let path = archive.data().join("mailkeep.toml");
-    let text = std::fs::read_to_string(&path)?;
-    let comment = format!("\n#{default}\n");
-    ensure!(text.contains(&comment), "no line #{default}");
-    std::fs::write(&path, text.replacen(&comment, &format!("\n{line}\n"), 1))?;
-    Ok(())
-}
 
 /// Starts the server on free ports; gives it and the address of its metrics, if it has one.
 fn serve(archive: &Archive, shell: Option<&str>) -> Result<(Server, Option<SocketAddr>)> {
@@ -164,23 +155,6 @@ fn only_tls_1_2_and_1_3_and_sessions_resume() -> Result {
     Ok(())
 }
 
-/// Status and body of a page.
-fn get(from: SocketAddr, request: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(from)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(request.as_bytes())?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    let (head, body) = text.split_once("\r\n\r\n").context("a head and a body")?;
-    let status = head.split(' ').nth(1).context("a status")?.parse()?;
-    ensure!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
-    Ok((status, body.to_owned()))
-}
-
-fn page(from: SocketAddr, path: &str) -> Result<(u16, String)> {
-    get(from, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
-}
-
 /// The samples of a page, after its form has been checked against what Prometheus asks of it (text format 0.0.4): HELP and TYPE
 /// before a metric's samples and once, names and labels as they may be, no sample twice, histograms that rise and end in +Inf.
 fn samples(text: &str) -> Result<BTreeMap<String, f64>> {
@@ -242,6 +216,23 @@ fn samples(text: &str) -> Result<BTreeMap<String, f64>> {
     Ok(found)
 }
 
+/// Prometheus' own tool finds nothing in the page that it would mark: neither its form nor a name against the rules.
+fn checked_by_promtool(page: &str) -> Result {
+    let Some(promtool) = need_tool("promtool")? else { return Ok(()) };
+    let mut child = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("its input")?.write_all(page.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && said.is_empty(), "promtool: {said}");
+    Ok(())
+}
+
 #[test]
 fn metrics_health_and_readiness() -> Result {
     let archive = Archive::with_users(&["alice"])?;
@@ -259,6 +250,7 @@ fn metrics_health_and_readiness() -> Result {
     let (status, text) = page(metrics, "/metrics")?;
     ensure!(status == 200);
     let found = samples(&text).with_context(|| text.clone())?;
+    checked_by_promtool(&text)?;
     for (sample, expected) in [
         ("mailkeep_imap_sessions{kind=\"logged_in\"}", 1.0),
         ("mailkeep_imap_commands_total{command=\"EXAMINE\",end=\"ok\"}", 1.0),

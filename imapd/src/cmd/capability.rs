@@ -18,7 +18,14 @@ pub(crate) fn list(session: &Session) -> String {
         all.push_str(if session.is_private() { " AUTH=PLAIN" } else { " LOGINDISABLED" });
     }
     all.push(' ');
-    all.push_str(LOGGED_IN);
+    if session.world.settings.unauthenticate {
+        all.push_str(LOGGED_IN);
+    } else {
+        all.push_str(&LOGGED_IN.replace(" UNAUTHENTICATE", ""));
+    }
+    if let Some(most) = super::limit::most(session) {
+        all.push_str(&format!(" MESSAGELIMIT={most}"));
+    }
     if super::compress::is_offered(session) {
         all.push_str(" COMPRESS=DEFLATE");
     }

@@ -16,10 +16,11 @@ pub(crate) fn run(s: &mut Session, _: &mut Call<'_>, c: &mut Cursor<'_>) -> Resu
     let mechanism = c.atom()?;
     c.end()?;
     if !mechanism.eq_ignore_ascii_case(b"DEFLATE") {
-        return Err(Refusal::No("CANNOT", "Only COMPRESS=DEFLATE is offered"));
+        return Err(Refusal::Bad("Only COMPRESS=DEFLATE is offered"));
     }
+    // RFC 4978 §3: NO is for another layer that compresses.
     if s.compressed {
-        return Err(Refusal::No("COMPRESSIONACTIVE", "DEFLATE is on already"));
+        return Err(Refusal::Bad("[COMPRESSIONACTIVE] DEFLATE is on already"));
     }
     if is_offered(s) {
         Ok(Done::Compress)

@@ -1,6 +1,5 @@
 //! ENABLE (RFC 5161): answered always; what isn't known is ignored, and what is on already is not told again.
 
-use crate::proto::encode;
 use crate::proto::parse::Cursor;
 use crate::reply::Refusal;
 use crate::session::{Call, Done, Session};
@@ -13,7 +12,6 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
         names.push(c.atom()?);
     }
     c.end()?;
-    let before = s.enabled;
     let mut told: Vec<&'static [u8]> = Vec::new();
     for name in names {
         let (field, name): (&mut bool, &[u8]) = match name.to_ascii_uppercase().as_slice() {
@@ -36,13 +34,5 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     call.out.extend_from_slice(b"\r\n");
     // RFC 7162 §3.2.3: QRESYNC implies CONDSTORE.
     s.enabled.condstore |= s.enabled.qresync;
-    if s.enabled.condstore
-        && !before.condstore
-        && let Some(mailbox) = &s.mailbox
-    {
-        call.out.extend_from_slice(b"* OK [HIGHESTMODSEQ ");
-        encode::number(mailbox.mod_seq().0, call.out);
-        call.out.extend_from_slice(b"] Highest\r\n");
-    }
     Ok(Done::Ok("ENABLE done"))
 }

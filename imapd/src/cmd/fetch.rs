@@ -7,7 +7,7 @@
 use super::binary::{Decoded, Decoder, Measure};
 use super::section::{self, MAX_FIELDS_BYTES};
 use super::vanished::{Chain, Vanished};
-use super::{answer, objects};
+use super::{answer, limit, objects};
 use crate::proto::parse::Cursor;
 use crate::proto::parse::fetch::{Item, Portion, items};
 use crate::proto::parse::sync;
@@ -21,7 +21,8 @@ use std::sync::Arc;
 use storage::card::{Card, Part, Zoned};
 use storage::mime::Kind;
 use storage::{
-    Ahead, AheadOf, Cancel, Error, Message, MessageReader, ModSeq, Row, Rows, SourceFlags, Storage, UidRanges,
+    Ahead, AheadOf, Cancel, Error, FolderView, Message, MessageReader, ModSeq, Row, Rows, SourceFlags,
+    Storage, UidRanges,
 };
 
 /// Of one message, so many bytes may wait in memory: structure and header fields; literals are streamed.
@@ -39,7 +40,18 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     if vanished && !(call.uid && s.enabled.qresync) {
         return Err(Refusal::Bad("VANISHED needs UID FETCH and ENABLE QRESYNC"));
     }
+    // RFC 9738 §3.1: what is named by places is done whole or not at all.
+    if let (Some(partial), Some(most)) = (partial, limit::most(s))
+        && partial.count() > most
+    {
+        return Err(Refusal::TooMany(most));
+    }
     let mut uids = resolve(s, &targets, call.uid)?;
+    // RFC 9394 §3.4: places count in what was named, whatever of it has changed.
+    if let Some(partial) = partial {
+        let (first, last) = partial.places(uids.len());
+        uids = answer::place(&uids, first, last);
+    }
     // RFC 7162 §3.1: both turn CONDSTORE on.
     s.enabled.condstore |= since.is_some() || items.contains(&Item::ModSeq);
     let mut works: Vec<Box<dyn Work>> = Vec::new();
@@ -58,12 +70,9 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
             works.push(Box::new(Vanished::earlier(&storage.vanished(view, since)?.intersect(&asked))));
         }
     }
-    if let Some(partial) = partial {
-        let (first, last) = partial.places(uids.len());
-        uids = answer::place(&uids, first, last);
-    }
-    works.extend(work(s, uids, items, call.uid)?);
-    Ok(Done::Work(Box::new(Chain::new(works)), "FETCH done"))
+    let (uids, cut) = limit::cut(s, uids);
+    works.extend(ordered(s, uids, items, call.uid, cut.is_some())?);
+    Ok(limit::done(Box::new(Chain::new(works)), cut, "FETCH done"))
 }
 
 /// The messages of a FETCH's or STORE's set: absent UIDs are fine, absent sequence numbers are not.
@@ -84,8 +93,19 @@ pub(crate) fn resolve(s: &Session, targets: &Targets, by_uid: bool) -> Result<Ui
 pub(crate) fn work(
     s: &Session,
     uids: UidRanges,
+    items: Vec<Item>,
+    by_uid: bool,
+) -> Result<Option<Box<dyn Work>>, Refusal> {
+    ordered(s, uids, items, by_uid, false)
+}
+
+/// As [`work`]; `falling`: from the highest UID down.
+pub(crate) fn ordered(
+    s: &Session,
+    mut uids: UidRanges,
     mut items: Vec<Item>,
     by_uid: bool,
+    falling: bool,
 ) -> Result<Option<Box<dyn Work>>, Refusal> {
     let mailbox = s.selected()?;
     let Some(view) = mailbox.view().filter(|_| !uids.is_empty()) else { return Ok(None) };
@@ -96,8 +116,17 @@ pub(crate) fn work(
     let storage = s.world.storage.clone();
     // Numbers and flags are known of messages in a missing store too.
     let flags_only = items.iter().all(|item| matches!(item, Item::Uid | Item::Flags | Item::ModSeq));
+    let expected = (!by_uid).then(|| uids.len());
+    let mut below =
+        falling.then(|| Below { view: view.clone(), uids: std::mem::take(&mut uids), flags_only });
+    let rows = match &mut below {
+        Some(below) => below.rows(&storage),
+        None if flags_only => storage.flag_rows(view, &uids),
+        None => storage.rows(view, &uids),
+    };
     let work = Fetch {
-        rows: if flags_only { storage.flag_rows(view, &uids) } else { storage.rows(view, &uids) },
+        rows,
+        below,
         numbers: Arc::clone(mailbox.uids()),
         cards: items.iter().any(needs_card),
         threads: items.contains(&Item::ThreadId),
@@ -110,7 +139,7 @@ pub(crate) fn work(
         items,
         current: None,
         trouble: None,
-        expected: (!by_uid).then(|| uids.len()),
+        expected,
         told: 0,
     };
     Ok(Some(Box::new(work)))
@@ -162,6 +191,8 @@ struct Fetch {
     numbers: Arc<UidRanges>,
     items: Vec<Item>,
     rows: Rows,
+    /// From the highest UID down: those that come after the rows.
+    below: Option<Below>,
     cards: bool,
     threads: bool,
     /// Messages are told by UID alone (RFC 9586).
@@ -179,6 +210,30 @@ struct Fetch {
     expected: Option<u64>,
     /// Messages that were begun.
     told: u64,
+}
+
+/// So many messages are read at once where they are told from the highest UID down.
+const STRETCH: u64 = 256;
+
+/// Messages that are told from the highest UID down, a stretch at a time.
+struct Below {
+    view: FolderView,
+    uids: UidRanges,
+    flags_only: bool,
+}
+
+impl Below {
+    /// The rows of the highest stretch, which is then done.
+    fn rows(&mut self, storage: &Storage) -> Rows {
+        let most = self.uids.len();
+        let stretch = answer::place(&self.uids, most.saturating_sub(STRETCH) + 1, most);
+        self.uids = self.uids.subtract(&stretch);
+        if self.flags_only {
+            storage.flag_rows(&self.view, &stretch)
+        } else {
+            storage.rows(&self.view, &stretch)
+        }
+    }
 }
 
 /// A message that is to be told.
@@ -270,14 +325,39 @@ impl Fetch {
         }
     }
 
-    fn next_batch(&mut self) -> Result<Option<Batch>, Refusal> {
-        let batch: Option<Vec<_>> = if self.cards {
+    fn next_found(&mut self) -> Result<Option<Vec<Found>>, Refusal> {
+        Ok(if self.cards {
             let found = |(row, card)| Found { row, card: Some(card), conversation: None };
             self.rows.next_batch_with_cards()?.map(|batch| batch.into_iter().map(found).collect())
         } else {
             let found = |row| Found { row, card: None, conversation: None };
             self.rows.next_batch()?.map(|batch| batch.into_iter().map(found).collect())
-        };
+        })
+    }
+
+    /// All of the next stretch of UIDs, from the highest down; none once there is no stretch left.
+    fn next_falling(&mut self) -> Result<Option<Vec<Found>>, Refusal> {
+        loop {
+            let mut all = Vec::new();
+            while let Some(more) = self.next_found()? {
+                all.extend(more);
+            }
+            all.reverse();
+            if let Some(error) = self.rows.trouble() {
+                self.trouble.get_or_insert_with(|| error.into());
+            }
+            match self.below.as_mut().filter(|below| !below.uids.is_empty()) {
+                Some(below) => self.rows = below.rows(&self.storage),
+                None => return Ok(Some(all).filter(|all| !all.is_empty())),
+            }
+            if !all.is_empty() {
+                return Ok(Some(all));
+            }
+        }
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, Refusal> {
+        let batch = if self.below.is_some() { self.next_falling()? } else { self.next_found()? };
         let Some(mut batch) = batch else { return Ok(None) };
         let rows = |batch: &[Found]| -> Vec<Row> { batch.iter().map(|found| found.row).collect() };
         if self.threads {

@@ -8,7 +8,7 @@
 use super::{acl, metadata, status};
 use crate::proto::encode::Text;
 use crate::proto::parse::Cursor;
-use crate::proto::parse::list::{self as grammar, List};
+use crate::proto::parse::list::{self as grammar, List, StatusItem};
 use crate::proto::parse::metadata::Depth;
 use crate::reply::Refusal;
 use crate::session::tree::{Entry, Kind, Walk};
@@ -24,6 +24,9 @@ pub(crate) fn list(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> 
     if asked.status.as_ref().is_some_and(|items| !status::are_known(s.enabled, items)) {
         return Err(Refusal::Bad("unknown STATUS item"));
     }
+    // RFC 7162 §3.1: STATUS with it turns CONDSTORE on, wherever it stands.
+    let turns_on = |items: &Vec<_>| items.contains(&StatusItem::HighestModSeq);
+    s.enabled.condstore |= asked.status.as_ref().is_some_and(turns_on);
     if asked.delimiter_only {
         call.out.extend_from_slice(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
         return Ok(Done::Ok("LIST done"));
@@ -83,7 +86,7 @@ impl Listing {
             acl::write_rights(self.text, &entry.name, out);
         }
         if !asked.metadata.is_empty() {
-            let known = metadata::of_folder(mailbox.comment());
+            let known = metadata::of_mailbox(&mailbox);
             let found = metadata::pick(&known, &asked.metadata, Depth::Zero);
             metadata::write(self.text, &entry.name, &found, out);
         }

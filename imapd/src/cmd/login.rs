@@ -61,9 +61,14 @@ pub(crate) fn authenticate(
 /// UNAUTHENTICATE: the connection is as new, TLS apart; the next login may be another user's.
 pub(crate) fn unauthenticate(s: &mut Session, _: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.end()?;
-    // Where a compressed stream would have to end between two commands, a client that connects anew is surer.
+    // RFC 8437 §8: it can be turned off.
+    if !s.world.settings.unauthenticate {
+        return Err(Refusal::Bad("Unknown command"));
+    }
+    // RFC 8437 §3 knows no NO, but lets a server close that can't give up what it has: where the client's compressed stream ends
+    // and plain commands begin, it doesn't say.
     if s.compressed {
-        return Err(Refusal::No("CANNOT", "A compressed connection serves one user; connect again"));
+        return Err(Refusal::Bye("A compressed connection serves one user; connect again"));
     }
     if !s.logged_out() {
         return Err(Refusal::Bye("Too many connections from your address that have not logged in"));

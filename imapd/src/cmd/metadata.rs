@@ -1,28 +1,34 @@
 //! GETMETADATA (RFC 5464): what an administrator says of a folder, and of the server.
 //!
-//! Nothing is private here: entries below /private are there for every mailbox and have no value. What was asked for by its own
+//! Nothing is private here: entries below /private are there for every mailbox and have no value, but for the special use of
+//! `All Mail`. What was asked for by its own
 //! name is answered, with NIL where there is nothing; of what lies below it only what is there.
 
 use crate::proto::encode::{self, Text};
 use crate::proto::parse::Cursor;
 use crate::proto::parse::metadata::{self, Depth};
 use crate::reply::Refusal;
-use crate::session::{Call, Done, Session};
+use crate::session::names::Target;
+use crate::session::{Call, Done, Mailbox, Session};
 use std::sync::Arc;
 
 const COMMENT: &str = "/shared/comment";
 const ADMIN: &str = "/shared/admin";
+const SPECIAL_USE: &str = "/private/specialuse";
 
 /// The entries of a mailbox, or of the server, that have a value.
 pub(crate) type Known = Vec<(&'static str, Arc<str>)>;
 
-/// Those of a folder. Lines end as all lines of the protocol do.
-pub(crate) fn of_folder(comment: Option<&Arc<str>>) -> Known {
+/// Those of a mailbox. Lines end as all lines of the protocol do.
+pub(crate) fn of_mailbox(mailbox: &Mailbox) -> Known {
     let lines = |comment: &Arc<str>| match comment.contains('\n') {
         true => comment.replace("\r\n", "\n").replace('\n', "\r\n").into(),
         false => Arc::clone(comment),
     };
-    comment.map(|comment| (COMMENT, lines(comment))).into_iter().collect()
+    let comment = mailbox.comment().map(|comment| (COMMENT, lines(comment)));
+    // RFC 6154 §4: what LIST says of it.
+    let all = matches!(mailbox.target, Target::AllMail(_)).then(|| (SPECIAL_USE, "\\All".into()));
+    comment.into_iter().chain(all).collect()
 }
 
 /// GETMETADATA
@@ -39,7 +45,7 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
             .map(|(name, value)| (name, value.as_str().into()))
             .collect()
     } else {
-        of_folder(s.open(name)?.comment())
+        of_mailbox(&s.open(name)?)
     };
     let (mut found, mut longest) = (Vec::new(), 0);
     for (entry, value) in pick(&known, &asked.entries, asked.depth) {

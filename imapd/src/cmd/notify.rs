@@ -12,35 +12,46 @@ use crate::proto::parse::notify::{self as grammar, Events, Filter, Group, Notify
 use crate::reply::Refusal;
 use crate::session::tree::{Entry, Kind, Walk};
 use crate::session::{Call, Done, Session, Work, names};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use storage::{Cancel, ModSeq};
 
 const BAD_EVENT: Refusal = Refusal::No(
-    "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)",
+    "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)",
     "An event is not known here",
 );
 const OVERFLOW: Refusal = Refusal::No("NOTIFICATIONOVERFLOW", "These are more mailboxes than are watched");
 
 /// What a client wants to be told, and what it knows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     groups: Arc<Vec<Group>>,
     known: BTreeMap<String, Seen>,
+    /// SET is as good as a NOOP (RFC 5465 §3.1): what has gathered in the selected mailbox is told once more.
+    fresh: bool,
 }
 
 /// How a mailbox was when it was last told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     id: MailboxId,
+    kind: Kind,
+    children: bool,
+    comment: Option<Arc<str>>,
     uid_validity: u32,
     messages: u64,
     uid_next: u32,
     mod_seq: ModSeq,
-    /// Events of messages are to be told.
-    of_messages: bool,
-    /// Events of names are to be told.
-    of_names: bool,
+    of: Of,
+}
+
+/// What is to be told of a mailbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Of {
+    messages: bool,
+    flags: bool,
+    names: bool,
+    metadata: bool,
 }
 
 impl Seen {
@@ -51,6 +62,10 @@ impl Seen {
 }
 
 impl Wanted {
+    /// Nothing that comes or goes in the selected mailbox is to be told: it stays as the client knows it.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        !std::mem::take(&mut self.fresh) && self.tells_selected().is_none()
+    }
     fn selected(&self) -> Option<(bool, &Events)> {
         let group = self.groups.iter().find(|group| group.filter.is_selected())?;
         Some((group.filter == Filter::SelectedDelayed, group.events.as_ref()?))
@@ -74,14 +89,14 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     })?;
     c.end()?;
     let Notify::Set { status, groups } = asked else {
-        s.notify = None;
+        s.notify = Some(Wanted::default());
         return Ok(Done::Ok("NOTIFY done"));
     };
     let groups = Arc::new(groups);
     // RFC 5465 §5.8: after an overflow nothing is watched.
     let known = match look(s, &groups) {
         Err(refusal @ Refusal::No(..)) => {
-            s.notify = None;
+            s.notify = Some(Wanted::default());
             return Err(refusal);
         }
         other => other?,
@@ -89,12 +104,13 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     if status {
         let selected = selected_name(s)?;
         for (name, seen) in
-            known.iter().filter(|(name, seen)| seen.of_messages && Some(*name) != selected.as_ref())
+            known.iter().filter(|(name, seen)| seen.of.messages && Some(*name) != selected.as_ref())
         {
-            write_status(s, name, seen, call.out);
+            // RFC 5465 §3.1: who asks for changes of flags is told what they are counted by.
+            write_status(s, name, seen, seen.of.flags, call.out);
         }
     }
-    s.notify = Some(Wanted { groups, known });
+    s.notify = Some(Wanted { groups, known, fresh: true });
     Ok(Done::Ok("NOTIFY done"))
 }
 
@@ -106,8 +122,11 @@ fn look(s: &Session, groups: &[Group]) -> Result<BTreeMap<String, Seen>, Refusal
     }
     let mut walk = Walk::new(&s.world, s.user()?, &["*".to_owned()], false);
     while let Some(piece) = walk.next() {
-        for Entry { name, kind, .. } in piece {
-            let Some(events) = events_of(groups, &name, kind) else { continue };
+        for Entry { name, kind, children, .. } in piece {
+            let of = events_of(groups, &name, kind);
+            if kind == Kind::Container || of == Of::default() {
+                continue;
+            }
             let mailbox = match s.open(Some(&name)) {
                 Ok(mailbox) => mailbox,
                 // It went between two looks.
@@ -116,12 +135,14 @@ fn look(s: &Session, groups: &[Group]) -> Result<BTreeMap<String, Seen>, Refusal
             };
             let one = Seen {
                 id: mailbox.id(),
+                kind,
+                children,
+                comment: mailbox.comment().filter(|_| of.metadata).cloned(),
                 uid_validity: mailbox.uid_validity(),
                 messages: mailbox.uids().len(),
                 uid_next: mailbox.uid_next(),
                 mod_seq: mailbox.mod_seq(),
-                of_messages: events.messages,
-                of_names: events.names,
+                of,
             };
             seen.insert(name, one);
             if seen.len() > s.world.settings.max_notify_mailboxes {
@@ -132,9 +153,9 @@ fn look(s: &Session, groups: &[Group]) -> Result<BTreeMap<String, Seen>, Refusal
     Ok(seen)
 }
 
-/// What is to be told of a mailbox: the first group that has it counts (RFC 5465 §6).
-fn events_of<'g>(groups: &'g [Group], name: &str, kind: Kind) -> Option<&'g Events> {
-    let folder = kind == Kind::Folder;
+/// What is to be told of a mailbox: what any group that has it asks for (RFC 5465 §6).
+fn events_of(groups: &[Group], name: &str, kind: Kind) -> Of {
+    let folder = matches!(kind, Kind::Folder | Kind::Container);
     let has = |group: &&Group| match &group.filter {
         Filter::Selected | Filter::SelectedDelayed => false,
         Filter::Inboxes => name == "INBOX",
@@ -145,10 +166,13 @@ fn events_of<'g>(groups: &'g [Group], name: &str, kind: Kind) -> Option<&'g Even
         }
         Filter::Mailboxes(some) => some.iter().any(|one| capital(one) == name),
     };
-    if kind == Kind::Container {
-        return None;
-    }
-    groups.iter().find(has)?.events.as_ref()
+    let all = groups.iter().filter(has).filter_map(|group| group.events.as_ref());
+    all.fold(Of::default(), |of, events| Of {
+        messages: of.messages || events.messages,
+        flags: of.flags || events.flags,
+        names: of.names || events.names,
+        metadata: of.metadata || events.metadata,
+    })
 }
 
 fn selected_name(s: &Session) -> Result<Option<String>, Refusal> {
@@ -161,7 +185,7 @@ pub(crate) fn tell(s: &mut Session, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let now = match look(s, &watch.groups) {
         Ok(now) => now,
         Err(OVERFLOW) => {
-            s.notify = None;
+            s.notify = Some(Wanted::default());
             out.extend_from_slice(
                 b"* OK [NOTIFICATIONOVERFLOW] These are more mailboxes than are watched\r\n",
             );
@@ -173,25 +197,97 @@ pub(crate) fn tell(s: &mut Session, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let gone = watch.known.iter().filter(|(name, _)| !now.contains_key(*name));
     let mut gone: BTreeMap<MailboxId, (&String, &Seen)> =
         gone.map(|(name, seen)| (seen.id, (name, seen))).collect();
+    let mut names = Names::default();
     for (name, seen) in &now {
         let before = watch.known.get(name);
-        if before.is_none_or(|before| before.id != seen.id) && seen.of_names {
-            let old = gone.remove(&seen.id);
-            write_list(s.enabled.text(), b"", name, old.map(|(name, _)| name.as_str()), out);
-        }
-        let same = before.is_some_and(|before| before.same_messages(seen));
-        if seen.of_messages && !same && Some(name) != selected.as_ref() {
-            write_status(s, name, seen, out);
+        if before.is_none_or(|before| before.id != seen.id) {
+            match gone.remove(&seen.id) {
+                Some((old, _)) => names.renamed.push((old, name)),
+                None => names.changed.push((name, Some(seen))),
+            }
         }
     }
-    for (name, _) in gone.into_values().filter(|(_, seen)| seen.of_names) {
-        write_list(s.enabled.text(), b"\\NonExistent", name, None, out);
+    names.changed.extend(gone.into_values().filter(|(_, seen)| seen.of.names).map(|(name, _)| (name, None)));
+    names.tell(s, &watch.groups, &now, out)?;
+    for (name, seen) in &now {
+        let before = watch.known.get(name);
+        let same = before.is_some_and(|before| before.same_messages(seen));
+        if seen.of.messages && !same && Some(name) != selected.as_ref() {
+            write_status(s, name, seen, false, out);
+        }
+        // RFC 5464 §4.4.2: names of entries, without values.
+        if before.is_some_and(|before| before.id == seen.id && before.comment != seen.comment) {
+            out.extend_from_slice(b"* METADATA ");
+            s.enabled.text().mailbox(name, out);
+            out.extend_from_slice(b" /shared/comment\r\n");
+        }
     }
     s.notify = Some(Wanted { known: now, ..watch });
     Ok(())
 }
 
-fn write_status(s: &Session, name: &str, seen: &Seen, out: &mut Vec<u8>) {
+/// Names that came, went or changed.
+#[derive(Default)]
+struct Names<'n> {
+    /// Old and new.
+    renamed: Vec<(&'n String, &'n String)>,
+    /// That came, or went.
+    changed: Vec<(&'n String, Option<&'n Seen>)>,
+}
+
+impl Names<'_> {
+    /// RFC 5465 §5.4: what is below a name that changed is not told; the parent of what came or went is told too.
+    fn tell(
+        &self,
+        s: &Session,
+        groups: &[Group],
+        now: &BTreeMap<String, Seen>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let text = s.enabled.text();
+        for (old, new) in &self.renamed {
+            let follows = |(above, to): &(&String, &String)| {
+                let (rest, moved) = (old.strip_prefix(above.as_str()), new.strip_prefix(to.as_str()));
+                rest == moved && rest.is_some_and(|rest| rest.starts_with('/'))
+            };
+            if let Some(seen) = now.get(*new).filter(|seen| seen.of.names)
+                && !self.renamed.iter().any(follows)
+            {
+                write_list(text, new, Some(&seen.entry(new)), Some(old), out);
+            }
+        }
+        let mut parents = BTreeSet::new();
+        for (name, seen) in &self.changed {
+            parents.extend(name.rsplit_once('/').map(|(parent, _)| parent));
+            match seen {
+                Some(seen) if seen.of.names => write_list(text, name, Some(&seen.entry(name)), None, out),
+                Some(_) => {}
+                None => write_list(text, name, None, None, out),
+            }
+        }
+        let is_told = |parent: &str| self.changed.iter().any(|(name, _)| *name == parent);
+        for parent in parents.into_iter().filter(|parent| !is_told(parent)) {
+            if !events_of(groups, parent, Kind::Container).names {
+                continue;
+            }
+            let mut walk = Walk::new(&s.world, s.user()?, &[parent.to_owned()], false);
+            let mut found = None;
+            while let Some(piece) = walk.next() {
+                found = piece.into_iter().find(|entry| entry.name == parent).or(found);
+            }
+            write_list(text, parent, found.as_ref(), None, out);
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    fn entry(&self, name: &str) -> Entry {
+        Entry { name: name.to_owned(), kind: self.kind, children: self.children, target: None }
+    }
+}
+
+fn write_status(s: &Session, name: &str, seen: &Seen, mod_seq: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"* STATUS ");
     s.enabled.text().mailbox(name, out);
     let mut item = |word: &[u8], value: u64| {
@@ -201,15 +297,22 @@ fn write_status(s: &Session, name: &str, seen: &Seen, out: &mut Vec<u8>) {
     item(b" (MESSAGES ", seen.messages);
     item(b" UIDNEXT ", u64::from(seen.uid_next));
     item(b" UIDVALIDITY ", u64::from(seen.uid_validity));
-    if s.enabled.condstore {
+    if mod_seq || s.enabled.condstore {
         item(b" HIGHESTMODSEQ ", seen.mod_seq.0);
     }
     out.extend_from_slice(b")\r\n");
 }
 
-fn write_list(text: Text, attribute: &[u8], name: &str, old: Option<&str>, out: &mut Vec<u8>) {
+/// `entry`: what there is under the name; none if nothing is. Everything counts as subscribed.
+fn write_list(text: Text, name: &str, entry: Option<&Entry>, old: Option<&str>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"* LIST (");
-    out.extend_from_slice(attribute);
+    match entry {
+        Some(entry) => {
+            out.extend_from_slice(b"\\Subscribed ");
+            super::list::attributes(entry, out);
+        }
+        None => out.extend_from_slice(b"\\NonExistent"),
+    }
     out.extend_from_slice(b") \"/\" ");
     text.mailbox(name, out);
     if let Some(old) = old {

@@ -4,6 +4,7 @@
 //! A search that may have to read messages takes a place in the queue first, and gives it back as soon as it knows its answer.
 
 use super::answer::{self, Found, Numbering};
+use super::limit;
 use crate::proto::parse::search::{self, Returns};
 use crate::proto::parse::{Cursor, order};
 use crate::reply::Refusal;
@@ -76,7 +77,20 @@ fn begin(
         other => other?,
     };
     c.end()?;
-    let search::Criteria { key, fuzzy, mod_seq } = key;
+    let search::Criteria { mut key, fuzzy, mod_seq } = key;
+    // RFC 9738 §3.1: the messages that are searched count, not those that match. §3.3: an order that is kept needs no bound, a
+    // thread can't be made of a part.
+    let cut = match (&then, limit::most(s)) {
+        (Then::Thread(_), Some(most)) if mailbox_uids.len() > most => return Err(Refusal::TooMany(most)),
+        (Then::Search, Some(_)) => {
+            let (scope, cut) = limit::cut(s, limit::scope(&key, &mailbox_uids));
+            if cut.is_some() {
+                key = Key::And(vec![Key::Uids(scope), key]);
+            }
+            cut
+        }
+        _ => None,
+    };
     let by_relevancy = match &then {
         Then::Sort(criteria) => criteria.iter().any(|criterion| criterion.by == By::Relevancy),
         _ => false,
@@ -105,7 +119,7 @@ fn begin(
     };
     // RFC 7162 §3.1: it turns CONDSTORE on.
     s.enabled.condstore |= mod_seq;
-    Ok(Done::Work(Box::new(work), words))
+    Ok(limit::done(Box::new(work), cut, words))
 }
 
 /// A search, then its answer.

@@ -9,6 +9,7 @@ use crate::proto::parse::fetch::Item;
 use crate::proto::parse::{Cursor, sync};
 use crate::reply::Refusal;
 use crate::session::{Call, Done, Session, Work};
+use storage::UidRanges;
 
 const WORDS: &str = "[READ-ONLY] Selected";
 
@@ -21,6 +22,10 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     // RFC 7162 §3.2.5: BAD without ENABLE before.
     if asked.qresync.is_some() && !s.enabled.qresync {
         return Err(Refusal::Bad("ENABLE QRESYNC first"));
+    }
+    // RFC 9586 §3.7.
+    if s.enabled.uidonly && asked.qresync.as_ref().is_some_and(|known| known.numbers.is_some()) {
+        return Err(Refusal::Bad("[UIDREQUIRED] QRESYNC names messages by UID"));
     }
     s.enabled.condstore |= asked.condstore;
     // RFC 3501 §6.3.1: the mailbox selected before is given up, even if this one can't be opened.
@@ -73,6 +78,9 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
             let uids = uids.raw(0);
             vanished = vanished.intersect(&uids);
             changed = changed.intersect(&uids);
+        }
+        if let Some(agreed) = known.agreed(&view.uids) {
+            vanished = vanished.subtract(&UidRanges::from_spans([(1, agreed.0)]));
         }
         works.push(Box::new(Vanished::earlier(&vanished)));
         works.extend(fetch::work(s, changed, vec![Item::Uid, Item::Flags, Item::ModSeq], true)?);

@@ -3,6 +3,7 @@
 //! Invariant: nothing here is ever turned off but by UNAUTHENTICATE (RFC 8437 §2), and what is offered doesn't depend on it.
 
 use crate::proto::encode::{self, Text};
+use crate::proto::parse::fetch::Item;
 use crate::proto::parse::search::Returns;
 use crate::reply::Refusal;
 
@@ -55,6 +56,16 @@ impl Enabled {
     /// What goes is told by UID.
     pub(crate) fn vanishes(self) -> bool {
         self.qresync || self.uidonly
+    }
+
+    /// What every FETCH has then that no FETCH asked for (RFC 7162 §3.2.4).
+    pub(crate) fn with_mod_seq(self, items: &mut Vec<Item>) {
+        let wanted = [(Item::Uid, !self.uidonly), (Item::ModSeq, true)];
+        for (item, wanted) in wanted {
+            if self.condstore && wanted && !items.contains(&item) {
+                items.push(item);
+            }
+        }
     }
 
     /// What a SEARCH without RETURN is to answer: IMAP4rev2 has ESEARCH only (RFC 9051 §6.4.4).

@@ -25,7 +25,6 @@ use crate::cmd::vanished::Chain;
 use crate::gate::Place;
 use crate::proto::frame::{Bounds, Frame, Framed, Why};
 use crate::proto::parse::Cursor;
-use crate::proto::parse::fetch::Item;
 use crate::queue::Turn;
 use crate::reply::Refusal;
 use crate::watch::Watch;
@@ -119,6 +118,8 @@ pub(crate) enum Done {
     Told(String),
     /// The answer comes in chunks, then tagged OK with these words.
     Work(Box<dyn Work>, &'static str),
+    /// As [`Done::Work`], with words that are made here.
+    WorkTold(Box<dyn Work>, String),
     /// Tagged OK, then begin TLS.
     StartTls,
     /// Tagged OK, then compress.
@@ -175,7 +176,7 @@ pub(crate) struct Session {
     pub(crate) saved: Arc<UidRanges>,
     /// What ENABLE has turned on.
     pub(crate) enabled: Enabled,
-    /// What the client wants to be told without asking.
+    /// What the client wants to be told; none until it has said so.
     pub(crate) notify: Option<Wanted>,
     /// Folders have changed since that was looked at.
     woken: bool,
@@ -358,7 +359,8 @@ impl Session {
         }
         let delayed = self.notify.as_ref().and_then(Wanted::tells_selected);
         let idle = self.mode == Mode::Idle;
-        if !idle && delayed.is_none() {
+        // RFC 5465 §4: in IDLE too, only what NOTIFY asked for.
+        if delayed.is_none() && (self.notify.is_some() || !idle) {
             return;
         }
         self.may_expunge = idle || delayed == Some(false) || self.enabled.uidonly;
@@ -376,10 +378,8 @@ impl Session {
     fn with_new(&self, told: Box<dyn Work>, came: UidRanges) -> Box<dyn Work> {
         let Some(watch) = self.notify.as_ref().filter(|watch| !watch.items().is_empty()) else { return told };
         let mut items = watch.items().to_vec();
-        // RFC 7162 §3.1, RFC 5465 §5.2.
-        if self.enabled.condstore && !items.contains(&Item::ModSeq) {
-            items.push(Item::ModSeq);
-        }
+        // RFC 7162 §3.2.4, RFC 5465 §5.2.
+        self.enabled.with_mod_seq(&mut items);
         match crate::cmd::fetch::work(self, came, items, false) {
             Ok(Some(fetch)) => Box::new(Chain::new([told, Box::new(Aside(fetch)) as Box<dyn Work>])),
             Ok(None) => told,
@@ -487,7 +487,16 @@ impl Session {
         {
             return Err(VANISHED);
         }
-        (command.run)(self, &mut Call { tag, uid, out }, c)
+        let (before, selects) = (self.enabled.condstore, command.selects());
+        let done = (command.run)(self, &mut Call { tag, uid, out }, c);
+        // RFC 7162 §3.1: the first command that turns CONDSTORE on is told how far the selected mailbox is.
+        if let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.enabled.condstore && !before && !selects)
+        {
+            out.extend_from_slice(
+                format!("* OK [HIGHESTMODSEQ {}] Highest\r\n", mailbox.mod_seq().0).as_bytes(),
+            );
+        }
+        done
     }
 
     /// Rights are asked anew for every command, so that a change counts at once.
@@ -511,6 +520,9 @@ impl Session {
             Ok(Done::Told(words)) => self.end_well(Cow::Owned(words), out),
             Ok(Done::Work(work, words)) => {
                 self.running = Some(Running { work, words: Some(Cow::Borrowed(words)) });
+            }
+            Ok(Done::WorkTold(work, words)) => {
+                self.running = Some(Running { work, words: Some(Cow::Owned(words)) });
             }
             Ok(Done::StartTls) => {
                 self.ok("Begin TLS now", out);
@@ -537,7 +549,7 @@ impl Session {
                 refusal.write(&self.tag, out);
                 match refusal {
                     Refusal::Bad(_) => self.count_bad(out),
-                    Refusal::No(..) => {}
+                    Refusal::No(..) | Refusal::TooMany(_) => {}
                     Refusal::Bye(_) | Refusal::Drop => self.next = Next::Close,
                 }
             }
@@ -581,6 +593,9 @@ impl Session {
 
     /// What came and went in the selected mailbox.
     fn news(&mut self) -> News {
+        if self.notify.as_mut().is_some_and(Wanted::is_silent) {
+            return News::Nothing;
+        }
         match &mut self.mailbox {
             Some(mailbox) => mailbox.refresh(&self.world.storage, self.may_expunge, self.enabled),
             None => News::Nothing,

@@ -117,6 +117,11 @@ impl Command {
         self.when == When::Selected && !matches!(self.name, "CLOSE" | "UNSELECT")
     }
 
+    /// Whether it selects a mailbox.
+    pub(crate) fn selects(&self) -> bool {
+        matches!(self.name, "SELECT" | "EXAMINE")
+    }
+
     /// Whether it may run in the session's state.
     pub(crate) fn allowed(&self, session: &Session) -> Result<(), Refusal> {
         match self.when {

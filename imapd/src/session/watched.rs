@@ -95,7 +95,7 @@ impl Watched {
     /// The command has ended otherwise.
     pub(super) fn refused(&mut self, watch: &Watch, refusal: &Refusal) {
         let outcome = match refusal {
-            Refusal::No(..) => Outcome::No,
+            Refusal::No(..) | Refusal::TooMany(_) => Outcome::No,
             Refusal::Bad(_) => Outcome::Bad,
             Refusal::Bye(_) | Refusal::Drop => Outcome::Cut,
         };
@@ -108,7 +108,7 @@ impl Watched {
         match refusal {
             Refusal::Bye(words) => self.reason = Reason::Bye(words),
             Refusal::Drop => self.reason = Reason::Dropped,
-            Refusal::No(..) | Refusal::Bad(_) => {}
+            Refusal::No(..) | Refusal::TooMany(_) | Refusal::Bad(_) => {}
         }
     }
 

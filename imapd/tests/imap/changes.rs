@@ -1,35 +1,18 @@
 //! What sessions see of messages and folders that change under them: EXPUNGE where it is allowed, new UIDs, BYE.
 
-use crate::common::{World, open};
-use storage::{Cancel, FolderPath, SourceFlags, UidRanges};
-
-fn path(text: &str) -> FolderPath {
-    FolderPath::new(text).unwrap()
-}
-
-fn fill(world: &World, folder: &str, count: usize) {
-    let mails: Vec<Vec<u8>> =
-        (0..count).map(|n| format!("Subject: {n}\r\n\r\nbody {n}\r\n").into_bytes()).collect();
-    let list: Vec<(&[u8], SourceFlags)> =
-        mails.iter().map(|mail| (mail.as_slice(), SourceFlags::default())).collect();
-    world.add(folder, &list);
-}
-
-fn delete(world: &World, folder: &str, first: u32, last: u32) {
-    let uids = UidRanges::from_spans([(first, last)]);
-    world.storage.delete_messages(&path(folder), &uids, &Cancel::default(), &mut |_, _| ()).unwrap();
-}
+use crate::common::{World, open, path};
+use storage::{Cancel, UidRanges};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expunge_comes_when_it_is_allowed_and_highest_first() {
     let world = World::new();
-    fill(&world, "alice/A", 6);
+    world.fill("alice/A", 6);
     let server = world.serve(open()).await;
     let mut client = server.alice().await;
     client.ok("SELECT A").await;
-    delete(&world, "alice/A", 2, 3);
-    delete(&world, "alice/A", 5, 5);
-    fill(&world, "alice/A", 1);
+    world.delete("alice/A", 2, 3);
+    world.delete("alice/A", 5, 5);
+    world.fill("alice/A", 1);
     // By sequence number: nothing is renumbered, what is there is given (RFC 2180 section 4.1.2).
     assert_eq!(
         client.run("FETCH 1:6 UID").await,
@@ -56,7 +39,7 @@ async fn expunge_comes_when_it_is_allowed_and_highest_first() {
     );
     assert_eq!(client.run("NOOP").await, ["OK NOOP done"]);
     assert_eq!(client.run("FETCH 4 UID").await, ["* 4 FETCH (UID 7)", "OK FETCH done"]);
-    delete(&world, "alice/A", 1, 7);
+    world.delete("alice/A", 1, 7);
     assert_eq!(
         client.run("CHECK").await,
         ["* 4 EXPUNGE", "* 3 EXPUNGE", "* 2 EXPUNGE", "* 1 EXPUNGE", "OK CHECK done"]
@@ -68,8 +51,8 @@ async fn expunge_comes_when_it_is_allowed_and_highest_first() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_tells_moves_on_both_sides() {
     let world = World::new();
-    fill(&world, "alice/A", 3);
-    fill(&world, "alice/B", 1);
+    world.fill("alice/A", 3);
+    world.fill("alice/B", 1);
     let server = world.serve(open()).await;
     let (mut a, mut b) = (server.alice().await, server.alice().await);
     a.ok("SELECT A").await;
@@ -100,7 +83,7 @@ async fn idle_tells_moves_on_both_sides() {
 async fn a_folder_that_goes_ends_the_session_and_others_go_on() {
     let world = World::new();
     for folder in ["alice/A", "alice/B", "alice/C"] {
-        fill(&world, folder, 2);
+        world.fill(folder, 2);
     }
     let server = world.serve(open()).await;
     let (cancel, quiet) = (Cancel::default(), &mut |_, _| ());
@@ -129,11 +112,11 @@ async fn a_folder_that_goes_ends_the_session_and_others_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_expunges_come_in_chunks() {
     let world = World::new();
-    fill(&world, "alice/A", 9_000);
+    world.fill("alice/A", 9_000);
     let server = world.serve(open()).await;
     let mut client = server.alice().await;
     client.ok("SELECT A").await;
-    delete(&world, "alice/A", 2, 8_999);
+    world.delete("alice/A", 2, 8_999);
     let told = client.ok("NOOP").await;
     let expected: Vec<String> = (2..=8_999).rev().map(|n| format!("* {n} EXPUNGE")).collect();
     assert_eq!(told, expected);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::card::Zoned;
 use storage::{
-    Cancel, FolderPath, Incoming, Limits, MasterKey, NewPlacement, Prepared, SourceFlags, Storage,
+    Cancel, FolderPath, Incoming, Limits, MasterKey, NewPlacement, Prepared, SourceFlags, Storage, UidRanges,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -99,6 +99,22 @@ impl World {
             batch.add(folder, message, &placement).unwrap();
         }
         batch.commit().unwrap();
+    }
+
+    /// Adds so many messages of their own to a folder: `Subject: 0 of FOLDER`, and `body 0`.
+    pub(crate) fn fill(&self, folder: &str, count: usize) {
+        let mails: Vec<Vec<u8>> = (0..count)
+            .map(|n| format!("Subject: {n} of {folder}\r\n\r\nbody {n}\r\n").into_bytes())
+            .collect();
+        let list: Vec<(&[u8], SourceFlags)> =
+            mails.iter().map(|mail| (mail.as_slice(), SourceFlags::default())).collect();
+        self.add(folder, &list);
+    }
+
+    /// Deletes a folder's messages of these UIDs.
+    pub(crate) fn delete(&self, folder: &str, first: u32, last: u32) {
+        let uids = UidRanges::from_spans([(first, last)]);
+        self.storage.delete_messages(&path(folder), &uids, &Cancel::default(), &mut |_, _| ()).unwrap();
     }
 
     /// The fixture that the dialogues speak about.
@@ -194,6 +210,11 @@ impl Running {
 /// How many connections have ended for that reason.
 pub(crate) fn ended(snapshot: &imapd::watch::Snapshot, reason: &str) -> u64 {
     snapshot.ended.iter().find(|(label, _)| *label == reason).expect("a reason that there is").1
+}
+
+/// A folder's path.
+pub(crate) fn path(text: &str) -> FolderPath {
+    FolderPath::new(text).unwrap()
 }
 
 /// Passwords without TLS, as all clients here come from loopback.

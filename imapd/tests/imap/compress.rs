@@ -102,7 +102,14 @@ async fn answers_are_the_same_and_fewer_bytes() {
     assert!(client.exactly(raw.len()).await == shown);
     assert_eq!(client.line().await.unwrap(), ")");
     assert_eq!(client.line().await.unwrap(), "n OK FETCH done");
-    assert_eq!(client.run("COMPRESS DEFLATE").await, ["NO [COMPRESSIONACTIVE] DEFLATE is on already"]);
+    assert_eq!(client.run("COMPRESS DEFLATE").await, ["BAD [COMPRESSIONACTIVE] DEFLATE is on already"]);
+    // RFC 8437 section 3: no NO, but the end.
+    let mut other = begin(server.alice().await).await;
+    assert_eq!(
+        other.run_to_end("UNAUTHENTICATE").await,
+        ["* BYE A compressed connection serves one user; connect again"]
+    );
+    server.until(|now| now.compressed == 1).await;
     // News come through at once, and the server's end.
     client.ok("SELECT Empty").await;
     client.send("i IDLE\r\n").await;

@@ -2,7 +2,7 @@
 //!
 //! `C: ` is sent with CRLF; `C+ ` is sent in one piece with the next line; `S: ` must come exactly (`…` stands for any
 //! text in it; a byte above 127 is shown as that Latin-1 character); `S: (closed)`: the server has closed. `#` begins a
-//! comment; a first line `# before login` leaves the login to the dialogue, one with `archive: words` plays it on `words`' archive. With UPDATE_DIALOGUES=1 the answers are
+//! comment; a first line `# before login` leaves the login to the dialogue, one with `archive: words` or `archive: rfc` plays it on that module's archive. With UPDATE_DIALOGUES=1 the answers are
 //! written anew, to be read before they are committed.
 
 use crate::common::{Client, IN_PROGRESS, World, data, open};
@@ -15,6 +15,8 @@ async fn dialogues() {
     let server = world.serve(open()).await;
     let words = crate::words::archive();
     let words_server = words.serve(crate::words::settings()).await;
+    let rfc = crate::rfc::archive();
+    let rfc_server = rfc.serve(crate::rfc::settings()).await;
     let mut files: Vec<_> = std::fs::read_dir(data())
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -25,7 +27,11 @@ async fn dialogues() {
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let first = text.lines().next().unwrap_or_default();
-        let server = if first.ends_with("archive: words") { &words_server } else { &server };
+        let server = match first.split_once("archive: ") {
+            Some((_, "words")) => &words_server,
+            Some((_, "rfc")) => &rfc_server,
+            _ => &server,
+        };
         let client =
             if first.starts_with("# before login") { server.client().await } else { server.alice().await };
         if std::env::var_os("UPDATE_DIALOGUES").is_some() {
@@ -36,6 +42,7 @@ async fn dialogues() {
     }
     server.stopped().await;
     words_server.stopped().await;
+    rfc_server.stopped().await;
 }
 
 async fn play(mut client: Client<TcpStream>, text: &str, file: &Path) {

@@ -11,7 +11,7 @@ use crate::pack::disk::Disk;
 use crate::pack::varint::{Reader, put, put_bytes};
 use crate::store::all_mail::AllMailRows;
 use crate::store::rows::StoreRows;
-use crate::store::state::Folder;
+use crate::store::state::{Comment, Folder};
 use crate::store::{Part, SourceFlags, Store, Whole};
 use crate::{Error, FolderId, ModSeq, StoreId, Uid, UidRanges};
 use sha2::{Digest, Sha256};
@@ -21,8 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the file begins with: magic and version.
-const MAGIC: &[u8; 8] = b"mkseen3\n";
-/// The version before, which knew nothing of what went.
+const MAGIC: &[u8; 8] = b"mkseen4\n";
+/// The version before, which knew nothing of comments; it is written while there are none.
+const MAGIC_3: &[u8; 8] = b"mkseen3\n";
+/// The one before that, which knew nothing of what went.
 const MAGIC_2: &[u8; 8] = b"mkseen2\n";
 /// The first version, which knew nothing of whole archives either.
 const MAGIC_1: &[u8; 8] = b"mkseen1\n";
@@ -201,7 +203,9 @@ impl Shadow {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
+        let comments = self.folders.iter().filter_map(|(id, folder)| Some((id, folder.comment.as_ref()?)));
+        let comments: Vec<_> = comments.collect();
+        let mut out = if comments.is_empty() { MAGIC_3 } else { MAGIC }.to_vec();
         put(&mut out, self.batch);
         put(&mut out, u64::from(self.next_folder));
         put(&mut out, u64::from(self.uid_validity));
@@ -226,6 +230,14 @@ impl Shadow {
             put_flags(&mut out, self.all_mail_flags.get(number));
         }
         self.gone.encode(&mut out);
+        if !comments.is_empty() {
+            put(&mut out, comments.len() as u64);
+        }
+        for (id, comment) in comments {
+            put(&mut out, u64::from(id.0));
+            put(&mut out, comment.since.0);
+            put_bytes(&mut out, comment.text.as_bytes());
+        }
         let sum = Sha256::digest(&out);
         out.extend_from_slice(&sum);
         out
@@ -236,7 +248,7 @@ impl Shadow {
         if Sha256::digest(body).as_slice() != sum {
             return None;
         }
-        let versions = [(3, MAGIC), (2, MAGIC_2), (1, MAGIC_1)];
+        let versions = [(4, MAGIC), (3, MAGIC_3), (2, MAGIC_2), (1, MAGIC_1)];
         let found = versions.iter().find_map(|(version, magic)| Some((*version, body.strip_prefix(*magic)?)));
         let (version, body) = found?;
         let mut from = Reader::new(body);
@@ -267,6 +279,12 @@ impl Shadow {
         }
         if version >= 3 {
             shadow.gone = Log::decode(&mut from)?;
+        }
+        for _ in 0..if version >= 4 { from.varint()? } else { 0 } {
+            let folder = shadow.folders.get_mut(&FolderId(number32(&mut from)?))?;
+            let since = ModSeq(from.varint()?);
+            let text = std::str::from_utf8(from.bytes()?).ok()?.into();
+            folder.comment = Some(Comment { text, since });
         }
         from.is_empty().then_some(shadow)
     }
@@ -362,6 +380,7 @@ mod tests {
         assert_eq!((back.archives, back.placements), (before.archives, before.placements));
         assert_eq!((back.all_mail, back.all_mail_flags), (before.all_mail, before.all_mail_flags));
         assert_eq!(back.gone, before.gone);
+        assert!(bytes.starts_with(MAGIC_3), "an earlier version reads what has no comments");
         assert!(back.flags[&FolderId(3)].of(Uid(8)).flagged && !back.flags[&FolderId(3)].of(Uid(10)).flagged);
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
@@ -369,5 +388,12 @@ mod tests {
             assert!(Shadow::decode(&damaged).is_none());
             assert!(Shadow::decode(&bytes[..at]).is_none());
         }
+        let mut said = shadow();
+        for folder in said.folders.values_mut() {
+            folder.comment = Some(Comment { text: "bis 2019".into(), since: ModSeq(7) });
+        }
+        let bytes = said.encode();
+        assert!(bytes.starts_with(MAGIC));
+        assert_eq!(Shadow::decode(&bytes).unwrap().folders, said.folders);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum Notify {
     Set {
         /// How the mailboxes stand is to be told first.
         status: bool,
-        /// In the client's order: the first that a mailbox belongs to counts.
+        /// A mailbox that belongs to several has the events of all of them (RFC 5465 §6).
         groups: Vec<Group>,
     },
 }
@@ -61,8 +61,12 @@ pub(crate) struct Events {
     pub(crate) messages: bool,
     /// What is fetched of a new message in the selected mailbox.
     pub(crate) items: Vec<Item>,
+    /// FlagChange. Flags never change, but who asks is told the mod-sequence with STATUS.
+    pub(crate) flags: bool,
     /// MailboxName
     pub(crate) names: bool,
+    /// MailboxMetadataChange
+    pub(crate) metadata: bool,
 }
 
 /// Why a NOTIFY was not taken.
@@ -149,7 +153,7 @@ fn mailboxes(c: &mut Cursor<'_>, names: &mut usize) -> Result<Vec<String>, Wrong
 fn events(c: &mut Cursor<'_>, filter: &Filter) -> Result<Events, Refused> {
     c.byte(b'(', "events stand in parentheses")?;
     let (mut events, mut unknown) = (Events::default(), false);
-    let (mut new, mut expunge, mut flags, mut of_mailbox) = (false, false, false, false);
+    let (mut new, mut expunge, mut of_mailbox) = (false, false, false);
     loop {
         match c.atom()?.to_ascii_uppercase().as_slice() {
             b"MESSAGENEW" => {
@@ -160,11 +164,11 @@ fn events(c: &mut Cursor<'_>, filter: &Filter) -> Result<Events, Refused> {
                 }
             }
             b"MESSAGEEXPUNGE" => expunge = true,
-            // Flags never change.
-            b"FLAGCHANGE" => flags = true,
+            b"FLAGCHANGE" => events.flags = true,
             b"MAILBOXNAME" => (events.names, of_mailbox) = (true, true),
-            // Everything is subscribed always.
-            b"SUBSCRIPTIONCHANGE" => of_mailbox = true,
+            b"MAILBOXMETADATACHANGE" => (events.metadata, of_mailbox) = (true, true),
+            // Everything is subscribed always; what the server says of itself is a setting.
+            b"SUBSCRIPTIONCHANGE" | b"SERVERMETADATACHANGE" => of_mailbox = true,
             _ => unknown = true,
         }
         if c.eat(b')') {
@@ -176,7 +180,7 @@ fn events(c: &mut Cursor<'_>, filter: &Filter) -> Result<Events, Refused> {
         return Err(Refused::BadEvent);
     }
     // RFC 5465 §5: what was gone would be told as there, or the other way round.
-    if new != expunge || (flags && !new) {
+    if new != expunge || (events.flags && !new) {
         return Err(Wrong("MessageNew and MessageExpunge go together, FlagChange with both").into());
     }
     if filter.is_selected() && of_mailbox {
@@ -217,8 +221,10 @@ mod tests {
 
     #[test]
     fn the_rfcs_examples() {
-        let events =
-            |messages, items: &[Item], names| Some(Events { messages, items: items.to_vec(), names });
+        let events = |messages, items: &[Item], names| {
+            Some(Events { messages, items: items.to_vec(), names, ..Events::default() })
+        };
+        let flags = |events: Option<Events>| events.map(|events| Events { flags: true, ..events });
         let group = |filter, events| Group { filter, events };
         for (text, expected) in [
             ("NONE", Notify::None),
@@ -233,11 +239,11 @@ mod tests {
                 },
             ),
             (
-                "set (selected-delayed (MessageNew MessageExpunge FlagChange)) (mailboxes (a \"b c\") (MailboxName)) (personal NONE) (inboxes (SubscriptionChange)) (subscribed (MailboxName))",
+                "set (selected-delayed (MessageNew MessageExpunge FlagChange)) (mailboxes (a \"b c\") (MailboxName)) (personal NONE) (inboxes (SubscriptionChange ServerMetadataChange)) (subscribed (MailboxName))",
                 Notify::Set {
                     status: false,
                     groups: vec![
-                        group(Filter::SelectedDelayed, events(true, &[], false)),
+                        group(Filter::SelectedDelayed, flags(events(true, &[], false))),
                         group(Filter::Mailboxes(vec!["a".into(), "b c".into()]), events(false, &[], true)),
                         group(Filter::Personal, None),
                         group(Filter::Inboxes, events(false, &[], false)),

@@ -41,6 +41,11 @@ impl Partial {
         }
     }
 
+    /// How many places it names, there or not.
+    pub(crate) fn count(self) -> u64 {
+        u64::from(self.a.abs_diff(self.b)) + 1
+    }
+
     /// Writes it as it was asked.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         for (n, number) in [self.a, self.b].into_iter().enumerate() {

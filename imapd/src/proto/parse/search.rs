@@ -377,6 +377,14 @@ impl Program<'_, '_> {
                 }
                 Key::Uids(self.c.set()?.uids(self.mailbox))
             }
+            b"UIDAFTER" => {
+                let uid = self.uid()?;
+                self.uids(uid.checked_add(1).map(|first| (first, u32::MAX)))
+            }
+            b"UIDBEFORE" => {
+                let uid = self.uid()?;
+                self.uids((uid > 1).then(|| (1, uid - 1)))
+            }
             _ => return Err(Wrong("unknown search key").into()),
         })
     }
@@ -409,6 +417,16 @@ impl Program<'_, '_> {
     fn object(&mut self) -> Result<Vec<u8>, Wrong> {
         self.c.sp()?;
         Ok(self.c.astring()?.into_owned())
+    }
+
+    /// A UID (RFC 9738 §3.2).
+    fn uid(&mut self) -> Result<u32, Wrong> {
+        let number = self.number()?;
+        u32::try_from(number).ok().filter(|&uid| uid > 0).ok_or(Wrong("the UID is wrong"))
+    }
+
+    fn uids(&self, span: Option<(u32, u32)>) -> Key {
+        Key::Uids(self.mailbox.intersect(&UidRanges::from_spans(span)))
     }
 
     fn number(&mut self) -> Result<u64, Wrong> {

@@ -3,7 +3,7 @@
 use super::partial::Partial;
 use super::{Cursor, Wrong};
 use crate::proto::set::SeqSet;
-use storage::ModSeq;
+use storage::{ModSeq, Uid, UidRanges};
 
 /// Highest mod-sequence (RFC 7162 §7 `mod-sequence-value`: 63 bits).
 const MAX_MOD_SEQ: u64 = i64::MAX as u64;
@@ -26,6 +26,8 @@ pub(crate) struct Resync {
     pub(crate) since: ModSeq,
     /// The UIDs that it has; none: all that there were.
     pub(crate) known: Option<SeqSet>,
+    /// Sequence numbers that it has, and their UIDs, both rising.
+    pub(crate) numbers: Option<(SeqSet, SeqSet)>,
 }
 
 /// FETCH's modifiers.
@@ -74,22 +76,37 @@ fn resync(c: &mut Cursor<'_>) -> Result<Resync, Wrong> {
     let uid_validity = u32::try_from(c.number()?).map_err(|_| Wrong("UIDVALIDITY is too large"))?;
     c.sp()?;
     let since = mod_seq(c)?;
-    let mut known = None;
+    let (mut known, mut numbers) = (None, None);
     if c.eat(b' ') {
         if c.at_set() {
             known = Some(plain_set(c)?);
         }
-        // A client that has sequence numbers for some of its UIDs; who remembers what went has no use for them.
         if known.is_none() || c.eat(b' ') {
             c.byte(b'(', "QRESYNC's numbers stand in parentheses")?;
-            plain_set(c)?;
+            let of = plain_set(c)?;
             c.sp()?;
-            plain_set(c)?;
+            numbers = Some((of, plain_set(c)?));
             c.byte(b')', "QRESYNC's numbers are not closed")?;
         }
     }
     c.byte(b')', "QRESYNC's list is not closed")?;
-    Ok(Resync { uid_validity, since, known })
+    Ok(Resync { uid_validity, since, known, numbers })
+}
+
+impl Resync {
+    /// The highest UID up to which the client's numbers are the mailbox's: it knows what went up to there (RFC 7162 §3.2.5.2).
+    /// Costs at most the mailbox's messages.
+    pub(crate) fn agreed(&self, mailbox: &UidRanges) -> Option<Uid> {
+        let (numbers, uids) = self.numbers.as_ref()?;
+        let all = |set: &SeqSet| {
+            let spans = set.0.clone().into_iter().filter_map(|(a, b)| a.zip(b));
+            spans.flat_map(|(a, b)| a.min(b)..=a.max(b))
+        };
+        let pairs = all(numbers).zip(all(uids));
+        // A message that went moves all numbers behind it.
+        let same = pairs.take_while(|&(number, uid)| mailbox.uid_at(number.into()) == Some(Uid(uid)));
+        same.last().map(|(_, uid)| Uid(uid))
+    }
 }
 
 /// A set without `*` (RFC 7162 §7 `known-uids`).
@@ -180,7 +197,11 @@ mod tests {
     fn parameters_of_select() {
         let resync = |uid_validity, since, known: Option<&str>| {
             let known = known.and_then(|set| SeqSet::parse(set.as_bytes()));
-            Some(Resync { uid_validity, since: ModSeq(since), known })
+            Some(Resync { uid_validity, since: ModSeq(since), known, numbers: None })
+        };
+        let numbered = |known: Option<Resync>, numbers: &str, uids: &str| {
+            let set = |text: &str| SeqSet::parse(text.as_bytes()).unwrap();
+            known.map(|known| Resync { numbers: Some((set(numbers), set(uids))), ..known })
         };
         for (text, condstore, qresync) in [
             ("", false, None),
@@ -193,9 +214,13 @@ mod tests {
             (
                 " (QRESYNC (67890007 90060115194045000 1:29997 (5000,7500 15000,22500)))",
                 false,
-                resync(67_890_007, 90_060_115_194_045_000, Some("1:29997")),
+                numbered(
+                    resync(67_890_007, 90_060_115_194_045_000, Some("1:29997")),
+                    "5000,7500",
+                    "15000,22500",
+                ),
             ),
-            (" (QRESYNC (1 0 (1 1)))", false, resync(1, 0, None)),
+            (" (QRESYNC (1 0 (1 1)))", false, numbered(resync(1, 0, None), "1", "1")),
             (" (CONDSTORE QRESYNC (1 9223372036854775807))", true, resync(1, i64::MAX as u64, None)),
         ] {
             assert_eq!(all(text, select), Some(Select { condstore, qresync }), "{text}");
@@ -255,6 +280,24 @@ mod tests {
         }
         for text in ["", " x", " \"/flags/x\" 5", " \"/flags/x\" public 5", " \"x\" all 5"] {
             assert_eq!(all(text, search), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_agree_up_to_the_first_message_that_went() {
+        let mailbox = UidRanges::from_spans([(1, 3), (5, 9)]);
+        for (numbers, uids, agreed) in [
+            ("1,3", "1,3", Some(3)),
+            ("1:3,4", "1:3,5", Some(5)),
+            ("2,4,5", "2,4,5", Some(2)),
+            ("4", "4", None),
+            ("1:4294967295", "1:4294967295", Some(3)),
+            ("8,9", "9,10", Some(9)),
+        ] {
+            let set = |text: &str| SeqSet::parse(text.as_bytes()).unwrap();
+            let numbers = Some((set(numbers), set(uids)));
+            let known = Resync { uid_validity: 1, since: ModSeq(1), known: None, numbers };
+            assert_eq!(known.agreed(&mailbox), agreed.map(Uid), "{known:?}");
         }
     }
 }

@@ -191,6 +191,25 @@ fn a_missing_store_is_no_expunge_and_hurts_nothing_else() {
 }
 
 #[test]
+fn what_a_missing_store_says_of_its_folders_is_remembered() {
+    let real = Real::new();
+    let storage = real.open();
+    fill(&storage, "alice/Inbox", 0..1);
+    storage.comment(&path("alice/Inbox"), "from the old server", &Cancel::default()).unwrap();
+    storage.create_store(None, None).unwrap();
+    fill(&storage, "alice/Inbox", 1..2);
+    storage.close().unwrap();
+    drop(storage);
+    fs::rename(real.store("0001"), real.dir.path().join("away")).unwrap();
+    let said =
+        |storage: &Storage| storage.view(&path("alice/Inbox")).unwrap().comment.map(|text| text.to_string());
+    let storage = real.open();
+    assert_eq!(said(&storage).as_deref(), Some("from the old server"));
+    storage.comment(&path("alice/Inbox"), "", &Cancel::default()).unwrap();
+    assert_eq!(said(&storage), None, "what is said later counts");
+}
+
+#[test]
 fn with_a_missing_current_store_mail_is_read_and_nothing_archived_until_another_is_made() {
     let real = Real::new();
     let storage = real.open();

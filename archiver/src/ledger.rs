@@ -4,8 +4,11 @@
 //! items. Invariant: written after the storage batch that it tells of has committed, never before, so it may lag behind
 //! the archive after a crash (a rerun then finds the messages there) but never claims what is not archived.
 
+use crate::remote::checkpoint::{self, Change, Checkpoints};
 use crate::{Error, FolderRun, Item, Run, State};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -19,6 +22,24 @@ pub(crate) enum Kind {
     Folder = 0,
     Failed = 1,
     Filtered = 2,
+    Deleted = 3,
+    Log = 4,
+}
+
+/// Most runs that are kept; the oldest go.
+pub(crate) const MAX_RUNS: u64 = 10_000;
+/// Most lines of a run's log, of which the first are kept.
+pub(crate) const MAX_LOG_LINES: u64 = 1_000;
+/// Longest line of it, bytes.
+const MAX_LOG_LINE_BYTES: usize = 2_000;
+
+/// A line of a run's log.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LogLine {
+    /// Seconds since 1970 (UTC).
+    pub when: i64,
+    /// What happened.
+    pub text: String,
 }
 
 const DIED: &str = "the program ended in the middle of this run; archive the source again: what was archived stays and is not \
@@ -33,11 +54,15 @@ pub(crate) struct Changes {
     pub(crate) failed: Vec<Item>,
     /// Filtered items.
     pub(crate) filtered: Vec<Item>,
+    /// What was deleted at the source, or would be, with the number of the first.
+    pub(crate) deleted: (u64, Vec<Item>),
+    /// What is known of the source from now on.
+    pub(crate) checkpoints: Vec<Change>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
-    db: Arc<Database>,
+    pub(crate) db: Arc<Database>,
 }
 
 impl Ledger {
@@ -47,6 +72,8 @@ impl Ledger {
         let txn = ledger.write_txn()?;
         {
             txn.open_table(LEDGER).map_err(database)?;
+            crate::unsolved::open(&txn)?;
+            Checkpoints::create(&txn)?;
             let mut runs = txn.open_table(RUNS).map_err(database)?;
             let mut died = Vec::new();
             for entry in runs.iter().map_err(database)? {
@@ -74,9 +101,44 @@ impl Ledger {
             let mut runs = txn.open_table(RUNS).map_err(database)?;
             run.id = runs.last().map_err(database)?.map_or(1, |(id, _)| id.value() + 1);
             runs.insert(run.id, encode(&run)?.as_slice()).map_err(database)?;
+            let mut ledger = txn.open_table(LEDGER).map_err(database)?;
+            while runs.len().map_err(database)? > MAX_RUNS {
+                let Some(oldest) = runs.pop_first().map_err(database)?.map(|(id, _)| id.value()) else {
+                    break;
+                };
+                ledger
+                    .retain_in((oldest, 0, 0)..=(oldest, u8::MAX, u64::MAX), |_, _| false)
+                    .map_err(database)?;
+            }
         }
         txn.commit().map_err(database)?;
         Ok(run)
+    }
+
+    /// Adds a line to a run's log, as long as there is room.
+    pub(crate) fn note(&self, id: u64, text: &str) -> Result<(), Error> {
+        let text: String =
+            text.char_indices().take_while(|(at, _)| *at < MAX_LOG_LINE_BYTES).map(|(_, c)| c).collect();
+        let txn = self.write_txn()?;
+        {
+            let mut ledger = txn.open_table(LEDGER).map_err(database)?;
+            let kind = Kind::Log as u8;
+            let last = ledger.range((id, kind, 0)..=(id, kind, u64::MAX)).map_err(database)?.next_back();
+            let next = last.transpose().map_err(database)?.map_or(0, |(key, _)| key.value().2 + 1);
+            if next < MAX_LOG_LINES {
+                let line = LogLine { when: now(), text };
+                ledger.insert((id, kind, next), encode(&line)?.as_slice()).map_err(database)?;
+            }
+        }
+        txn.commit().map_err(database)
+    }
+
+    /// The newest run.
+    pub(crate) fn last(&self) -> Result<Run, Error> {
+        let txn = self.db.begin_read().map_err(database)?;
+        let runs = txn.open_table(RUNS).map_err(database)?;
+        let id = runs.last().map_err(database)?.map(|(id, _)| id.value()).ok_or(Error::NoRun)?;
+        self.run(id)
     }
 
     /// Writes a run as it stands, with what has changed. `run.sums` counts the new items already.
@@ -105,8 +167,19 @@ impl Ledger {
                     ledger.insert(key, encode(item)?.as_slice()).map_err(database)?;
                 }
             }
+            let (first, deleted) = &changes.deleted;
+            for (item, number) in deleted.iter().zip(*first..) {
+                let key = (run.id, Kind::Deleted as u8, number);
+                ledger.insert(key, encode(item)?.as_slice()).map_err(database)?;
+            }
+            checkpoint::apply(&txn, &changes.checkpoints)?;
         }
         txn.commit().map_err(database)
+    }
+
+    /// The database.
+    pub(crate) fn db(&self) -> &Database {
+        &self.db
     }
 
     /// All runs, oldest first.
@@ -145,7 +218,7 @@ impl Ledger {
     }
 
     /// A write transaction after which the database opens fast, even after a crash.
-    fn write_txn(&self) -> Result<WriteTransaction, Error> {
+    pub(crate) fn write_txn(&self) -> Result<WriteTransaction, Error> {
         let mut txn = self.db.begin_write().map_err(database)?;
         txn.set_quick_repair(true);
         Ok(txn)
@@ -173,15 +246,15 @@ pub(crate) fn now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
-fn database(error: impl Into<redb::Error>) -> Error {
+pub(crate) fn database(error: impl Into<redb::Error>) -> Error {
     Error::Database(Box::new(error.into()))
 }
 
-fn encode(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(damaged)
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(damaged)
 }
 

@@ -1,7 +1,9 @@
 //! Brings mail from sources into the archive and accounts for every item it saw.
 //!
-//! Invariant: for every run, seen = archived + already there + filtered + failed; what a run counts is committed. Owns the
-//! tables `runs` and `ledger` of master.redb. Never changes or deletes anything at a source.
+//! Invariant: for every run, seen = archived + already there + moved + filtered + failed; what a run counts is committed. Owns the
+//! tables `runs`, `ledger`, `unsolved`, `checkpoints`, `source_folders`, `source_uids`, and those of `profile` and `schedule`, of
+//! master.redb. Changes nothing at a source but by
+//! a deletion rule, and that only after what is deleted was read back from the archive.
 //!
 //! A run is a line of threads with bounded queues between them: `walk` reads the source in its order (`mbox`, `mmdf`,
 //! `maildir`, `mh` know the formats), `feed` takes each message whole and has it parsed by several threads, and `run`
@@ -10,6 +12,7 @@
 //!
 //! What counts as mail, how names become folders and where dates come from is told to users in docs/archiving.md.
 
+mod disk;
 mod feed;
 mod from_line;
 mod ledger;
@@ -18,19 +21,29 @@ mod mbox;
 mod mh;
 mod mmdf;
 mod names;
+pub mod profile;
+pub mod remote;
 mod run;
+pub mod schedule;
 mod sniff;
 #[cfg(test)]
 mod testing;
+mod turns;
+mod unsolved;
 mod walk;
 mod window;
 
+pub use ledger::LogLine;
+pub use unsolved::Unsolved;
+
 use ledger::Ledger;
-use parking_lot::Mutex;
+use profile::Profiles;
 use redb::Database;
+use schedule::Schedule;
 use std::path::PathBuf;
 use std::sync::Arc;
 use storage::{Cancel, FolderPath, Storage};
+use turns::Turns;
 
 /// A mailbox format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -52,6 +65,12 @@ pub enum Format {
     Mmdf,
     /// MH: numbered files.
     Mh,
+    /// Apple Mail's files.
+    Emlx,
+    /// An IMAP server.
+    Imap,
+    /// A POP3 server.
+    Pop3,
 }
 
 /// Sums of a run or of one source folder of it.
@@ -63,12 +82,30 @@ pub struct Sums {
     pub archived: u64,
     /// Placements that were there.
     pub already: u64,
+    /// Placements that moved in the archive as their messages did at the source.
+    #[serde(default)]
+    pub moved: u64,
     /// Left out by rule (empty files, …), each with its name in the ledger.
     pub filtered: u64,
     /// Not archived for a reason that stands in the ledger.
     pub failed: u64,
     /// Canonical bytes archived anew.
     pub bytes: u64,
+    /// Messages that the server says it has.
+    #[serde(default, rename = "onServer", alias = "on_server")]
+    pub on_server: u64,
+    /// Deleted at the source, after their stored bytes were read back.
+    #[serde(default)]
+    pub deleted: u64,
+}
+
+impl Sums {
+    /// Whether every item that was seen has one end: what a run must fulfil to have succeeded.
+    #[must_use]
+    pub fn agree(&self) -> bool {
+        let ends = [self.archived, self.already, self.moved, self.filtered, self.failed];
+        ends.iter().try_fold(0_u64, |sum, end| sum.checked_add(*end)) == Some(self.seen)
+    }
 }
 
 /// Why an item was not archived.
@@ -136,6 +173,17 @@ pub struct Run {
     pub error: Option<String>,
 }
 
+/// What the source of a profile's run begins with in the ledger; paths are absolute, so that none does.
+const PROFILE_SOURCE: &str = "profile ";
+
+impl Run {
+    /// The profile that was run, if one was.
+    #[must_use]
+    pub fn profile(&self) -> Option<&str> {
+        self.source.strip_prefix(PROFILE_SOURCE)
+    }
+}
+
 /// What to archive.
 #[derive(Debug, Clone)]
 pub struct FileJob {
@@ -182,9 +230,38 @@ pub enum Error {
     /// The database of runs failed.
     #[error("run database: {0}")]
     Database(#[source] Box<redb::Error>),
+    /// A profile makes no sense, or can't be kept.
+    #[error("profile {name:?}: {what}")]
+    Profile {
+        /// Its name.
+        name: String,
+        /// What is wrong with it, and what to do.
+        what: String,
+    },
+    /// No such profile.
+    #[error("there is no profile {0:?}; `mailkeep profile list` shows them")]
+    UnknownProfile(String),
+    /// No such job of the schedule.
+    #[error("there is no scheduled job {0:?}; `mailkeep schedule list` shows them")]
+    UnknownJob(String),
+    /// It runs already.
+    #[error("{0} runs already; `mailkeep jobs` shows it")]
+    Busy(String),
+    /// The key of the profiles' passwords can't be opened.
+    #[error(
+        "the master key in use does not open the profiles' passwords: bring back the key that was in use when they were set, or set \
+         them again with `mailkeep profile edit`"
+    )]
+    Vault,
+    /// Users could not be asked or made.
+    #[error(transparent)]
+    Users(#[from] auth::Error),
     /// No such run.
     #[error("there is no run {0}; `mailkeep runs` lists them")]
     Unknown(u64),
+    /// No run at all.
+    #[error("nothing was archived yet; `mailkeep archive` and `mailkeep profile run` do")]
+    NoRun,
 }
 
 /// Archives, and keeps the account. Cheap to clone.
@@ -192,8 +269,10 @@ pub enum Error {
 pub struct Archiver {
     storage: Storage,
     ledger: Ledger,
-    /// One run at a time: sightings count what was committed before the run.
-    turn: Arc<Mutex<()>>,
+    /// One run at a time of each source: sightings count what was committed before the run.
+    turns: Turns,
+    profiles: Profiles,
+    schedule: Schedule,
 }
 
 impl Archiver {
@@ -201,10 +280,26 @@ impl Archiver {
     /// # Errors
     /// `Database`.
     pub fn open(storage: Storage, db: Arc<Database>) -> Result<Archiver, Error> {
-        Ok(Archiver { storage, ledger: Ledger::open(db)?, turn: Arc::default() })
+        Ok(Archiver {
+            profiles: Profiles::open(db.clone(), storage.clone())?,
+            schedule: Schedule::open(db.clone())?,
+            ledger: Ledger::open(db)?,
+            turns: Turns::default(),
+            storage,
+        })
     }
-    /// Archives files; returns the run's account, also when items failed. Blocking; uses all cores; waits for a run that
-    /// is under way.
+    /// The kept profiles.
+    #[must_use]
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+    /// What runs by itself.
+    #[must_use]
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+    /// Archives files; returns the run's account, also when items failed. Blocking; uses all cores; waits for a run of the same
+    /// files that is under way.
     /// # Errors
     /// Only what keeps a run from being begun or accounted for; a run that dies in the middle returns `Ok` with state `Failed`.
     pub fn archive_files(
@@ -213,7 +308,9 @@ impl Archiver {
         progress: &(dyn Fn(&Progress) + Sync),
         cancel: &Cancel,
     ) -> Result<Run, Error> {
-        run::archive(self, job, progress, cancel)
+        let run = run::archive(self, job, progress, cancel)?;
+        self.ledger.settle(&run)?;
+        Ok(run)
     }
     /// All runs, oldest first.
     /// # Errors
@@ -233,6 +330,32 @@ impl Archiver {
     pub fn items(&self, id: u64) -> Result<(Vec<Item>, Vec<Item>), Error> {
         self.ledger.run(id)?;
         Ok((self.ledger.entries(id, ledger::Kind::Failed)?, self.ledger.entries(id, ledger::Kind::Filtered)?))
+    }
+    /// What a run deleted at its source, or would have (the reason says which).
+    /// # Errors
+    /// `Unknown`.
+    pub fn deletions(&self, id: u64) -> Result<Vec<Item>, Error> {
+        self.ledger.run(id)?;
+        self.ledger.entries(id, ledger::Kind::Deleted)
+    }
+    /// The newest run.
+    /// # Errors
+    /// `NoRun` when there is none.
+    pub fn last_run(&self) -> Result<Run, Error> {
+        self.ledger.last()
+    }
+    /// What failed in any run and was not archived since.
+    /// # Errors
+    /// `Database`.
+    pub fn unsolved(&self) -> Result<Vec<Unsolved>, Error> {
+        self.ledger.unsolved()
+    }
+    /// The log of a run, oldest line first.
+    /// # Errors
+    /// `Unknown`.
+    pub fn log(&self, id: u64) -> Result<Vec<LogLine>, Error> {
+        self.ledger.run(id)?;
+        self.ledger.entries(id, ledger::Kind::Log)
     }
 }
 

@@ -21,7 +21,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use storage::{InternalDate, SourceFlags};
+use storage::{FolderPath, InternalDate, SourceFlags};
 
 /// Directories deeper than this below the source are not read; each is a failed item.
 pub(crate) const MAX_DEPTH: usize = 256;
@@ -29,9 +29,11 @@ pub(crate) const MAX_DEPTH: usize = 256;
 /// A folder at the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SourceFolder {
+    /// What its levels stand below; none: the run's target folder.
+    pub(crate) root: Option<FolderPath>,
     /// Path of the directory or mailbox file: what sightings are counted by.
     pub(crate) source: String,
-    /// Levels below the target folder.
+    /// Levels below that.
     pub(crate) levels: Vec<String>,
     /// Format.
     pub(crate) format: Format,
@@ -90,10 +92,15 @@ pub(crate) trait Sink {
 pub(crate) fn walk(path: &Path, format: Option<Format>, sink: &mut dyn Sink) -> Result<(), Stop> {
     let mut walk = Walk { sink, format };
     if path.is_dir() {
-        return walk.tree(path);
+        return walk.tree(path, Vec::new());
     }
     let folder = Folder::new(path.parent().unwrap_or(path), Vec::new(), 0);
     walk.file(&folder, path.file_name().unwrap_or_default(), path, true)
+}
+
+/// Goes through a directory, `levels` standing above its own folders.
+pub(crate) fn walk_tree(root: &Path, levels: Vec<String>, sink: &mut dyn Sink) -> Result<(), Stop> {
+    Walk { sink, format: None }.tree(root, levels)
 }
 
 /// The bytes of all files below `path`.
@@ -141,7 +148,13 @@ impl Folder {
 
     /// The folder that the directory's own messages go to.
     fn source(&self, format: Format, given: bool) -> SourceFolder {
-        SourceFolder { source: names::text(&self.path), levels: self.levels.clone(), format, given }
+        SourceFolder {
+            root: None,
+            source: names::text(&self.path),
+            levels: self.levels.clone(),
+            format,
+            given,
+        }
     }
 }
 
@@ -156,8 +169,8 @@ pub(super) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn tree(&mut self, root: &Path) -> Result<(), Stop> {
-        let mut stack = vec![Folder::new(root, Vec::new(), 0)];
+    fn tree(&mut self, root: &Path, levels: Vec<String>) -> Result<(), Stop> {
+        let mut stack = vec![Folder::new(root, levels, 0)];
         while let Some(folder) = stack.pop() {
             if folder.depth > MAX_DEPTH {
                 let reason = format!("more than {MAX_DEPTH} directories deep: not read");

@@ -21,6 +21,22 @@ pub enum Error {
         /// The rule it breaks.
         why: &'static str,
     },
+    /// The text can't be an e-mail address.
+    #[error("{address:?} is no e-mail address: {why}")]
+    BadAddress {
+        /// The text, cut for showing.
+        address: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// Another user has the address.
+    #[error("{address} is {user:?}'s address already; take it from that user first")]
+    AddressTaken {
+        /// The address.
+        address: String,
+        /// Who has it.
+        user: String,
+    },
     /// The password breaks a rule.
     #[error("password refused: {0}")]
     BadPassword(&'static str),

@@ -4,6 +4,7 @@
 //! Owns the tables `users` and `audit` of master.redb. Knows nothing of folders: an archive is a name here, and
 //! removing a user leaves the archive as it is.
 
+mod address;
 mod audit;
 mod error;
 mod name;
@@ -12,6 +13,7 @@ pub mod throttle;
 mod users;
 mod verified;
 
+pub use address::{MAX_ADDRESS_BYTES, check_address};
 pub use audit::AuditEntry;
 pub use error::Error;
 pub use name::{MAX_NAME_BYTES, check_name};
@@ -134,7 +136,7 @@ impl Auth {
         check_password(password)?;
         let mut privileges = vec![Privilege::Login, Privilege::Imap, Privilege::ChangePassword];
         privileges.extend(admin.then_some(Privilege::Admin));
-        let user = User { read: vec![name.clone()], name, privileges, created: now() };
+        let user = User { read: vec![name.clone()], name, privileges, created: now(), addresses: Vec::new() };
         let stored = Stored { user, hash: self.hasher.hash(password)? };
         users::insert(&self.db, &stored)?;
         Ok(stored.user)
@@ -187,6 +189,17 @@ impl Auth {
             stored.user.read.extend(given.then_some(archive));
             stored.user.read.sort_unstable();
         })
+    }
+
+    /// Gives a user an e-mail address, or takes it. No two users have the same.
+    /// # Errors
+    /// `Unknown`, `BadAddress`, `AddressTaken`.
+    pub fn set_address(&self, name: &str, address: &str, given: bool) -> Result<User, Error> {
+        let address = address::check_address(address)?;
+        if given {
+            return users::add_address(&self.db, &name::normal(name), &address);
+        }
+        self.change(name, |stored| stored.user.addresses.retain(|known| *known != address))
     }
 
     /// Removes a user; the archive stays.

@@ -197,3 +197,30 @@ fn the_end_of_a_login_counts_for_the_next() {
     assert!(matches!(auth.ask("bob", there), Leave::After(_)));
     assert_eq!(auth.ask("alice", here), Leave::Now, "known from here");
 }
+
+#[test]
+fn an_address_has_one_user() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), false).unwrap();
+    auth.add("bob", &secret("correct horse"), false).unwrap();
+    let user = auth.set_address("alice", "Alice@Example.org", true).unwrap();
+    assert_eq!(user.addresses, ["alice@example.org"]);
+    assert_eq!(auth.set_address("alice", "alice@example.org", true).unwrap().addresses.len(), 1);
+    let taken = auth.set_address("bob", "ALICE@example.org", true).unwrap_err();
+    assert!(matches!(taken, Error::AddressTaken { user, .. } if user == "alice"));
+    assert!(matches!(auth.set_address("carol", "c@example.org", true), Err(Error::Unknown(_))));
+    assert!(auth.set_address("alice", "alice@example.org", false).unwrap().addresses.is_empty());
+    auth.set_address("bob", "alice@example.org", true).unwrap();
+    assert_eq!(auth.user("bob").unwrap().addresses, ["alice@example.org"]);
+}
+
+#[test]
+fn a_user_has_a_thousand_addresses_at_most() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), false).unwrap();
+    let all = (0..1_000).map(|n| format!("a{n}@example.org")).collect();
+    auth.change("alice", |stored| stored.user.addresses = all).unwrap();
+    assert!(matches!(auth.set_address("alice", "one@example.org", true), Err(Error::BadAddress { .. })));
+    auth.set_address("alice", "a0@example.org", false).unwrap();
+    auth.set_address("alice", "one@example.org", true).unwrap();
+}

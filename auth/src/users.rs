@@ -1,6 +1,6 @@
 //! The table `users` of master.redb: a user and the hash of the password as JSON, by name.
 
-use crate::{Error, Privilege};
+use crate::{Error, Privilege, address};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 pub(crate) const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
@@ -16,6 +16,9 @@ pub struct User {
     pub read: Vec<String>,
     /// Seconds since 1970 (UTC) when the user was added.
     pub created: i64,
+    /// E-mail addresses, in lower case: where mail for this user comes from, no login names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
 }
 
 /// What the table holds. No `Debug`: the hash is nobody's business.
@@ -83,6 +86,39 @@ pub(crate) fn change(db: &Database, name: &str, change: impl FnOnce(&mut Stored)
         let Some(mut stored) = found else { return Err(Error::Unknown(name.to_owned())) };
         change(&mut stored);
         table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
+        stored.user
+    };
+    txn.commit().map_err(Error::database)?;
+    Ok(user)
+}
+
+/// Gives an entry an address, unless another one has it, in one transaction.
+pub(crate) fn add_address(db: &Database, name: &str, address: &str) -> Result<User, Error> {
+    let txn = crate::write(db)?;
+    let user = {
+        let mut table = txn.open_table(USERS).map_err(Error::database)?;
+        let mut mine = None;
+        for row in table.iter().map_err(Error::database)? {
+            let (key, bytes) = row.map_err(Error::database)?;
+            let stored = decode(key.value(), bytes.value())?;
+            if key.value() == name {
+                mine = Some(stored);
+            } else if stored.user.addresses.iter().any(|known| known == address) {
+                return Err(Error::AddressTaken { address: address.to_owned(), user: stored.user.name });
+            }
+        }
+        let Some(mut stored) = mine else { return Err(Error::Unknown(name.to_owned())) };
+        if !stored.user.addresses.iter().any(|known| known == address) {
+            if stored.user.addresses.len() >= address::MAX_ADDRESSES {
+                return Err(Error::BadAddress {
+                    address: address.to_owned(),
+                    why: "the user has 1,000 addresses already",
+                });
+            }
+            stored.user.addresses.push(address.to_owned());
+            stored.user.addresses.sort_unstable();
+            table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
+        }
         stored.user
     };
     txn.commit().map_err(Error::database)?;

@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 63] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 65] {
         let Conf {
             imap,
             keys,
@@ -27,6 +27,8 @@ impl Conf {
             auth,
             control,
             verify,
+            schedule,
+            notify,
             metrics,
             ..
         } = self;
@@ -86,6 +88,8 @@ impl Conf {
             ("control.max_request_bytes", wide(control.max_request_bytes), KIB, 16 * MIB),
             ("control.max_connections", wide(control.max_connections), 1, 10_000),
             ("verify.every_hours", verify.every_hours.into(), 0, 8_760),
+            ("schedule.max_parallel", wide(schedule.max_parallel), 1, 64),
+            ("notify.timeout_secs", notify.timeout_secs, 1, 3_600),
             ("verify.slices", verify.slices.into(), 1, 1_000),
             ("attachments.workers", wide(attachments.workers), 1, 256),
             ("attachments.time_limit_secs", attachments.time_limit_secs, 1, 3_600),
@@ -110,6 +114,7 @@ impl Conf {
             .nonsense()
             .or_else(|| self.evidence.nonsense())
             .or_else(|| self.attachments.nonsense())
+            .or_else(|| self.notify.nonsense())
         {
             Some((key, what)) => Err(Error::Value { path: path.to_owned(), key, what }),
             None => Ok(()),

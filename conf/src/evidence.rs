@@ -38,7 +38,7 @@ impl Default for Evidence {
 }
 
 /// Most arguments of the command, and most addresses.
-const MAX_ITEMS: usize = 100;
+pub(crate) const MAX_ITEMS: usize = 100;
 /// Longest address, as RFC 5321 §4.5.3.1.3 has it for a path, without its brackets.
 const MAX_ADDRESS_BYTES: usize = 254;
 
@@ -69,7 +69,7 @@ impl Evidence {
 }
 
 /// An address that can stand in an SMTP command as it is: ASCII, `local@domain`, nothing that would end the command.
-fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && !"<>()[]\\,;:\"".contains(c);
     let parts = text.rsplit_once('@');
     text.len() <= MAX_ADDRESS_BYTES

@@ -10,6 +10,7 @@ mod evidence;
 mod imap;
 mod keys;
 mod network;
+mod schedule;
 mod storage;
 mod template;
 mod watch;
@@ -20,6 +21,7 @@ pub use evidence::Evidence;
 pub use imap::Imap;
 pub use keys::{KeySource, Keys};
 pub use network::Network;
+pub use schedule::{Notify, Schedule};
 pub use storage::{Limits, Search, Storage};
 pub use template::TEMPLATE;
 pub use watch::{Auth, Log, LogFormat, Metrics};
@@ -56,6 +58,10 @@ pub struct Conf {
     pub control: Control,
     /// What the server verifies by itself.
     pub verify: Verify,
+    /// What runs by itself.
+    pub schedule: Schedule,
+    /// Who is told when that fails.
+    pub notify: Notify,
     /// Metrics and health.
     pub metrics: Metrics,
     /// The log.

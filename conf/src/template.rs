@@ -172,6 +172,21 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #every_hours = 0
 #slices = 30
 
+[schedule]
+# Runs that are begun by themselves (profiles, and the jobs of `mailkeep schedule`) at once; profiles that wait all the time for
+# new mail don't count.
+#max_parallel = 2
+
+[notify]
+# Who is told when such a run fails: a program and its arguments, not run by a shell, which gets the words on standard input, and
+# addresses, by a relay that takes mail without a login ("mail.example.org:25"; no TLS). What is empty isn't used.
+#command = []
+#mail_to = []
+#mail_from = ""
+#smtp_relay = ""
+# Time that each of them may take.
+#timeout_secs = 60
+
 [metrics]
 # An HTTP listener for /metrics (Prometheus), /health and /ready, such as "127.0.0.1:9143"; it has no password. Empty: none.
 #listen = []

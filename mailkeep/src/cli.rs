@@ -2,7 +2,9 @@
 
 mod evidence;
 mod folder;
+pub(crate) mod profile;
 mod safety;
+pub(crate) mod schedule;
 mod store;
 mod user;
 
@@ -188,15 +190,27 @@ mailkeep.toml the server reads a slice at intervals by itself. Exit status 1:
 something is damaged."
     )]
     Verify(Verify),
-    /// The accounts of archiving runs: seen = archived + already there + filtered + failed
+    /// The accounts of archiving runs: seen = archived + already there + moved + filtered + failed
     #[command(after_help = "\
 Examples:
   mailkeep runs
-  mailkeep runs show 3
+  mailkeep runs show last --json
+  mailkeep runs failed                what failed and is not solved yet
   mailkeep runs failed 3 --json")]
     Runs {
         #[command(subcommand)]
-        which: Option<RunsVerb>,
+        which: Option<profile::RunsVerb>,
+    },
+    /// Archiving jobs that are kept: mailboxes on servers, mail programs' directories, files
+    #[command(subcommand)]
+    Profile(profile::ProfileVerb),
+    /// What the server does by itself, and when
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleVerb),
+    /// What runs now
+    Jobs {
+        #[command(subcommand)]
+        which: Option<schedule::JobsVerb>,
     },
     /// The master key: which one it is, on paper, a new one
     #[command(subcommand)]
@@ -449,28 +463,6 @@ fn slice(text: &str) -> Result<(u32, u32), String> {
     sound.ok_or_else(|| "a slice is N/T with 1 <= N <= T <= 1000, such as 3/30".to_owned())
 }
 
-/// `runs …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum RunsVerb {
-    /// All runs, oldest first
-    List,
-    /// One run, folder by folder
-    Show {
-        /// The run's number
-        id: u64,
-    },
-    /// The items of a run that failed, with the reason
-    Failed {
-        /// The run's number
-        id: u64,
-    },
-    /// The items of a run that were left out by rule
-    Filtered {
-        /// The run's number
-        id: u64,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -495,6 +487,25 @@ mod tests {
             "mailkeep --data D search --user alice QUERY --json",
             "mailkeep --data D runs --json",
             "mailkeep runs failed 3 --json --data D",
+            "mailkeep profile create N --kind imap --host H --port 1 --tls none --user U --password-stdin --into alice",
+            "mailkeep profile create N --kind pop3 --host H --tls starttls --user U --password-file F --into alice",
+            "mailkeep profile create N --kind imap-many --host H --tls implicit --user U --password-stdin --privileged master-user",
+            "mailkeep profile create N --kind imap-csv --host H --path F",
+            "mailkeep profile create N --kind imap-multidrop --host H --user U --header X-Original-To --header Delivered-To",
+            "mailkeep profile create N --file F",
+            "mailkeep profile edit N --every 15 --ignore-tls-errors",
+            "mailkeep profile run N --json",
+            "mailkeep profile export --secrets -o F",
+            "mailkeep profile import F --replace",
+            "mailkeep runs show last --json",
+            "mailkeep runs show 3 --json",
+            "mailkeep runs failed",
+            "mailkeep runs retry last",
+            "mailkeep schedule add N backup --dir D --cron @daily",
+            "mailkeep schedule list --json",
+            "mailkeep jobs",
+            "mailkeep jobs cancel 3",
+            "mailkeep user address alice --add a@b --remove c@d",
             "mailkeep demo",
             "mailkeep demo P --imap 127.0.0.1:1 --imaps 127.0.0.1:2",
             "mailkeep search --user alice -- -draft",
@@ -562,6 +573,14 @@ mod tests {
             "mailkeep message delete alice/A --yes",
             "mailkeep message move alice/A 1",
             "mailkeep folder delete alice/A --yes",
+            "mailkeep profile create N --host H",
+            "mailkeep profile create N --kind imapp --host H",
+            "mailkeep profile create N --kind imap --password secret",
+            "mailkeep profile edit N --ca F --ignore-tls-errors",
+            "mailkeep profile edit N --every 5 --continuous",
+            "mailkeep runs show first",
+            "mailkeep schedule add N backup --every 5",
+            "mailkeep user address alice",
             "mailkeep backup",
             "mailkeep backup B --exact",
             "mailkeep key",

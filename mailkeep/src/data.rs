@@ -3,6 +3,7 @@
 //! Invariant: whoever holds an [`Installation`] holds the lock on DATA; the lock goes with the process, however it ends.
 
 use crate::attachments;
+use crate::jobs::Jobs;
 use crate::keys::{Source, rotate};
 use crate::serving::Serving;
 use crate::settings;
@@ -144,9 +145,9 @@ impl Data {
         let archiver = Archiver::open(storage.clone(), db.clone())?;
         let key = Mutex::new(KeyInUse { id: key.id(), source });
         let data = self.clone();
-        let serving = Mutex::default();
+        let (serving, jobs) = (Mutex::default(), Jobs::default());
         let installation =
-            Installation { data, conf, auth, storage, archiver, master: db, key, serving, _lock: lock };
+            Installation { data, conf, auth, storage, archiver, master: db, key, serving, jobs, _lock: lock };
         installation.finish_rotation();
         Ok(installation)
     }
@@ -237,6 +238,8 @@ pub(crate) struct Installation {
     pub(crate) key: Mutex<KeyInUse>,
     /// The server that runs in this process, if one does.
     pub(crate) serving: Mutex<Option<Serving>>,
+    /// What runs now.
+    pub(crate) jobs: Jobs,
     _lock: File,
 }
 
@@ -254,7 +257,7 @@ impl Installation {
     fn finish_rotation(&self) {
         let source = self.key.lock().source.clone();
         let Some(path) = source.file().filter(|path| rotate::is_under_way(path)) else { return };
-        match rotate::finish(&self.storage, path) {
+        match rotate::finish(&self.storage, self.archiver.profiles(), path) {
             Ok((stores, _)) => {
                 for (store, why) in stores.missing {
                     tracing::warn!(store, why, "only the master key before the present one opens this store");

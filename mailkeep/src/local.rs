@@ -94,7 +94,7 @@ async fn work<T: Send + 'static>(
     let cancel = Cancel::default();
     let asked = cancel.clone();
     let mut working = tokio::task::spawn_blocking(move || {
-        let mut meter = Meter::new(style.quiet);
+        let mut meter = Meter::new(style.quiet, style.json);
         let done = work(&asked, &mut |done, total, file| {
             let text = file.to_owned();
             meter.show(&command::Progress { done, total: Some(total), unit: Unit::Bytes, text });

@@ -23,6 +23,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Whether the command line says where the password comes from.
+    pub(crate) fn is_given(&self) -> bool {
+        self.password_stdin || self.password_file.is_some()
+    }
+
     /// Reads the password; asks for it twice at a terminal.
     pub(crate) fn read(&self, user: &str) -> Result<Zeroizing<String>> {
         if let Some(path) = &self.password_file {

@@ -1,4 +1,4 @@
-//! Progress for people: a bar on a terminal, otherwise a plain line now and then; always on standard error.
+//! Progress: a bar on a terminal, otherwise a plain line now and then, or lines of JSON for programs; always on standard error.
 
 use crate::command::{Progress, Unit};
 use crate::output::clean;
@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 /// Time between two plain lines.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Time between two lines of JSON.
+const JSON_PAUSE: Duration = Duration::from_secs(1);
 
 /// Shows progress.
 pub(crate) struct Meter {
     quiet: bool,
+    json: bool,
     terminal: bool,
     bar: Option<(ProgressBar, bool)>,
     last_line: Instant,
@@ -19,14 +22,20 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// A meter that shows nothing so far, or never.
-    pub(crate) fn new(quiet: bool) -> Meter {
+    pub(crate) fn new(quiet: bool, json: bool) -> Meter {
         let terminal = io::stderr().is_terminal();
-        Meter { quiet, terminal, bar: None, last_line: Instant::now() }
+        Meter { quiet, json, terminal, bar: None, last_line: Instant::now() }
     }
 
     /// Shows how far it is.
     pub(crate) fn show(&mut self, progress: &Progress) {
         if self.quiet {
+        } else if self.json {
+            if self.last_line.elapsed() >= JSON_PAUSE {
+                self.last_line = Instant::now();
+                let event = serde_json::json!({ "progress": progress });
+                writeln!(io::stderr().lock(), "{}", crate::output::line(&event)).ok();
+            }
         } else if self.terminal {
             self.draw(progress);
         } else if self.last_line.elapsed() >= PAUSE {

@@ -1,16 +1,17 @@
 //! From what was said on the command line to the command that is meant, and how its result is shown.
 
 mod evidence;
+mod profile;
 
 pub(crate) use evidence::offline;
 
-use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, RunsVerb, Store, TlsVerb, User, Verb};
+use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, Store, TlsVerb, User, Verb};
 use crate::command::{
     Archive, AuditLog, Backup, Cat, Choice, Command, Failure, FolderComment, FolderDelete, FolderMerge,
     FolderMove, Folders, ImapTrace, IndexFailed, IndexRebuild, IndexStatus, KeyRotate, KeyShow,
-    MessageDelete, MessageMove, RunItems, RunShow, Runs, Search, Secret, StoreAttach, StoreCompact,
-    StoreCreate, StoreDetach, StoreList, StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats,
-    TlsReload, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow, Verify, VerifyLast, Which,
+    MessageDelete, MessageMove, Search, Secret, StoreAttach, StoreCompact, StoreCreate, StoreDetach,
+    StoreList, StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats, TlsReload, UserAdd, UserList,
+    UserPassword, UserRemove, UserRights, UserShow, Verify, VerifyLast,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -41,16 +42,10 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         Verb::Evidence(asked) => return evidence::command(asked),
         Verb::Index(index) => return Ok(self::index(index)),
         Verb::Verify(verify) => return Ok(self::verify(verify)),
-        Verb::Runs { which } => match which {
-            None | Some(RunsVerb::List) => (Command::Runs(Runs {}), view::RUNS),
-            Some(RunsVerb::Show { id }) => (Command::RunShow(RunShow { id }), view::RUN),
-            Some(RunsVerb::Failed { id }) => {
-                (Command::RunItems(RunItems { id, which: Which::Failed }), view::ITEMS)
-            }
-            Some(RunsVerb::Filtered { id }) => {
-                (Command::RunItems(RunItems { id, which: Which::Filtered }), view::ITEMS)
-            }
-        },
+        Verb::Runs { which } => return Ok(profile::runs(which)),
+        Verb::Profile(verb) => return profile::profile(verb),
+        Verb::Schedule(verb) => return profile::schedule(verb),
+        Verb::Jobs { which } => return Ok(profile::jobs(which)),
         Verb::Tls(TlsVerb::Reload) => (Command::TlsReload(TlsReload {}), view::CERTIFICATE),
         Verb::Trace { user, minutes } => (Command::ImapTrace(ImapTrace { user, minutes }), View::Bytes),
         Verb::Audit { last } => (Command::AuditLog(AuditLog { last }), view::AUDIT),
@@ -175,6 +170,7 @@ fn user(user: User) -> Result<(Command, View), Failure> {
             let password = Secret(password.read(&name)?);
             (Command::UserPassword(UserPassword { name, password }), View::Done("The password is set."))
         }
+        User::Address(given) => profile::addresses(given),
         User::Grant(rights) => {
             let privileges = rights.privilege.into_iter().map(Into::into).collect();
             let (name, read) = (rights.name, rights.read);

@@ -116,6 +116,7 @@ impl Service {
         let mut imap = tokio::spawn(self.imap.run(stopped.clone()));
         let heads = tokio::spawn(evidence::keep_sending(self.installation.clone(), stopped.clone()));
         let upkeep = tokio::spawn(crate::upkeep::run(Arc::clone(&self.installation), stopped.clone()));
+        let schedule = tokio::spawn(crate::schedule::run(Arc::clone(&self.installation), stopped.clone()));
         let control = tokio::spawn(self.control.run(stopped));
         systemd::ready(&status);
         let broke = tokio::select! {
@@ -139,6 +140,7 @@ impl Service {
             None => imap.await.map_err(anyhow::Error::from),
         };
         control.await.context("the control socket's server broke")?;
+        schedule.await.context("the schedule broke")?;
         heads.await.context("the sending of evidence heads broke")?;
         upkeep.await.context("the server's own work broke")?;
         metrics.await.context("the metrics' server broke")?;

@@ -4,6 +4,7 @@
 //! Invariant: a key file is never replaced and never read when others could have read it. The keys that come from
 //! the master key are `pack::crypt`'s.
 
+pub mod secret;
 pub mod sheet;
 
 use crate::Error;

@@ -30,6 +30,7 @@ pub use error::Error;
 pub use ids::{ContentHash, FolderId, ModSeq, MsgNo, SourceId, StoreId, StoreNo, Uid, UidValidity};
 pub use incoming::Incoming;
 pub use keys::MasterKey;
+pub use keys::secret::SecretKey;
 pub use limits::Limits;
 pub use path::{FolderPath, PathError};
 pub use prepared::Prepared;

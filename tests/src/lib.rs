@@ -11,6 +11,7 @@ pub mod imap;
 pub mod kept;
 pub mod load;
 pub mod mail;
+pub mod mailserver;
 pub mod office;
 pub mod pages;
 pub mod program;
@@ -19,6 +20,7 @@ pub mod served;
 pub mod tools;
 
 pub use imap::Imap;
+pub use mailserver::MailServer;
 pub use program::{Archive, Output, Server};
 
 /// What every test returns, so that a failure carries its chain of contexts.

@@ -58,18 +58,13 @@ impl Plain {
     fn new(incoming: &Incoming, limits: &Limits) -> Result<Plain> {
         let tree = Tree::parse(incoming.content.reader(), limits)?;
         let text = SearchText::new(&tree, &incoming.content, limits);
-        let seen = text.fields.iter().filter(|f| !is_machine_header(&f.name));
+        let fields = SearchText::header_fields(&tree.entities[0].header_bytes);
+        let seen = fields.iter().filter(|f| !is_machine_header(&f.name));
         Ok(Plain {
-            fields: text.fields.iter().map(|f| (f.name.to_ascii_lowercase(), fold(&f.value))).collect(),
+            fields: fields.iter().map(|f| (f.name.to_ascii_lowercase(), fold(&f.value))).collect(),
             lines: seen.map(|f| fold(&format!("{}: {}", f.name, f.value))).collect(),
             body: text.body.iter().map(|entry| fold(entry)).collect(),
-            raw: text
-                .fields
-                .into_iter()
-                .map(|f| f.value)
-                .chain(text.body)
-                .filter(|s| !s.is_empty())
-                .collect(),
+            raw: fields.into_iter().map(|f| f.value).chain(text.body).filter(|s| !s.is_empty()).collect(),
         })
     }
 

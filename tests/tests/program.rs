@@ -347,14 +347,15 @@ fn json_is_an_object_a_line_with_stable_keys() -> Result {
     example_tree(&source, 2)?;
     std::fs::write(source.join("empty.eml"), b"")?;
     std::fs::write(source.join("outlook.pst"), b"!BDN")?;
-    let run = "ended error folders id into source started state sums who";
+    let shown = "already archived bytes deleted ended error failed filtered folders id into moved onServer seen source started state \
+                 sums who";
     let archived = archive.run(["archive", &source.to_string_lossy(), "--into", "alice/F", "--json"])?;
     ensure!(archived.code() == 1, "{}", archived.stderr);
     let row = archived.json()?;
-    ensure!(row.len() == 1 && row[0].as_object().is_some_and(|row| row.len() == 10), "{row:?}");
-    check(archive.run(["runs", "--json"])?, run)?;
-    check(archive.run(["runs", "list", "--json"])?, run)?;
-    check(archive.run(["runs", "show", "1", "--json"])?, run)?;
+    ensure!(row.len() == 1 && row[0].as_object().is_some_and(|row| row.len() == 19), "{row:?}");
+    check(archive.run(["runs", "--json"])?, shown)?;
+    check(archive.run(["runs", "list", "--json"])?, shown)?;
+    check(archive.run(["runs", "show", "1", "--json"])?, shown)?;
     check(archive.run(["runs", "failed", "1", "--json"])?, "place reason")?;
     check(archive.run(["runs", "filtered", "1", "--json"])?, "place reason")?;
     check(archive.run(["folders", "--json"])?, "bytes folder messages uidNext uidValidity")?;

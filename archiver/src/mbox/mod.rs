@@ -69,7 +69,7 @@ impl Quoting {
         match format {
             Format::Mboxo | Format::Mboxcl => Quoting::Plain,
             Format::Mboxrd => Quoting::Reversible,
-            Format::Mboxcl2 | Format::Mmdf | Format::Eml | Format::Maildir | Format::Mh => Quoting::None,
+            _ => Quoting::None,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::Format;
-use crate::walk::{Found, Sink as _, SourceFolder};
+use crate::walk::{Found, SourceFolder};
+use parking_lot::Mutex;
 use redb::Database;
 use std::io::Read;
 use std::sync::Arc;
@@ -51,37 +52,21 @@ fn what_came_before_a_source_stalls_is_visible() {
             say.try_send(()).ok();
         }
     });
-    let job = FileJob {
-        path: dir.path().to_owned(),
-        into: into.clone(),
-        format: None,
-        who: "local:test".into(),
-        deleted_too: false,
-    };
-    let run = Run {
-        id: 0,
-        source: "test".into(),
-        into: into.to_string(),
-        who: job.who.clone(),
-        started: ledger::now(),
-        ended: None,
-        state: State::Running,
-        sums: Sums::default(),
-        folders: Vec::new(),
-        error: None,
-    };
-    let run = archiver.ledger.begin(run).unwrap();
-    let mut account = Account { archiver: &archiver, run, pending: Pending::default() };
-    let mut go_on = Some(go_on);
-    let read = move |feed: &mut feed::Feed<'_>| {
-        let source =
-            SourceFolder { source: "test".into(), levels: Vec::new(), format: Format::Mboxo, given: true };
-        let folder = feed.folder(source);
+    let go_on = Mutex::new(Some(go_on));
+    let read = |sink: &mut dyn Sink| {
+        let source = SourceFolder {
+            root: None,
+            source: "test".into(),
+            levels: Vec::new(),
+            format: Format::Mboxo,
+            given: true,
+        };
+        let folder = sink.folder(source);
         for n in 0..4_usize {
             let mail = format!("Subject: {n}\r\n\r\nbody\r\n");
-            let mut content =
-                Stalling { rest: mail.as_bytes(), go_on: if n == 3 { go_on.take() } else { None } };
-            feed.message(Found {
+            let go_on = if n == 3 { go_on.lock().take() } else { None };
+            let mut content = Stalling { rest: mail.as_bytes(), go_on };
+            sink.message(Found {
                 folder,
                 place: n.to_string(),
                 occurrence: n.to_string(),
@@ -94,8 +79,16 @@ fn what_came_before_a_source_stalls_is_visible() {
         }
         Ok(())
     };
-    let end = threads(&mut account, dir.path(), &job, read, &|_| {}, &Cancel::default());
-    let run = account.finish(end).unwrap();
+    let job = DiskJob {
+        source: "test".into(),
+        turn: Source::Name("test".into()),
+        into: into.clone(),
+        who: "local:test".into(),
+        deleted_too: false,
+        measure: &|_| 0,
+        read: &read,
+    };
+    let run = archive_disk(&archiver, &job, &|_| {}, &Cancel::default()).unwrap();
     drop(subscription);
     assert_eq!((run.sums.seen, run.sums.archived), (4, 4), "{run:?}");
     seen_when_told.extend(told.try_iter());

@@ -108,7 +108,13 @@ impl Walk<'_> {
                     levels.push(names::level(mailbox_name(name.as_bytes())));
                 }
                 let given = self.format.is_some();
-                let id = self.sink.folder(SourceFolder { source: names::text(path), levels, format, given });
+                let id = self.sink.folder(SourceFolder {
+                    root: None,
+                    source: names::text(path),
+                    levels,
+                    format,
+                    given,
+                });
                 self.mailbox(path, &opened, id, format)
             }
         }
@@ -126,7 +132,7 @@ impl Walk<'_> {
             ) => {
                 return Ok(Kind::Mailbox(format));
             }
-            Some(Format::Maildir | Format::Mh) | None => {}
+            Some(Format::Maildir | Format::Mh | Format::Emlx | Format::Imap | Format::Pop3) | None => {}
         }
         if has_extension(name, &["eml"]) {
             return Ok(Kind::Message);

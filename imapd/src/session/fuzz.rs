@@ -503,7 +503,7 @@ impl Client<'_> {
                     let user = self.session.user.clone().unwrap();
                     self.session.take_turn(self.world.queue.enter(&user).try_recv().unwrap());
                 }
-                Next::Read | Next::Idle => {
+                Next::Read | Next::Idle | Next::Watch => {
                     let held = self.session.frame.held();
                     assert!(held <= MOST_HELD, "{held} bytes are held");
                     return;

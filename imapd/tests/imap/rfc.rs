@@ -101,7 +101,7 @@ pub(crate) fn archive() -> World {
     world.add("alice/Inbox", &inbox);
     let mut batch = world.storage.batch(&Cancel::default()).unwrap();
     for folder in FOLDERS {
-        batch.folder(&FolderPath::new(&format!("alice/{folder}")).unwrap()).unwrap();
+        batch.folder(&FolderPath::new(format!("alice/{folder}")).unwrap()).unwrap();
     }
     batch.commit().unwrap();
     for (folder, count) in

@@ -37,6 +37,8 @@ An archive that an earlier user of this name left becomes the new user's own.")]
         #[command(flatten)]
         password: Source,
     },
+    /// Give or take e-mail addresses: whose mail it is that comes from a server for many
+    Address(super::profile::Addresses),
     /// Give rights
     #[command(after_help = "\
 Examples:

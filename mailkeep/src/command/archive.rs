@@ -1,8 +1,8 @@
 //! `archive.files`: mail from files into a folder. Its row is the run's account.
 
 use super::mail::archive_of;
-use super::{Act, Context, Failure, Outcome, Progress, Unit};
-use archiver::{FileJob, Format, State};
+use super::{Act, Context, Failure, Outcome};
+use archiver::{FileJob, Format};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use storage::FolderPath;
@@ -38,14 +38,6 @@ impl Act for Archive {
             who: cx.caller.who.clone(),
             deleted_too: self.deleted_too,
         };
-        let progress = |p: &archiver::Progress| {
-            let text = format!("{} messages, {}", p.sums.seen, p.at);
-            cx.progress(Progress { done: p.done_bytes, total: p.total_bytes, unit: Unit::Bytes, text });
-        };
-        let run = cx.installation.archiver.archive_files(&job, &progress, &cx.cancel)?;
-        let done = run.state == State::Succeeded && run.sums.failed == 0;
-        // A cancelled run has an account as well, and its reader may still be there.
-        cx.last_row(&run)?;
-        Ok(Outcome { failed: !done })
+        super::runs::files(cx, &job)
     }
 }

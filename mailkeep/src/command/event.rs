@@ -19,6 +19,8 @@ use tokio::sync::mpsc::Sender;
 pub(crate) enum Event {
     /// How far it is.
     Progress(Progress),
+    /// Something that the command's user should know.
+    Warning(String),
     /// One row of the result.
     Row(serde_json::Value),
     /// A piece of the result's bytes.
@@ -123,7 +125,9 @@ impl From<anyhow::Error> for Failure {
 impl From<auth::Error> for Failure {
     fn from(error: auth::Error) -> Failure {
         let kind = match error {
-            auth::Error::BadName { .. } | auth::Error::BadPassword(_) => Kind::Usage,
+            auth::Error::BadName { .. } | auth::Error::BadPassword(_) | auth::Error::BadAddress { .. } => {
+                Kind::Usage
+            }
             _ => Kind::Failed,
         };
         Failure::new(kind, error.to_string())
@@ -143,6 +147,8 @@ impl From<archiver::Error> for Failure {
     fn from(error: archiver::Error) -> Failure {
         match error {
             archiver::Error::Storage(error) => error.into(),
+            archiver::Error::Users(error) => error.into(),
+            error @ archiver::Error::Profile { .. } => Failure::new(Kind::Failed, error.to_string()),
             _ => Failure::from(anyhow::Error::from(error)),
         }
     }
@@ -195,6 +201,12 @@ impl Context<'_> {
     /// `Cancelled`: there is nobody to read it.
     pub(crate) fn last_row(&self, row: &impl Serialize) -> Result<(), Failure> {
         self.send(Event::Row(value(row)?))
+    }
+    /// Tells something that the command's user should know, whoever is reading.
+    pub(crate) fn warn(&self, text: &str) {
+        if self.events.blocking_send(Event::Warning(text.to_owned())).is_err() {
+            self.cancel.set();
+        }
     }
     /// Says how far it is; dropped while the reader is slow, since only the newest matters.
     pub(crate) fn progress(&self, progress: Progress) {

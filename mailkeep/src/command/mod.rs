@@ -14,9 +14,11 @@ mod evidence;
 mod index;
 mod keys;
 mod mail;
+mod profiles;
 mod query;
 mod rebuild;
 mod runs;
+mod schedule;
 mod search;
 mod serving;
 mod stores;
@@ -36,14 +38,21 @@ pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, Evid
 pub(crate) use index::{IndexFailed, IndexRebuild, IndexStatus};
 pub(crate) use keys::{KeyExport, KeyRotate, KeyShow, Report as KeyReport};
 pub(crate) use mail::{Cat, Folders};
+pub(crate) use profiles::{
+    ProfileCreate, ProfileDelete, ProfileEdit, ProfileExport, ProfileImport, ProfileList, ProfileRun,
+    ProfileShow, ProfileTest,
+};
 pub(crate) use rebuild::StoreRebuild;
-pub(crate) use runs::{RunItems, RunShow, Runs, Which};
+pub(crate) use runs::{RunItems, RunLog, RunRetry, RunShow, Runs, RunsOpen, Which};
+pub(crate) use schedule::{JobCancel, Jobs, ScheduleAdd, ScheduleList, ScheduleRemove};
 pub(crate) use search::Search;
 pub(crate) use serving::{ImapTrace, TlsReload};
 pub(crate) use stores::{
     StoreAttach, StoreCreate, StoreDetach, StoreList, StoreRename, StoreRetry, StoreState, StoreStats,
 };
-pub(crate) use users::{Secret, UserAdd, UserList, UserPassword, UserRemove, UserRights, UserShow};
+pub(crate) use users::{
+    Secret, UserAdd, UserAddress, UserList, UserPassword, UserRemove, UserRights, UserShow,
+};
 pub(crate) use verify::{Verify, VerifyLast};
 
 use auth::Privilege;
@@ -172,6 +181,42 @@ pub(crate) enum Command {
     TlsReload(TlsReload),
     #[serde(rename = "imap.trace")]
     ImapTrace(ImapTrace),
+    #[serde(rename = "user.address")]
+    UserAddress(UserAddress),
+    #[serde(rename = "profile.create")]
+    ProfileCreate(ProfileCreate),
+    #[serde(rename = "profile.edit")]
+    ProfileEdit(ProfileEdit),
+    #[serde(rename = "profile.list")]
+    ProfileList(ProfileList),
+    #[serde(rename = "profile.show")]
+    ProfileShow(ProfileShow),
+    #[serde(rename = "profile.test")]
+    ProfileTest(ProfileTest),
+    #[serde(rename = "profile.run")]
+    ProfileRun(ProfileRun),
+    #[serde(rename = "profile.delete")]
+    ProfileDelete(ProfileDelete),
+    #[serde(rename = "profile.export")]
+    ProfileExport(ProfileExport),
+    #[serde(rename = "profile.import")]
+    ProfileImport(ProfileImport),
+    #[serde(rename = "runs.open")]
+    RunsOpen(RunsOpen),
+    #[serde(rename = "runs.log")]
+    RunLog(RunLog),
+    #[serde(rename = "runs.retry")]
+    RunRetry(RunRetry),
+    #[serde(rename = "schedule.list")]
+    ScheduleList(ScheduleList),
+    #[serde(rename = "schedule.add")]
+    ScheduleAdd(ScheduleAdd),
+    #[serde(rename = "schedule.remove")]
+    ScheduleRemove(ScheduleRemove),
+    #[serde(rename = "jobs.list")]
+    Jobs(Jobs),
+    #[serde(rename = "jobs.cancel")]
+    JobCancel(JobCancel),
     #[serde(rename = "audit.list")]
     AuditLog(AuditLog),
 }
@@ -223,6 +268,24 @@ impl Command {
             Command::VerifyLast(c) => c,
             Command::TlsReload(c) => c,
             Command::ImapTrace(c) => c,
+            Command::UserAddress(c) => c,
+            Command::ProfileCreate(c) => c,
+            Command::ProfileEdit(c) => c,
+            Command::ProfileList(c) => c,
+            Command::ProfileShow(c) => c,
+            Command::ProfileTest(c) => c,
+            Command::ProfileRun(c) => c,
+            Command::ProfileDelete(c) => c,
+            Command::ProfileExport(c) => c,
+            Command::ProfileImport(c) => c,
+            Command::RunsOpen(c) => c,
+            Command::RunLog(c) => c,
+            Command::RunRetry(c) => c,
+            Command::ScheduleList(c) => c,
+            Command::ScheduleAdd(c) => c,
+            Command::ScheduleRemove(c) => c,
+            Command::Jobs(c) => c,
+            Command::JobCancel(c) => c,
             Command::AuditLog(c) => c,
         }
     }

@@ -131,6 +131,36 @@ impl Act for UserRights {
     }
 }
 
+/// Gives and takes e-mail addresses: where mail for the user comes from.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserAddress {
+    pub(crate) name: String,
+    pub(crate) add: Vec<String>,
+    pub(crate) remove: Vec<String>,
+}
+
+impl Act for UserAddress {
+    fn audit(&self) -> String {
+        format!("user.address {:?}: add {:?}, remove {:?}", self.name, self.add, self.remove)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let auth = &cx.installation.auth;
+        let mut user = auth.user(&self.name)?;
+        for address in self.add.iter().chain(&self.remove) {
+            auth::check_address(address)?;
+        }
+        for address in &self.remove {
+            user = auth.set_address(&self.name, address, false)?;
+        }
+        for address in &self.add {
+            user = auth.set_address(&self.name, address, true)?;
+        }
+        cx.row(&user)?;
+        Ok(Outcome::DONE)
+    }
+}
+
 /// Removes a user; the archive stays.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,8 +3,9 @@
 //! Invariant: each is bounded in time and in what is read from it; a program gets no shell and none of our environment but
 //! what finds programs and names the language.
 
-use super::{book, smtp};
+use super::book;
 use crate::data::Data;
+use crate::smtp;
 use anyhow::{Context, Result, bail};
 use conf::Evidence;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -64,8 +65,20 @@ impl Destination {
         match self {
             Destination::File(path) => book::append(path, heads),
             Destination::Program(program) => run(program, &lines(heads), until, cancel),
-            Destination::Mail(mail) => mail.send(&lines(heads), until, cancel),
+            Destination::Mail(mail) => mail.send(&letter(heads), until, cancel),
         }
+    }
+}
+
+/// The mail that heads are sent in.
+fn letter(heads: &[Head]) -> smtp::Letter {
+    smtp::Letter {
+        subject: format!("mailkeep evidence heads ({})", heads.len()),
+        text: format!(
+            "Signed heads of the archive's evidence logs, a line each. Keep this mail where nobody\n\
+             who can write the archive can change it: proofs hold against these lines.\n\n{}",
+            lines(heads)
+        ),
     }
 }
 
@@ -75,7 +88,7 @@ fn lines(heads: &[Head]) -> String {
 }
 
 /// Runs a program with `input` on standard input, to its end.
-fn run(program: &[String], input: &str, until: Instant, cancel: &Cancel) -> Result<()> {
+pub(crate) fn run(program: &[String], input: &str, until: Instant, cancel: &Cancel) -> Result<()> {
     let Some((name, arguments)) = program.split_first() else { bail!("no program is named") };
     // Files, not pipes: a program that neither reads nor stops talking blocks nothing.
     let mut stdin = tempfile::tempfile().context("temporary file")?;

@@ -7,9 +7,9 @@ mod book;
 mod destination;
 mod offline;
 mod schedule;
-mod smtp;
 
 pub(crate) use book::Book;
+pub(crate) use destination::run as run_program;
 pub(crate) use offline::{check_consistency, heads_of, hex, verify};
 pub(crate) use schedule::keep_sending;
 

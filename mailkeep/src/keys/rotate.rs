@@ -1,6 +1,6 @@
 //! A new master key: which files lie where while it is under way.
 //!
-//! Order: the new key is durable in `master.key.new`; the old one gets its second name `master.key.old`; the new one takes
+//! Order: the new key opens the profiles' passwords too, and is durable in `master.key.new`; the old one gets its second name `master.key.old`; the new one takes
 //! the name `master.key`; then the stores are told. Invariant: at every moment `master.key` and, if it is there,
 //! `master.key.old` together open every store, and opening the installation completes what a crash cut. Objection: the
 //! old key could go once the stores are told. It stays, under its id: backups made before can be read with nothing else.
@@ -8,6 +8,7 @@
 use super::Source;
 use crate::data::Installation;
 use anyhow::{Context, Result, bail};
+use archiver::profile::Profiles;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -55,7 +56,11 @@ pub(crate) fn with_older(source: &Source, key: MasterKey) -> Result<MasterKey> {
 }
 
 /// Completes a rotation that is under way: all stores are told, and the key before is put aside once none needs it.
-pub(crate) fn finish(storage: &Storage, path: &Path) -> Result<(Rekeyed, Option<PathBuf>)> {
+pub(crate) fn finish(
+    storage: &Storage,
+    profiles: &Profiles,
+    path: &Path,
+) -> Result<(Rekeyed, Option<PathBuf>)> {
     let (key, old) = (MasterKey::load(path)?, old_file(path));
     let older = MasterKey::load(&old)?;
     if older.id() == key.id() {
@@ -71,6 +76,7 @@ pub(crate) fn finish(storage: &Storage, path: &Path) -> Result<(Rekeyed, Option<
         return Ok((stores, Some(old)));
     }
     storage.rekey(&key.alone())?;
+    profiles.forget_other_keys()?;
     let kept = beside(path, &format!(".{before}"));
     std::fs::rename(&old, &kept).with_context(|| old.display().to_string())?;
     sync_dir_of(path)?;
@@ -91,6 +97,7 @@ pub(crate) fn run(installation: &Installation, output: Option<&Path>) -> Result<
         };
         let present = in_use.source.load()?;
         let new = MasterKey::generate()?;
+        installation.archiver.profiles().wrap_by(&new)?;
         new.save(output)?;
         let stores = installation.storage.rekey(&new.alone().with_older(present))?;
         in_use.id = new.id();
@@ -101,7 +108,7 @@ pub(crate) fn run(installation: &Installation, output: Option<&Path>) -> Result<
         bail!("the master key is in {}, where the new one goes too: leave -o out", path.display());
     }
     if is_under_way(&path) {
-        let (stores, _) = finish(&installation.storage, &path)?;
+        let (stores, _) = finish(&installation.storage, installation.archiver.profiles(), &path)?;
         if let Some((store, why)) = stores.missing.first() {
             bail!(
                 "the rotation before is not complete: store {store} can't be read ({why}), and only {} opens it; bring \
@@ -118,6 +125,7 @@ pub(crate) fn run(installation: &Installation, output: Option<&Path>) -> Result<
     let draft = beside(&path, ".new");
     // One that a crash left is in no store.
     remove(&draft)?;
+    installation.archiver.profiles().wrap_by(&new)?;
     new.save(&draft)?;
     let old = old_file(&path);
     std::fs::hard_link(&path, &old).with_context(|| old.display().to_string())?;
@@ -125,7 +133,7 @@ pub(crate) fn run(installation: &Installation, output: Option<&Path>) -> Result<
     std::fs::rename(&draft, &path).with_context(|| path.display().to_string())?;
     sync_dir_of(&path)?;
     in_use.id = new.id();
-    let (stores, kept) = finish(&installation.storage, &path)?;
+    let (stores, kept) = finish(&installation.storage, installation.archiver.profiles(), &path)?;
     Ok(Rotated { key_id: new.id(), before, stores, kept, to_place: None })
 }
 

@@ -68,7 +68,7 @@ pub(crate) async fn export(data: &Data, to: &Given, json: bool) -> Result<()> {
         match event {
             Event::Row(row) => made = Some(row),
             Event::Failure(failure) => bail!("{}", failure.message),
-            Event::End(_) | Event::Progress(_) | Event::Bytes(_) => {}
+            Event::End(_) | Event::Progress(_) | Event::Warning(_) | Event::Bytes(_) => {}
         }
     }
     let made = made.context("the server ended before the command did")?;

@@ -83,6 +83,10 @@ pub(crate) async fn show(
                 screen.meter.show(&progress);
                 Ok(())
             }
+            Some(Event::Warning(words)) => {
+                screen.meter.clear();
+                complain(&words)
+            }
             Some(Event::Row(row)) => screen.row(&row),
             Some(Event::Bytes(bytes)) => screen.bytes(&bytes),
             Some(Event::End(outcome)) => {
@@ -154,7 +158,7 @@ impl Screen {
         let terminal = stdout.is_terminal().then(Terminal::default);
         let columns = view.columns();
         let out = io::BufWriter::new(stdout);
-        let meter = Meter::new(style.quiet);
+        let meter = Meter::new(style.quiet, style.json);
         Screen {
             view,
             style,

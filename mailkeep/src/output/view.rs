@@ -43,6 +43,7 @@ pub(crate) const USERS: View = View::Table(
         Column("NAME", "/name", Form::Text),
         Column("PRIVILEGES", "/privileges", Form::Text),
         Column("READS", "/read", Form::Text),
+        Column("ADDRESSES", "/addresses", Form::Text),
         Column("ADDED", "/created", Form::Time),
     ],
     "There are no users; mailkeep user add NAME",
@@ -223,6 +224,96 @@ pub(crate) const AUDIT: View = View::Table(
         Column("RESULT", "/result", Form::Text),
     ],
     "The audit log is empty.",
+);
+
+pub(crate) const PROFILES: View = View::Table(
+    &[
+        Column("PROFILE", "/name", Form::Text),
+        Column("KIND", "/kind", Form::Text),
+        Column("SOURCE", "/source", Form::Text),
+        Column("INTO", "/into", Form::Text),
+        Column("SCHEDULE", "/schedule", Form::Text),
+        Column("LAST RUN", "/lastRun", Form::Count),
+        Column("STARTED", "/lastStarted", Form::Time),
+        Column("STATE", "/lastState", Form::Text),
+    ],
+    "There are no profiles; mailkeep profile create NAME --kind imap ...",
+);
+
+/// A profile as a file would have it.
+pub(crate) const PROFILE: View = View::Text(|row| {
+    let toml = row.get("toml").and_then(Value::as_str).unwrap_or_default();
+    let mut text: String = toml.lines().map(|line| clean(line) + "\n").collect();
+    if row.get("hasPassword").and_then(Value::as_bool) == Some(true) {
+        text.push_str("# Its password is kept sealed.\n");
+    }
+    Ok(text)
+});
+
+pub(crate) const TESTED: View = View::Table(
+    &[
+        Column("SOURCE", "/source", Form::Text),
+        Column("INTO", "/into", Form::Text),
+        Column("FOLDER", "/folder", Form::Text),
+        Column("MESSAGES", "/messages", Form::Count),
+        Column("ARCHIVED", "/wanted", Form::Text),
+        Column("NOTE", "/note", Form::Text),
+        Column("TROUBLE", "/trouble", Form::Text),
+    ],
+    "There is no mailbox.",
+);
+
+pub(crate) const IMPORTED: View = View::Table(
+    &[
+        Column("PROFILE", "/name", Form::Text),
+        Column("KIND", "/kind", Form::Text),
+        Column("NEEDS A PASSWORD", "/needsPassword", Form::Text),
+    ],
+    "There is no profile in it.",
+);
+
+pub(crate) const OPEN: View = View::Table(
+    &[
+        Column("SOURCE", "/source", Form::Text),
+        Column("PLACE", "/place", Form::Text),
+        Column("REASON", "/reason", Form::Text),
+        Column("FIRST RUN", "/firstRun", Form::Count),
+        Column("LAST RUN", "/lastRun", Form::Count),
+        Column("TRIES", "/tries", Form::Count),
+    ],
+    "Nothing failed that is not solved.",
+);
+
+pub(crate) const LOG: View = View::Table(
+    &[Column("WHEN", "/when", Form::Time), Column("WHAT", "/text", Form::Text)],
+    "Nothing was written down.",
+);
+
+pub(crate) const SCHEDULE: View = View::Table(
+    &[
+        Column("JOB", "/name", Form::Text),
+        Column("DOES", "/task", Form::Text),
+        Column("WHEN", "/when", Form::Text),
+        Column("LAST", "/last", Form::Time),
+        Column("NEXT", "/next", Form::Time),
+        Column("RUNS", "/running", Form::Text),
+    ],
+    "Nothing runs by itself; mailkeep schedule add, mailkeep profile edit NAME --every 15",
+);
+
+pub(crate) const JOBS: View = View::Table(
+    &[
+        Column("JOB", "/id", Form::Count),
+        Column("WHAT", "/name", Form::Text),
+        Column("WHO", "/who", Form::Text),
+        Column("STARTED", "/started", Form::Time),
+        Column("SEEN", "/seen", Form::Count),
+        Column("ARCHIVED", "/archived", Form::Count),
+        Column("FAILED", "/failed", Form::Count),
+        Column("PER SECOND", "/rate", Form::Count),
+        Column("AT", "/at", Form::Text),
+    ],
+    "Nothing runs.",
 );
 
 /// A run's account.
@@ -516,8 +607,10 @@ fn ended(at: i64) -> String {
 }
 
 fn equation(sums: &Sums) -> String {
-    let Sums { seen, archived, already, filtered, failed, .. } = sums;
+    let Sums { seen, archived, already, moved, filtered, failed, deleted, .. } = sums;
+    let moved = if *moved > 0 { format!(" + moved {moved}") } else { String::new() };
+    let deleted = if *deleted > 0 { format!("; deleted at the source {deleted}") } else { String::new() };
     format!(
-        "seen {seen} = archived {archived} + already there {already} + filtered {filtered} + failed {failed}"
+        "seen {seen} = archived {archived} + already there {already}{moved} + filtered {filtered} + failed {failed}{deleted}"
     )
 }

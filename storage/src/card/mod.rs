@@ -7,7 +7,7 @@
 mod address;
 pub(crate) mod attachments;
 mod body;
-mod date;
+pub mod date;
 mod envelope;
 mod parts;
 mod string;

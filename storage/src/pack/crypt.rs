@@ -55,7 +55,8 @@ impl std::fmt::Debug for SealKey {
 }
 
 impl SealKey {
-    fn new(bytes: &[u8; 32]) -> Result<SealKey, Unauthentic> {
+    /// The key of these bytes.
+    pub(crate) fn new(bytes: &[u8; 32]) -> Result<SealKey, Unauthentic> {
         let key = UnboundKey::new(&AES_256_GCM, bytes).map(LessSafeKey::new).map_err(|_| Unauthentic)?;
         Ok(SealKey {
             key,
@@ -162,6 +163,11 @@ pub(crate) fn key_id(master: &MasterKey) -> Result<KeyId, Unauthentic> {
     let mut id = [0; 16];
     id.copy_from_slice(&full[..16]);
     Ok(id)
+}
+
+/// The key that wraps the key of secrets.
+pub(crate) fn master_seal_key(master: &MasterKey) -> Result<SealKey, Unauthentic> {
+    SealKey::new(&*derive(master.bytes(), &[b"mailkeep secrets"])?)
 }
 
 fn wrapping_key(master: &MasterKey) -> Result<SealKey, Unauthentic> {

@@ -9,7 +9,7 @@ use super::slot::{Opened, Slot};
 use super::{Shared, Storage};
 use crate::pack::Packs;
 use crate::pack::disk::{Disk, RealDisk};
-use crate::{Error, MasterKey, StoreState};
+use crate::{Error, MasterKey, SecretKey, StoreState};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,6 +84,22 @@ impl Storage {
             }
         }
         Ok(tried)
+    }
+
+    /// Opens a key of secrets that one of the master keys in use wrapped; none: another one did.
+    #[must_use]
+    pub fn unwrap_secret_key(&self, wrapped: &[u8]) -> Option<SecretKey> {
+        let key = self.shared.key.read();
+        SecretKey::unwrap(wrapped, &key)
+            .or_else(|| key.older().and_then(|older| SecretKey::unwrap(wrapped, older)))
+    }
+
+    /// Wraps a key of secrets by the master key in use: that one's id, and the bytes.
+    /// # Errors
+    /// `Key` when the system has no randomness to give.
+    pub fn wrap_secret_key(&self, secret: &SecretKey) -> Result<(String, Vec<u8>), Error> {
+        let key = self.shared.key.read();
+        Ok((key.id(), secret.wrap(&key)?))
     }
 
     /// The installation's id, in hexadecimal digits.

@@ -1,7 +1,7 @@
 //! A mail to a relay: the smallest SMTP client (RFC 5321) that hands one message over.
 //!
 //! Invariant: every read is bounded in time and bytes; addresses were checked when the configuration was read, so that no
-//! command can be smuggled in. There is no login and no TLS: heads are signed, and no secret.
+//! command can be smuggled in. There is no login and no TLS: what is sent so is no secret, and the relay is one's own.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt::Write as _;
@@ -19,18 +19,30 @@ const MAX_LINES: usize = 100;
 /// How often a waiting read looks whether it was cancelled.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Who sends what to whom, by which relay.
+/// Who sends to whom, by which relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mail {
+pub(crate) struct Mail {
     /// `host:port`.
-    pub(super) relay: String,
-    pub(super) from: String,
-    pub(super) to: Vec<String>,
+    pub(crate) relay: String,
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
 }
 
+/// What is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Letter {
+    /// One line; other characters than printable ASCII are replaced.
+    pub(crate) subject: String,
+    /// Lines of UTF-8; a longer one than mail allows is parted.
+    pub(crate) text: String,
+}
+
+/// RFC 5322 §2.1.1: a line is at most 998 octets without its end.
+const MAX_TEXT_LINE_BYTES: usize = 998;
+
 impl Mail {
-    /// Hands the heads over to the relay.
-    pub(super) fn send(&self, heads: &str, until: Instant, cancel: &Cancel) -> Result<()> {
+    /// Hands a letter over to the relay.
+    pub(crate) fn send(&self, letter: &Letter, until: Instant, cancel: &Cancel) -> Result<()> {
         let mut talk = Talk { stream: self.connect(until)?, buffer: Vec::new(), until, cancel };
         talk.expect("the greeting", 220)?;
         talk.say("EHLO localhost")?;
@@ -43,7 +55,7 @@ impl Mail {
         }
         talk.say("DATA")?;
         talk.expect("DATA", 354)?;
-        talk.write(dotted(&self.message(heads)?).as_bytes())?;
+        talk.write(dotted(&self.message(letter)?).as_bytes())?;
         talk.expect("the message", 250)?;
         // The message is taken: how the relay says goodbye doesn't matter.
         talk.say("QUIT").ok();
@@ -67,10 +79,11 @@ impl Mail {
         }
     }
 
-    fn message(&self, heads: &str) -> Result<String> {
+    fn message(&self, letter: &Letter) -> Result<String> {
         let now = OffsetDateTime::now_utc();
         let date = now.format(&Rfc2822).context("the date")?;
-        let count = heads.lines().count();
+        let plain = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
+        let subject: String = letter.subject.chars().take(200).map(plain).collect();
         let mut unique = [0u8; 8];
         getrandom::fill(&mut unique).map_err(|error| anyhow::anyhow!("random numbers: {error}"))?;
         let domain = self.from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
@@ -78,21 +91,34 @@ impl Mail {
         write!(
             text,
             "Date: {date}\r\nFrom: <{}>\r\nTo: {}\r\nMessage-ID: <{:016x}.{}@{domain}>\r\n\
-             Subject: mailkeep evidence heads ({count})\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
-             Signed heads of the archive's evidence logs, a line each. Keep this mail where nobody\r\n\
-             who can write the archive can change it: proofs hold against these lines.\r\n\r\n",
+             Subject: {subject}\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
             self.from,
             self.to.iter().map(|to| format!("<{to}>")).collect::<Vec<_>>().join(",\r\n "),
             u64::from_le_bytes(unique),
             now.unix_timestamp(),
         )?;
-        for head in heads.lines() {
-            text.push_str(head);
-            text.push_str("\r\n");
+        for line in letter.text.lines() {
+            for part in parts(line) {
+                text.push_str(part);
+                text.push_str("\r\n");
+            }
         }
         Ok(text)
     }
+}
+
+/// A line in pieces that mail allows, cut between characters.
+fn parts(mut line: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    while line.len() > MAX_TEXT_LINE_BYTES {
+        let end = (0..=MAX_TEXT_LINE_BYTES).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+        let (head, rest) = line.split_at(end);
+        parts.push(head);
+        line = rest;
+    }
+    parts.push(line);
+    parts
 }
 
 /// RFC 5321 §4.5.2: a line that begins with a dot gets another one; a dot alone ends the message.
@@ -224,6 +250,22 @@ mod tests {
         }
     }
 
+    fn letter(text: &str) -> Letter {
+        Letter { subject: "heads (2)".into(), text: text.into() }
+    }
+
+    #[test]
+    fn what_would_break_a_message_is_replaced_or_parted() {
+        let letter =
+            |bytes: usize| Letter { subject: "a\r\nBcc: x\u{fc}".into(), text: "ü".repeat(bytes / 2) };
+        let lines = |bytes| {
+            let text = mail("r:25".into()).message(&letter(bytes)).unwrap();
+            assert!(text.contains("\r\nSubject: a??Bcc: x?\r\n"), "{text}");
+            text.split_once("\r\n\r\n").unwrap().1.lines().count()
+        };
+        assert_eq!((lines(MAX_TEXT_LINE_BYTES), lines(MAX_TEXT_LINE_BYTES + 2)), (1, 2));
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(60)
     }
@@ -243,7 +285,7 @@ mod tests {
             "354 go on",
             "250 taken",
         ]));
-        mail(address).send("{\"one\":1}\n.two\n", soon(), &Cancel::default()).unwrap();
+        mail(address).send(&letter("{\"one\":1}\n.two\n"), soon(), &Cancel::default()).unwrap();
         let told = relay.join().unwrap();
         let start = "EHLO localhost\nMAIL FROM:<archive@example.org>\nRCPT TO:<a@b.example>\nRCPT TO:<c@d.example>\nDATA\nDate: ";
         assert!(told.starts_with(start), "{told}");
@@ -270,7 +312,7 @@ mod tests {
             (&["220 x"], "closed"),
         ] {
             let (address, relay) = relay(answers(codes));
-            let error = mail(address).send("x\n", soon(), &Cancel::default()).unwrap_err();
+            let error = mail(address).send(&letter("x\n"), soon(), &Cancel::default()).unwrap_err();
             assert!(format!("{error:#}").contains(words), "{codes:?}: {error:#}");
             relay.join().unwrap();
         }
@@ -287,7 +329,8 @@ mod tests {
             (many(MAX_LINES + 1), false),
         ] {
             let (address, relay) = relay(vec![greeting, "500 x\r\n".into()]);
-            let error = format!("{:#}", mail(address).send("x\n", soon(), &Cancel::default()).unwrap_err());
+            let error =
+                format!("{:#}", mail(address).send(&letter("x\n"), soon(), &Cancel::default()).unwrap_err());
             assert_eq!(error.contains("EHLO"), good, "{error}");
             relay.join().unwrap();
         }
@@ -298,11 +341,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let silent = mail(listener.local_addr().unwrap().to_string());
         let soon = Instant::now() + Duration::from_millis(50);
-        let error = silent.send("x\n", soon, &Cancel::default()).unwrap_err();
+        let error = silent.send(&letter("x\n"), soon, &Cancel::default()).unwrap_err();
         assert!(error.to_string().contains("in time"), "{error}");
         let cancel = Cancel::default();
         cancel.set();
-        let error = silent.send("x\n", Instant::now() + Duration::from_secs(60), &cancel).unwrap_err();
+        let error =
+            silent.send(&letter("x\n"), Instant::now() + Duration::from_secs(60), &cancel).unwrap_err();
         assert!(error.to_string().contains("cancelled"), "{error}");
     }
 }

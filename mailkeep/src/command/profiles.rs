@@ -1,0 +1,340 @@
+//! `profile.*`: archiving jobs that are kept. The row of a run is its account.
+//!
+//! Passwords come in with `create`, `edit` and `import`, and go out by `export` with secrets alone; no audit line has one.
+
+use super::{Act, Context, Failure, Kind, Outcome, Progress, Secret, Unit};
+use crate::cli::profile::Flags;
+use archiver::profile::text::{Whole, export};
+use archiver::profile::{Ask, Profile};
+use archiver::remote::access;
+use archiver::{Run, State};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// Largest file of profiles, bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+fn whole(profile: Profile, secret: Option<&Secret>) -> Whole {
+    Whole { profile, secret: secret.map(|secret| access::Secret::new(secret.0.to_string())) }
+}
+
+/// Keeps a new profile.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileCreate {
+    pub(crate) profile: Box<Profile>,
+    pub(crate) secret: Option<Secret>,
+}
+
+impl Act for ProfileCreate {
+    fn audit(&self) -> String {
+        format!("profile.create {:?} kind {}", self.profile.name, self.profile.kind.word())
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        known_archive(cx, &self.profile)?;
+        cx.installation
+            .archiver
+            .profiles()
+            .create(&whole(Profile::clone(&self.profile), self.secret.as_ref()))?;
+        Ok(Outcome::DONE)
+    }
+}
+
+/// A mistyped name would put mail where nobody sees it.
+fn known_archive(cx: &Context<'_>, profile: &Profile) -> Result<(), Failure> {
+    let into = profile.into.as_deref().filter(|_| !profile.kind.has_many_targets());
+    let catch_all = profile.multidrop.as_ref().and_then(|rules| rules.catch_all.as_deref());
+    for path in into.into_iter().chain(catch_all) {
+        super::mail::archive_of(cx, path.split('/').next().unwrap_or(path))?;
+    }
+    Ok(())
+}
+
+/// Changes a profile.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileEdit {
+    pub(crate) name: String,
+    /// In its place.
+    pub(crate) profile: Option<Box<Profile>>,
+    /// What is changed then.
+    pub(crate) flags: Box<Flags>,
+    pub(crate) secret: Option<Secret>,
+}
+
+impl Act for ProfileEdit {
+    fn audit(&self) -> String {
+        let secret = if self.secret.is_some() { " with a password" } else { "" };
+        format!("profile.edit {:?}{secret}", self.name)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let profiles = cx.installation.archiver.profiles();
+        let mut profile = match &self.profile {
+            Some(profile) => Profile { name: self.name.clone(), ..Profile::clone(profile) },
+            None => profiles.get(&self.name)?,
+        };
+        self.flags.apply(&mut profile);
+        known_archive(cx, &profile)?;
+        profiles.replace(&whole(profile, self.secret.as_ref()))?;
+        Ok(Outcome::DONE)
+    }
+}
+
+/// All profiles.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileList {}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListRow {
+    name: String,
+    kind: &'static str,
+    source: String,
+    into: Option<String>,
+    schedule: Option<String>,
+    last_run: Option<u64>,
+    last_state: Option<State>,
+    last_started: Option<i64>,
+}
+
+impl Act for ProfileList {
+    fn audit(&self) -> String {
+        "profile.list".into()
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let archiver = &cx.installation.archiver;
+        let runs = archiver.runs()?;
+        for profile in archiver.profiles().all()? {
+            let last = runs.iter().rev().find(|run| run.profile() == Some(profile.name.as_str()));
+            let server = profile.server.as_ref();
+            let source = match (server, &profile.path) {
+                (Some(server), _) => match &server.user {
+                    Some(user) => format!("{user} at {}", server.host),
+                    None => server.host.clone(),
+                },
+                (None, path) => path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+            };
+            cx.row(&ListRow {
+                name: profile.name.clone(),
+                kind: profile.kind.word(),
+                source,
+                into: profile.into.clone(),
+                schedule: profile.schedule.as_ref().map(archiver::schedule::Timing::words),
+                last_run: last.map(|run| run.id),
+                last_state: last.map(|run| run.state),
+                last_started: last.map(|run| run.started),
+            })?;
+        }
+        Ok(Outcome::DONE)
+    }
+}
+
+/// One profile.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileShow {
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ShowRow {
+    profile: Profile,
+    #[serde(rename = "hasPassword")]
+    has_password: bool,
+    toml: String,
+}
+
+impl Act for ProfileShow {
+    fn audit(&self) -> String {
+        format!("profile.show {:?}", self.name)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let profiles = cx.installation.archiver.profiles();
+        let profile = profiles.get(&self.name)?;
+        let has_password = profiles.has_secret(&self.name)?;
+        let toml = whole(profile.clone(), None).text()?.to_string();
+        cx.row(&ShowRow { profile, has_password, toml })?;
+        Ok(Outcome::DONE)
+    }
+}
+
+/// Tries a profile.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileTest {
+    pub(crate) name: String,
+}
+
+impl Act for ProfileTest {
+    fn audit(&self) -> String {
+        format!("profile.test {:?}", self.name)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let mut gone = None;
+        let mut row = |tested: &archiver::profile::Tested| {
+            if let Err(failure) = cx.row(tested) {
+                cx.cancel.set();
+                gone.get_or_insert(failure);
+            }
+        };
+        let installation = cx.installation;
+        let well =
+            installation.archiver.test_profile(&installation.auth, &self.name, &mut row, &cx.cancel)?;
+        match gone {
+            Some(failure) => Err(failure),
+            None => Ok(Outcome { failed: !well }),
+        }
+    }
+}
+
+/// Runs a profile.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileRun {
+    pub(crate) name: String,
+    /// Deletes nothing at the source, only lists.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
+impl Act for ProfileRun {
+    fn audit(&self) -> String {
+        let dry = if self.dry_run { " --dry-run" } else { "" };
+        format!("profile.run {:?}{dry}", self.name)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let installation = cx.installation;
+        let job = installation.jobs.begin(
+            format!("profile {}", self.name),
+            cx.caller.who.clone(),
+            cx.cancel.clone(),
+        );
+        let ask = Ask { name: self.name.clone(), who: cx.caller.who.clone(), dry_run: self.dry_run };
+        let progress = |p: &archiver::Progress| {
+            job.at(p);
+            told(cx, p);
+        };
+        let warn = |text: &str| cx.warn(text);
+        let run =
+            installation.archiver.run_profile(&installation.auth, &ask, &progress, &warn, &cx.cancel)?;
+        finished(cx, &run)
+    }
+}
+
+/// Shows a run's progress.
+pub(super) fn told(cx: &Context<'_>, p: &archiver::Progress) {
+    let text = format!("{} messages, {}", p.sums.seen, p.at);
+    cx.progress(Progress { done: p.done_bytes, total: p.total_bytes, unit: Unit::Bytes, text });
+}
+
+/// A run's account as the last row, and whether all was well.
+pub(super) fn finished(cx: &Context<'_>, run: &Run) -> Result<Outcome, Failure> {
+    let done = run.state == State::Succeeded && run.sums.failed == 0;
+    // A cancelled run has an account as well, and its reader may still be there.
+    cx.last_row(&super::runs::Shown::of(run))?;
+    Ok(Outcome { failed: !done })
+}
+
+/// Forgets a profile.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileDelete {
+    pub(crate) name: String,
+}
+
+impl Act for ProfileDelete {
+    fn audit(&self) -> String {
+        format!("profile.delete {:?}", self.name)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        cx.installation.archiver.profiles().delete(&self.name)?;
+        Ok(Outcome::DONE)
+    }
+}
+
+/// Prints profiles.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileExport {
+    /// Empty: all.
+    pub(crate) names: Vec<String>,
+    /// With their passwords.
+    pub(crate) secrets: bool,
+}
+
+impl Act for ProfileExport {
+    fn audit(&self) -> String {
+        let secrets = if self.secrets { " with passwords" } else { "" };
+        format!("profile.export {:?}{secrets}", self.names)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let profiles = cx.installation.archiver.profiles();
+        let wanted = match self.names.as_slice() {
+            [] => profiles.all()?,
+            names => names.iter().map(|name| profiles.get(name)).collect::<Result<_, _>>()?,
+        };
+        let mut all = Vec::new();
+        for profile in wanted {
+            let secret = if self.secrets { profiles.secret(&profile.name)? } else { None };
+            all.push(Whole { profile, secret });
+        }
+        let mut out = cx.bytes();
+        let text = export(&all)?;
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(anyhow::Error::from)?;
+        Ok(Outcome::DONE)
+    }
+}
+
+/// Keeps profiles of a file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileImport {
+    /// Absolute: the server runs in a directory of its own.
+    pub(crate) file: PathBuf,
+    /// In the place of those of the same name.
+    pub(crate) replace: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ImportRow {
+    name: String,
+    kind: &'static str,
+    /// What is still to be done.
+    needs_password: bool,
+}
+
+impl Act for ProfileImport {
+    fn audit(&self) -> String {
+        let replace = if self.replace { " --replace" } else { "" };
+        format!("profile.import {:?}{replace}", self.file)
+    }
+    fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let told = |what: String| Failure::new(Kind::Failed, format!("{}: {what}", self.file.display()));
+        if !self.file.is_absolute() {
+            return Err(Failure::usage(format!("{}: the path must be absolute", self.file.display())));
+        }
+        let file = File::open(&self.file).map_err(|error| told(error.to_string()))?;
+        let mut text = Zeroizing::new(String::new());
+        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(|error| told(error.to_string()))?;
+        if text.len() as u64 > MAX_FILE_BYTES {
+            return Err(told(format!("more than {MAX_FILE_BYTES} bytes")));
+        }
+        let profiles = cx.installation.archiver.profiles();
+        for whole in Whole::parse_all(&text)? {
+            let name = &whole.profile.name;
+            match profiles.get(name) {
+                Ok(_) if self.replace => profiles.replace(&whole)?,
+                Ok(_) | Err(archiver::Error::UnknownProfile(_)) => profiles.create(&whole)?,
+                Err(error) => return Err(error.into()),
+            }
+            let needs_password = whole.profile.needs_secret() && !profiles.has_secret(name)?;
+            cx.row(&ImportRow { name: name.clone(), kind: whole.profile.kind.word(), needs_password })?;
+        }
+        Ok(Outcome::DONE)
+    }
+}

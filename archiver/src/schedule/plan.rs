@@ -100,10 +100,10 @@ mod tests {
         let mut job = every("a", 10, Some(0));
         let mut begun = Vec::new();
         // Down until 10,000; then a look each 60 seconds.
-        for now in (10_000..12_000).step_by(60) {
-            if !starts(std::slice::from_ref(&job), &[], 1, now).is_empty() {
-                begun.push(now);
-                job.last = Some(now);
+        for at in (10_000..12_000).step_by(60) {
+            if !starts(std::slice::from_ref(&job), &[], 1, at).is_empty() {
+                begun.push(at);
+                job.last = Some(at);
             }
         }
         assert_eq!(begun, [10_000, 10_240, 10_840, 11_440]);

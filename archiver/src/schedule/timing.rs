@@ -36,7 +36,7 @@ pub struct Timing {
     /// All the time: new mail is archived as it comes.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub continuous: bool,
-    /// Not for now.
+    /// The schedule begins nothing; who asks for a run gets it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }

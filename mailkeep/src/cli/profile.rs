@@ -319,7 +319,7 @@ pub(crate) struct WhenFlags {
     /// Put off by up to so many minutes
     #[arg(long, value_name = "MINUTES")]
     jitter: Option<u32>,
-    /// Not for now
+    /// Whether the schedule begins no runs; `profile run` still does
     #[arg(long, value_name = "BOOL")]
     paused: Option<bool>,
 }

@@ -10,8 +10,10 @@ mod error;
 mod groups;
 mod name;
 mod password;
+mod places;
 mod rights;
 mod settings;
+mod signal;
 mod subject;
 pub mod throttle;
 mod users;
@@ -24,6 +26,7 @@ pub use name::{MAX_NAME_BYTES, check_name};
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, check_password};
 pub use rights::{Level, MAX_RULE_BYTES, MAX_RULES, Right, Sight};
 pub use settings::ArchiveAccess;
+pub use signal::{Subscription, is_past};
 pub use subject::{Deed, Subject};
 pub use users::{Mode, User};
 
@@ -119,6 +122,7 @@ pub struct Auth {
     /// The throttle's time begins here.
     begun: Instant,
     parallel_hashes: usize,
+    signal: Arc<signal::Signal>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -153,6 +157,7 @@ impl Auth {
             throttle: Arc::new(Mutex::new(Throttle::new(settings.throttle))),
             begun: Instant::now(),
             parallel_hashes: settings.parallel_hashes.max(1),
+            signal: Arc::default(),
         })
     }
 
@@ -238,7 +243,9 @@ impl Auth {
     ) -> Result<Vec<Right>, Error> {
         let right = level.map(|level| Right::new(folder, level)).transpose()?;
         let folder = right.as_ref().map_or_else(|| name::normal(folder), |right| right.folder.clone());
-        groups::change(&self.db, group, |rights| rights::put(rights, &folder, right))
+        let changed = groups::change(&self.db, group, |rights| rights::put(rights, &folder, right))?;
+        self.signal.tell();
+        Ok(changed)
     }
 
     /// All groups that have rules, with these, by name.
@@ -266,7 +273,9 @@ impl Auth {
         let name = name::normal(name);
         let removed = users::remove(&self.db, &name);
         self.verified.lock().forget(&name);
-        removed
+        removed?;
+        self.signal.tell();
+        Ok(())
     }
 
     /// Whether somebody from `from` may try a password of `name` now. Every leave that isn't a refusal must be followed by
@@ -394,9 +403,17 @@ impl Auth {
         change: impl FnOnce(&mut Stored) -> Result<(), Error>,
     ) -> Result<User, Error> {
         let name = name::normal(name);
-        let changed = users::change(&self.db, &name, change);
+        let mut before = None;
+        let changed = users::change(&self.db, &name, |stored| {
+            before = Some(stored.user.clone());
+            change(stored)
+        });
         self.verified.lock().forget(&name);
-        changed
+        let changed = changed?;
+        if before.as_ref() != Some(&changed) {
+            self.signal.tell();
+        }
+        Ok(changed)
     }
 
     /// A name that no user can have is simply not found, whatever its length.

@@ -6,7 +6,7 @@
 
 use crate::{Error, check_name};
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest path of a rule, bytes.
 pub const MAX_RULE_BYTES: usize = 4_096;
@@ -99,7 +99,11 @@ pub struct Sight {
     pub(crate) everywhere: Level,
     /// Whether `everywhere` is also the most: who changes nothing, whatever rules say.
     pub(crate) reads_only: bool,
-    rules: BTreeMap<String, Level>,
+    /// The second from which on it may be otherwise by time alone; none: it stays.
+    pub(crate) until: Option<i64>,
+    pub(crate) rules: BTreeMap<String, Level>,
+    /// Where, in the order of paths, what rules give to read begins: each folder, and what lies below it.
+    pub(crate) places: BTreeSet<String>,
 }
 
 impl Sight {
@@ -111,7 +115,9 @@ impl Sight {
             *entry = (*entry).max(*level);
         }
         rules.extend(own.iter().map(|right| (right.folder.clone(), right.level)));
-        Sight { rules, ..Sight::default() }
+        let readable = rules.iter().filter(|(_, level)| **level >= Level::Read);
+        let places = readable.flat_map(|(folder, _)| [folder.clone(), format!("{folder}/")]).collect();
+        Sight { rules, places, ..Sight::default() }
     }
 
     /// The level on a folder, by its path.

@@ -64,6 +64,8 @@ impl Auth {
     /// # Errors
     /// `Database`.
     pub fn set_archive_access(&self, access: &ArchiveAccess) -> Result<(), Error> {
-        save(&self.db, ARCHIVE_ACCESS, access)
+        save(&self.db, ARCHIVE_ACCESS, access)?;
+        self.signal.tell();
+        Ok(())
     }
 }

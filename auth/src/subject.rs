@@ -58,11 +58,16 @@ impl Auth {
         let Some(user) = self.active(user)? else { return Ok(Sight::default()) };
         let of_groups: Vec<Right> = groups::rights(&self.db, &user.groups)?;
         let mut sight = Sight::new(&user.rights, &of_groups);
+        sight.until = user.expires;
         let auditor = user.privileges.contains(&Privilege::Auditor);
-        if auditor
-            || (user.privileges.contains(&Privilege::Admin) && self.archive_access()?.is_open(crate::now()))
-        {
+        if auditor {
             sight.everywhere = Level::Read;
+        } else if user.privileges.contains(&Privilege::Admin) {
+            let access = self.archive_access()?;
+            if access.is_open(crate::now()) {
+                sight.everywhere = Level::Read;
+                sight.until = [sight.until, access.open_until].into_iter().flatten().min();
+            }
         }
         sight.reads_only = auditor;
         Ok(sight)

@@ -1,26 +1,23 @@
-//! Who is told that what somebody may see can have changed, and a number that tells whether it has.
+//! Who is told that what somebody may see can have changed.
 //!
-//! Invariant: the number rises after a change is durable and before anybody is told, so that whoever reads the number and then
+//! Invariant: they are told once a change is durable and [`Auth::generation`] has risen, so that whoever reads the number and then
 //! the rights, and later finds the same number, knows these rights still. What changes by time alone tells [`Sight::until`].
 
 use crate::{Auth, Sight};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 type Notify = Arc<dyn Fn() + Send + Sync>;
 
-/// The number, and the subscribers, each with a number of its own.
+/// The subscribers, each with a number.
 #[derive(Default)]
 pub(crate) struct Signal {
-    changes: AtomicU64,
     list: Mutex<(u64, Vec<(u64, Notify)>)>,
 }
 
 impl Signal {
     /// Something has changed.
     pub(crate) fn tell(&self) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
         let list: Vec<Notify> = self.list.lock().1.iter().map(|(_, notify)| Arc::clone(notify)).collect();
         for notify in list {
             notify();
@@ -56,12 +53,6 @@ impl Auth {
         let number = list.0;
         list.1.push((number, Arc::new(notify)));
         Subscription { signal: Arc::clone(&self.signal), number }
-    }
-
-    /// Another number after each such change.
-    #[must_use]
-    pub fn changes(&self) -> u64 {
-        self.signal.changes.load(Ordering::SeqCst)
     }
 }
 

@@ -118,7 +118,7 @@ impl World {
 /// How rights were when they were last asked: as long as it holds, they are so still.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Asked {
-    changes: u64,
+    generation: u64,
     until: Option<i64>,
 }
 
@@ -137,7 +137,7 @@ const LOGGED_OUT: Refusal = Refusal::Bye("Logged out by the administrator");
 impl Guest {
     /// Whether rights may be others than when they were asked.
     pub(crate) fn is_doubtful(world: &World, asked: Asked) -> bool {
-        asked.changes != world.auth.changes() || asked.until.is_some_and(|end| auth::is_past(end))
+        asked.generation != world.auth.generation() || asked.until.is_some_and(|end| auth::is_past(end))
     }
 
     /// Asks for the rights.
@@ -146,7 +146,7 @@ impl Guest {
     pub(crate) fn ask(&self) -> Result<Asked, Refusal> {
         let auth = &self.world.auth;
         // First the number: a change meanwhile is then looked at again.
-        let changes = auth.changes();
+        let generation = auth.generation();
         let user = auth.user(&self.user).map_err(|_| LOGGED_OUT)?;
         if self.since.is_some_and(|since| since != user.created)
             || !auth.may(&user, Privilege::Login)
@@ -157,7 +157,7 @@ impl Guest {
         let sight = self.world.sight(&self.user).map_err(|_| LOGGED_OUT)?;
         match &self.selected {
             Some(target) if !self.world.shows(&sight, target) => Err(VANISHED),
-            _ => Ok(Asked { changes, until: sight.until() }),
+            _ => Ok(Asked { generation, until: sight.until() }),
         }
     }
 }

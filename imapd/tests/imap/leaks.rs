@@ -217,7 +217,7 @@ fn installation(hidden: bool) -> World {
     }
     user("rita", &[], Edit { groups: Some(vec!["Sales".into()]), ..Edit::default() });
     user("adam", &[Privilege::Admin], Edit::default());
-    user("audrey", &[Privilege::Auditor], Edit { expires: Some(i64::MAX), ..Edit::default() });
+    user("audrey", &[Privilege::Auditor], Edit { expires: Some(4_000_000_000), ..Edit::default() });
     for (name, folder, level) in [
         ("alice", "alice/Private", Level::None),
         ("alice", "alice/Private/Shown", Level::Read),

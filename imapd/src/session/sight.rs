@@ -1,12 +1,14 @@
 //! What a user sees of the folders: the storage's look at them, and the user's rights, put together.
 //!
-//! Invariant: what may not be read is here as if it were not there, and looks are asked only after rights, so that what an answer
-//! says, and what it costs, goes by the rules and by what may be read. Decides nothing about rights itself: `auth` does.
+//! Invariant: what may not be read is here as if it were not there, and folders are looked at only where rules let something be
+//! read, so that what an answer says, and what it costs, goes by the rules and by what may be read. Decides nothing about rights
+//! itself: `auth` does.
 
 use super::names::{self, Target};
 use super::{Mailbox, VANISHED, World};
 use crate::reply::Refusal;
 use auth::{Privilege, Sight};
+use std::borrow::Cow;
 use std::ops::Bound;
 use std::sync::Arc;
 use storage::{FolderInfo, FolderView, Look};
@@ -23,10 +25,11 @@ impl<'a> Sighted<'a> {
         if self.sight.reads(path) { self.look.at(path) } else { None }
     }
 
-    /// The first folder from `place` on whose path begins with `prefix`. Costs a few steps for each rule, not for each folder.
-    pub(crate) fn first(&self, place: Bound<&str>, prefix: &str) -> Option<&'a FolderInfo> {
-        let mut found = self.look.from(place).next()?;
+    /// The first folder from a place on whose path begins with `prefix`. Costs a few steps for each rule, not for each folder.
+    pub(crate) fn first(&self, from: &str, prefix: &str) -> Option<&'a FolderInfo> {
+        let mut from = self.sight.place_from(from)?;
         loop {
+            let found = self.look.from(Bound::Included(&from)).next()?;
             let path = found.path.as_str();
             if !path.starts_with(prefix) {
                 return None;
@@ -34,28 +37,25 @@ impl<'a> Sighted<'a> {
             if self.sight.reads(path) {
                 return Some(found);
             }
-            let next = self.sight.next_place(path)?;
-            found = self.look.from(Bound::Included(&next)).next()?;
+            from = Cow::Owned(self.sight.place_from(path)?.into_owned());
         }
     }
 
     /// Whether there is a folder below this path, which need not be one itself.
     pub(crate) fn has_below(&self, path: &str) -> bool {
         let below = format!("{path}/");
-        self.first(Bound::Excluded(&below), &below).is_some()
+        self.first(&below, &below).is_some()
     }
 
     /// Whether there is a folder outside of this archive.
     pub(crate) fn has_others(&self, own: &str) -> bool {
-        let mut place = Bound::Unbounded;
-        let mut next;
+        let mut from = String::new();
         loop {
-            let Some(found) = self.first(place, "") else { return false };
+            let Some(found) = self.first(&from, "") else { return false };
             if found.path.archive() != own {
                 return true;
             }
-            next = behind_own(own, found.path.as_str());
-            place = Bound::Included(next.as_str());
+            from = behind_own(own, found.path.as_str());
         }
     }
 
@@ -68,7 +68,7 @@ impl<'a> Sighted<'a> {
             let path = format!("{archive}/{level}");
             let below = format!("{path}/");
             let folder = self.at(&path).map(|view| &view.info);
-            folder.or_else(|| self.first(Bound::Excluded(&below), &below))
+            folder.or_else(|| self.first(&below, &below))
         });
         let mut levels = levels.filter_map(|info| info.path.inner().map(names::first_level));
         match (levels.next(), levels.next()) {

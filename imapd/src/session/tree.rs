@@ -13,6 +13,7 @@ use super::{CHUNK, Mailbox, World};
 use crate::proto::pattern::{Pattern, Verdict};
 use crate::reply::Refusal;
 use auth::Sight;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -315,17 +316,15 @@ fn reserved_levels(seen: &Sighted<'_>, user: &str) -> Vec<String> {
             found.push(word.clone());
         }
         let start = format!("{start}{}", names::ESCAPE);
-        let mut at = (start.clone(), false);
-        loop {
-            let place = if at.1 { Bound::Excluded(at.0.as_str()) } else { Bound::Included(at.0.as_str()) };
-            let Some(path) = seen.first(place, &start).map(|info| info.path.as_str()) else { break };
+        let mut at = start.clone();
+        while let Some(path) = seen.first(&at, &start).map(|info| info.path.as_str()) {
             let Some(level) = path.get(user.len() + 1..).map(names::first_level) else { break };
             if names::is_reserved(names::base(level)) && !found.iter().any(|known| known == level) {
                 found.push(level.to_owned());
             }
             let whole = format!("{user}/{level}");
             // Behind the level itself others may come that it is the beginning of, then what lies below it.
-            at = if path == whole { (whole, true) } else { (behind(&whole), false) };
+            at = if path == whole { format!("{whole}\0") } else { behind(&whole) };
         }
     }
     found
@@ -404,6 +403,14 @@ impl<'a> Scope<'a> {
         // Once all was seen, the next stretch of the same folders finds nothing more.
         let end = || Some(behind(prefix.trim_end_matches('/')));
         loop {
+            match self.seen.sight.place_from(&from) {
+                Some(Cow::Owned(place)) => from = place,
+                Some(Cow::Borrowed(_)) => {}
+                None => {
+                    place.at = end();
+                    return true;
+                }
+            }
             let mut jump = None;
             for info in self.seen.look.from(Bound::Included(&from)) {
                 let path = info.path.as_str();
@@ -449,7 +456,7 @@ impl<'a> Scope<'a> {
                     break;
                 }
                 if !self.seen.sight.reads(path) {
-                    jump = self.seen.sight.next_place(path);
+                    jump = Some(path.to_owned());
                     break;
                 }
                 match self.levels(shown, prefix, rest, place, piece) {

@@ -320,6 +320,7 @@ impl Session {
                     return Step { out, next: Next::Queue };
                 }
                 let ended = |work: &mut Box<dyn Work>| work.saved().map(Arc::new);
+                let clean = (!running.work.is_inside_line()).then_some(out.len());
                 let stepped = running.work.step(&mut out, cancel);
                 self.watched.figures(running.work.figures());
                 match stepped {
@@ -333,11 +334,11 @@ impl Session {
                         }
                     }
                     Err(refusal) => {
-                        let cut = running.work.is_inside_line();
                         self.saved = ended(&mut running.work).unwrap_or_else(|| Arc::clone(&self.saved));
                         (self.running, self.turn) = (None, None);
-                        // What was given up because rights changed says so, where something can be said.
-                        if refusal != Refusal::Drop || cut || !self.look_at_rights(&mut out) {
+                        // What was given up because rights changed says so, if it had said nothing yet.
+                        let silent = refusal == Refusal::Drop && clean == Some(out.len());
+                        if !silent || !self.look_at_rights(&mut out) {
                             self.finish(Err(refusal), &mut out);
                         }
                     }
@@ -541,7 +542,7 @@ impl Session {
             return false;
         }
         let Err(refusal) = self.still_welcome() else { return false };
-        // In the middle of a literal there is nothing to be said.
+        // In the middle of a line or literal there is nothing to be said.
         let refusal = if self.is_inside_line() { Refusal::Drop } else { refusal };
         (self.running, self.turn) = (None, None);
         self.finish(Err(refusal), out);

@@ -57,44 +57,21 @@ pub enum Mechanism {
     Xoauth2,
 }
 
-/// A server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// A server as a run reaches it: what a profile leaves open (port, silence) is decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     /// Name or address.
     pub host: String,
     /// TCP port.
     pub port: u16,
     /// How the connection is protected.
-    #[serde(default)]
     pub tls: Tls,
     /// Which certificates are believed.
-    #[serde(default)]
     pub trust: Trust,
     /// How the login is proven.
-    #[serde(default)]
     pub mechanism: Mechanism,
     /// How long a connection may take to come about, and a server to stay silent. Zero counts as a second.
-    #[serde(rename = "timeout-secs", default = "usual_timeout", with = "secs")]
     pub timeout: Duration,
-}
-
-fn usual_timeout() -> Duration {
-    Duration::from_secs(60)
-}
-
-/// Durations as whole seconds.
-mod secs {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::time::Duration;
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(value.as_secs())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_secs)
-    }
 }
 
 /// A password or a token.
@@ -140,17 +117,5 @@ mod tests {
         let login = Login { user: "a".into(), authzid: None, secret: Secret::new("hunter2".into()) };
         assert!(!format!("{login:?}").contains("hunter2"));
         assert_eq!(login.secret.reveal(), "hunter2");
-    }
-
-    #[test]
-    fn an_access_as_text() {
-        let access: Access = serde_json::from_str(
-            r#"{"host":"h","port":143,"tls":"starttls","trust":{"fingerprint":"00"},"mechanism":"scram-sha256"}"#,
-        )
-        .unwrap();
-        assert_eq!((access.tls, access.mechanism), (Tls::Starttls, Mechanism::ScramSha256));
-        assert_eq!(access.timeout, Duration::from_secs(60));
-        let again: Access = serde_json::from_str(&serde_json::to_string(&access).unwrap()).unwrap();
-        assert_eq!(again, access);
     }
 }

@@ -235,12 +235,7 @@ fn command_of(job: &Job, now: i64) -> Result<Command, Failure> {
 fn letter(installation: &Installation, job: &Job, trouble: &str) -> Letter {
     let mut text = format!("{} failed: {}\n", clean(&job.task.words()), clean(trouble));
     if let Task::Profile { name } = &job.task {
-        let last = installation
-            .archiver
-            .runs()
-            .ok()
-            .and_then(|runs| runs.into_iter().rev().find(|run| run.profile() == Some(name)));
-        if let Some(run) = last {
+        if let Ok(Some(run)) = installation.archiver.last_run_of(name) {
             let archiver::Sums { seen, archived, failed, .. } = run.sums;
             text.push_str(&format!("\nRun {}: seen {seen}, archived {archived}, failed {failed}\n", run.id));
             if let Some(error) = &run.error {

@@ -107,9 +107,9 @@ impl Act for ProfileList {
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         let archiver = &cx.installation.archiver;
-        let runs = archiver.runs()?;
         for profile in archiver.profiles().all()? {
-            let last = runs.iter().rev().find(|run| run.profile() == Some(profile.name.as_str()));
+            let last = archiver.last_run_of(&profile.name)?;
+            let last = last.as_ref();
             let server = profile.server.as_ref();
             let source = match (server, &profile.path) {
                 (Some(server), _) => match &server.user {

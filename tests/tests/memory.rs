@@ -104,7 +104,7 @@ mod heavy {
     #[test]
     fn servers_without_measure_cost_a_run_no_more_than_its_bound() -> Result {
         let archive = Archive::with_users(&["alice"])?;
-        let large = if tests::tools::long() { 200_000_000 } else { 50_000_000 };
+        let large = if tests::tools::long() { 200_000_000 } else { 30_000_000 };
         let most = run_peak(
             &archive,
             &[

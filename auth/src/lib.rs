@@ -1,14 +1,18 @@
 //! Users, passwords and privileges, decided in one place; and the audit log.
 //!
 //! Promise: an unknown user and a wrong password can't be told apart, in words or in time.
-//! Owns the tables `users` and `audit` of master.redb. Knows nothing of folders: an archive is a name here, and
-//! removing a user leaves the archive as it is.
+//! Owns the tables `users`, `group_rights`, `auth_settings` and `audit` of master.redb. Knows nothing of what archives hold: a
+//! folder is a path here, and removing a user leaves the archive as it is.
 
 mod address;
 mod audit;
 mod error;
+mod groups;
 mod name;
 mod password;
+mod rights;
+mod settings;
+mod subject;
 pub mod throttle;
 mod users;
 mod verified;
@@ -18,7 +22,10 @@ pub use audit::AuditEntry;
 pub use error::Error;
 pub use name::{MAX_NAME_BYTES, check_name};
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, check_password};
-pub use users::User;
+pub use rights::{Level, MAX_RULE_BYTES, MAX_RULES, Right, Sight};
+pub use settings::ArchiveAccess;
+pub use subject::{Deed, Subject};
+pub use users::{Mode, User};
 
 use parking_lot::Mutex;
 use password::Hasher;
@@ -47,6 +54,32 @@ pub enum Privilege {
     Modify,
     /// Delete messages, and folders with what is in them.
     Delete,
+    /// Archive mail.
+    Archive,
+    /// Make, change and run archiving profiles.
+    ModifyArchiveProfiles,
+    /// Export mail.
+    Export,
+    /// Make, change and run export profiles.
+    ModifyExportProfiles,
+    /// Read all archives and change nothing, whatever else is given; until the user expires.
+    Auditor,
+}
+
+impl Privilege {
+    /// Whether whoever has this privilege has that one too. What reads or changes mail is not among what administrators have by
+    /// themselves, nor is logging in.
+    #[must_use]
+    pub fn includes(self, other: Privilege) -> bool {
+        use Privilege::{Admin, Archive, ModifyArchiveProfiles, ModifyExportProfiles};
+        self == other
+            || (self == Admin && matches!(other, Archive | ModifyArchiveProfiles | ModifyExportProfiles))
+    }
+    /// Whether it lets something be changed or taken out, which an auditor can't.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        !matches!(self, Privilege::Login | Privilege::Imap | Privilege::ChangePassword | Privilege::Auditor)
+    }
 }
 
 /// Passwords hashed at once unless told otherwise: with 19 MiB each, 76 MiB.
@@ -108,6 +141,8 @@ impl Auth {
     pub fn open_with(db: Arc<Database>, settings: &Settings) -> Result<Auth, Error> {
         let txn = write(&db)?;
         txn.open_table(users::USERS).map_err(Error::database)?;
+        txn.open_table(groups::GROUPS).map_err(Error::database)?;
+        txn.open_table(settings::SETTINGS).map_err(Error::database)?;
         txn.open_table(audit::AUDIT).map_err(Error::database)?;
         txn.commit().map_err(Error::database)?;
         let keep = Duration::from_secs(settings.remember_secs);
@@ -136,7 +171,8 @@ impl Auth {
         check_password(password)?;
         let mut privileges = vec![Privilege::Login, Privilege::Imap, Privilege::ChangePassword];
         privileges.extend(admin.then_some(Privilege::Admin));
-        let user = User { read: vec![name.clone()], name, privileges, created: now(), addresses: Vec::new() };
+        let rights = vec![Right { folder: name.clone(), level: Level::Read }];
+        let user = User { rights, name, privileges, created: now(), ..User::default() };
         let stored = Stored { user, hash: self.hasher.hash(password)? };
         users::insert(&self.db, &stored)?;
         Ok(stored.user)
@@ -179,16 +215,37 @@ impl Auth {
         })
     }
 
-    /// Gives or takes the right to read an archive, whether or not it is there yet.
+    /// Gives a user a rule on an archive or folder, whether or not it is there yet; `None` takes the rule away.
     /// # Errors
-    /// `Unknown`, `BadName` for a name that no archive can have.
-    pub fn set_read(&self, name: &str, archive: &str, given: bool) -> Result<User, Error> {
-        let archive = if given { check_name(archive)? } else { name::normal(archive) };
-        self.change(name, |stored| {
-            stored.user.read.retain(|a| *a != archive);
-            stored.user.read.extend(given.then_some(archive));
-            stored.user.read.sort_unstable();
-        })
+    /// `Unknown`, `BadName` for a path that no folder can have, or past the bound of rules.
+    pub fn set_right(&self, name: &str, folder: &str, level: Option<Level>) -> Result<User, Error> {
+        let right = Right::new(folder, level.unwrap_or_default());
+        // A rule of a name that can't be given any more can still be taken.
+        let folder =
+            right.as_ref().map_or_else(|_| name::normal(bounded(folder)), |right| right.folder.clone());
+        let right = level.map(|_| right).transpose()?;
+        self.try_change(name, |stored| rights::put(&mut stored.user.rights, &folder, right))
+    }
+
+    /// Gives everyone in a group a rule, or takes it; as [`Auth::set_right`].
+    /// # Errors
+    /// `BadName`, `Database`.
+    pub fn set_group_right(
+        &self,
+        group: &str,
+        folder: &str,
+        level: Option<Level>,
+    ) -> Result<Vec<Right>, Error> {
+        let right = level.map(|level| Right::new(folder, level)).transpose()?;
+        let folder = right.as_ref().map_or_else(|| name::normal(folder), |right| right.folder.clone());
+        groups::change(&self.db, group, |rights| rights::put(rights, &folder, right))
+    }
+
+    /// All groups that have rules, with these, by name.
+    /// # Errors
+    /// `Database`.
+    pub fn group_rights(&self) -> Result<Vec<(String, Vec<Right>)>, Error> {
+        groups::all(&self.db)
     }
 
     /// Gives a user an e-mail address, or takes it. No two users have the same.
@@ -293,34 +350,19 @@ impl Auth {
         }
     }
 
-    /// The one place that decides: may this user do that?
+    /// Whether this user has a privilege, by itself or with another one; who is disabled or expired has none.
     #[must_use]
     pub fn may(&self, user: &User, privilege: Privilege) -> bool {
-        user.privileges.contains(&privilege)
+        let audits = user.privileges.contains(&Privilege::Auditor);
+        user.is_active(now())
+            && !(audits && privilege.changes())
+            && user.privileges.iter().any(|given| given.includes(privilege))
     }
 
-    /// The one place that decides: may this user read this archive? Asked anew for every command, so that changes count at once.
+    /// [`Auth::allows`] for reading a folder, by its path.
     #[must_use]
-    pub fn may_read(&self, user: &str, archive: &str) -> bool {
-        match self.find(user) {
-            Ok(found) => found.is_some_and(|stored| stored.user.read.iter().any(|a| a == archive)),
-            Err(error) => {
-                tracing::error!(%error, "rights can't be read; access is refused");
-                false
-            }
-        }
-    }
-
-    /// All archives of which [`Auth::may_read`] is true, there or not, sorted.
-    #[must_use]
-    pub fn readable(&self, user: &str) -> Vec<String> {
-        match self.find(user) {
-            Ok(found) => found.map(|stored| stored.user.read).unwrap_or_default(),
-            Err(error) => {
-                tracing::error!(%error, "rights can't be read; access is refused");
-                Vec::new()
-            }
-        }
+    pub fn may_read(&self, user: &str, folder: &str) -> bool {
+        self.allows(&Subject::User(user.to_owned()), Deed::Read(folder))
     }
 
     /// Appends to the audit log.
@@ -339,6 +381,18 @@ impl Auth {
 
     /// Changes a user; what was known of the password is forgotten.
     fn change(&self, name: &str, change: impl FnOnce(&mut Stored)) -> Result<User, Error> {
+        self.try_change(name, |stored| {
+            change(stored);
+            Ok(())
+        })
+    }
+
+    /// As [`Auth::change`], unless the change itself is refused.
+    fn try_change(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Stored) -> Result<(), Error>,
+    ) -> Result<User, Error> {
         let name = name::normal(name);
         let changed = users::change(&self.db, &name, change);
         self.verified.lock().forget(&name);

@@ -7,6 +7,8 @@ fn auth() -> Auth {
     Auth::open(Arc::new(db)).unwrap()
 }
 
+const READ: Option<Level> = Some(Level::Read);
+
 fn secret(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.to_owned())
 }
@@ -37,14 +39,13 @@ fn the_archives_that_a_user_may_read() {
     auth.add("alice", &secret("correct horse"), false).unwrap();
     auth.add("root", &secret("correct horse"), true).unwrap();
     for archive in ["zoe", "bob"] {
-        auth.set_read("alice", archive, true).unwrap();
+        auth.set_right("alice", archive, READ).unwrap();
     }
-    assert_eq!(auth.readable("alice"), ["alice", "bob", "zoe"]);
-    assert!(auth.readable("alice").iter().all(|archive| auth.may_read("alice", archive)));
-    auth.set_read("alice", "zoe", false).unwrap();
-    assert_eq!(auth.readable("alice"), ["alice", "bob"]);
-    assert_eq!(auth.readable("root"), ["root"]);
-    assert!(auth.readable("nobody").is_empty());
+    assert_eq!(auth.sight("alice").unwrap().roots(), ["alice", "bob", "zoe"]);
+    auth.set_right("alice", "zoe", None).unwrap();
+    assert_eq!(auth.sight("alice").unwrap().roots(), ["alice", "bob"]);
+    assert_eq!(auth.sight("root").unwrap().roots(), ["root"]);
+    assert!(auth.sight("nobody").unwrap().roots().is_empty());
 }
 
 #[test]
@@ -106,12 +107,12 @@ fn a_password_is_changed_and_the_old_one_ends() {
 fn rights_count_at_once_and_end_with_the_user() {
     let auth = auth();
     auth.add("alice", &secret("correct horse"), false).unwrap();
-    auth.set_read("alice", "bob", true).unwrap();
-    assert_eq!(auth.set_read("alice", "bob", true).unwrap().read, ["alice", "bob"]);
+    auth.set_right("alice", "bob", READ).unwrap();
+    assert_eq!(auth.set_right("alice", "bob", READ).unwrap().rights.len(), 2);
     assert!(auth.may_read("alice", "bob"));
-    auth.set_read("alice", "bob", false).unwrap();
+    auth.set_right("alice", "bob", None).unwrap();
     assert!(!auth.may_read("alice", "bob"));
-    assert!(auth.set_read("alice", "a/b", true).is_err());
+    assert!(auth.set_right("alice", "a//b", READ).is_err());
     auth.remove("alice").unwrap();
     assert!(!auth.may_read("alice", "alice"));
     assert!(log_in(&auth, "alice", "correct horse").is_err());
@@ -223,4 +224,70 @@ fn a_user_has_a_thousand_addresses_at_most() {
     assert!(matches!(auth.set_address("alice", "one@example.org", true), Err(Error::BadAddress { .. })));
     auth.set_address("alice", "a0@example.org", false).unwrap();
     auth.set_address("alice", "one@example.org", true).unwrap();
+}
+
+#[test]
+fn who_is_disabled_or_expired_has_nothing() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), true).unwrap();
+    auth.change("alice", |stored| stored.user.disabled = true).unwrap();
+    assert!(log_in(&auth, "alice", "correct horse").is_err() && !auth.may_read("alice", "alice"));
+    auth.change("alice", |stored| (stored.user.disabled, stored.user.expires) = (false, Some(now())))
+        .unwrap();
+    assert!(log_in(&auth, "alice", "correct horse").is_err() && !auth.may_read("alice", "alice"));
+    auth.change("alice", |stored| stored.user.expires = Some(now() + 1_000)).unwrap();
+    assert!(log_in(&auth, "alice", "correct horse").is_ok() && auth.may_read("alice", "alice"));
+}
+
+#[test]
+fn administrators_read_others_only_while_access_is_open() {
+    let auth = auth();
+    auth.add("root", &secret("correct horse"), true).unwrap();
+    auth.add("bob", &secret("correct horse"), false).unwrap();
+    auth.set_archive_access(&ArchiveAccess { open_until: Some(now() + 1_000), reason: "asked".into() })
+        .unwrap();
+    assert!(auth.may_read("root", "alice/x") && !auth.may_read("bob", "alice/x"));
+    assert!(!auth.allows(&Subject::User("root".into()), Deed::Write("alice/x")));
+    auth.set_archive_access(&ArchiveAccess { open_until: Some(now()), reason: "over".into() }).unwrap();
+    assert!(!auth.may_read("root", "alice/x"));
+    auth.set_archive_access(&ArchiveAccess::default()).unwrap();
+    assert!(!auth.may_read("root", "alice/x"));
+}
+
+#[test]
+fn an_auditor_reads_all_and_changes_nothing() {
+    let auth = auth();
+    auth.add("eve", &secret("correct horse"), true).unwrap();
+    auth.set_right("eve", "eve", Some(Level::Delete)).unwrap();
+    for privilege in [Privilege::Auditor, Privilege::Delete, Privilege::Modify] {
+        auth.set_privilege("eve", privilege, true).unwrap();
+    }
+    let (user, eve) = (auth.user("eve").unwrap(), Subject::User("eve".into()));
+    assert!(auth.allows(&eve, Deed::Read("anyone/at all")) && auth.may(&user, Privilege::Imap));
+    assert!(!auth.allows(&eve, Deed::Write("eve")) && !auth.allows(&eve, Deed::Delete("eve")));
+    assert!(!auth.may(&user, Privilege::Admin) && !auth.may(&user, Privilege::Delete));
+}
+
+#[test]
+fn a_group_gives_its_rules_to_who_is_in_it() {
+    let auth = auth();
+    auth.add("alice", &secret("correct horse"), false).unwrap();
+    auth.set_group_right("CN=Sales", "sales/2024", READ).unwrap();
+    assert!(!auth.may_read("alice", "sales/2024"));
+    auth.change("alice", |stored| stored.user.groups = vec!["cn=sales".into()]).unwrap();
+    assert!(auth.may_read("alice", "sales/2024/x") && !auth.may_read("alice", "sales"));
+    assert!(auth.set_group_right("cn=SALES", "sales/2024", None).unwrap().is_empty());
+    assert!(!auth.may_read("alice", "sales/2024") && auth.group_rights().unwrap().is_empty());
+}
+
+#[test]
+fn a_user_of_an_earlier_version_is_read() {
+    let kept = r#"{"name":"al","privileges":["login"],"read":["al","bob"],"created":1,"hash":"h"}"#;
+    let stored: Stored = serde_json::from_str(kept).unwrap();
+    assert_eq!(
+        (stored.user.name.as_str(), stored.hash.as_str(), stored.user.mode),
+        ("al", "h", Mode::Integrated)
+    );
+    let rights = ["al", "bob"].map(|folder| Right { folder: folder.into(), level: Level::Read });
+    assert_eq!(stored.user.rights, rights);
 }

@@ -1,24 +1,64 @@
 //! The table `users` of master.redb: a user and the hash of the password as JSON, by name.
 
+use crate::rights::Right;
 use crate::{Error, Privilege, address};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 pub(crate) const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 
+/// Who checks a user's password.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// The hash that is kept here.
+    #[default]
+    Integrated,
+    /// The directory that the user comes from.
+    Directory,
+}
+
 /// A user, without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct User {
     /// The login name, also the name of the own archive.
     pub name: String,
+    /// The name for people; may be empty.
+    pub full_name: String,
     /// Global privileges.
     pub privileges: Vec<Privilege>,
-    /// Archives (names) that the user may read.
-    pub read: Vec<String>,
+    /// The user's own rules on folders.
+    #[serde(alias = "read")]
+    pub rights: Vec<Right>,
+    /// Groups of the directory whose rules the user has too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Seconds since 1970 (UTC) when the user was added.
     pub created: i64,
-    /// E-mail addresses, in lower case: where mail for this user comes from, no login names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// E-mail addresses, in lower case, the primary one first: where mail for this user comes from, no login names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
+    /// Other names at mail servers (POP3 and the like), as CSV files and catch-all mailboxes name the user.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// The distinguished name in the directory, for those who come from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dn: Option<String>,
+    /// Who checks the password.
+    pub mode: Mode,
+    /// Nothing is allowed until it is enabled again.
+    pub disabled: bool,
+    /// From this second on (since 1970, UTC) nothing is allowed; none: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
+}
+
+impl User {
+    /// Neither disabled nor expired.
+    #[must_use]
+    pub fn is_active(&self, now: i64) -> bool {
+        !self.disabled && self.expires.is_none_or(|end| now < end)
+    }
 }
 
 /// What the table holds. No `Debug`: the hash is nobody's business.
@@ -77,14 +117,18 @@ pub(crate) fn insert(db: &Database, stored: &Stored) -> Result<(), Error> {
 }
 
 /// Changes an entry in one transaction.
-pub(crate) fn change(db: &Database, name: &str, change: impl FnOnce(&mut Stored)) -> Result<User, Error> {
+pub(crate) fn change(
+    db: &Database,
+    name: &str,
+    change: impl FnOnce(&mut Stored) -> Result<(), Error>,
+) -> Result<User, Error> {
     let txn = crate::write(db)?;
     let user = {
         let mut table = txn.open_table(USERS).map_err(Error::database)?;
         let found = table.get(name).map_err(Error::database)?;
         let found = found.map(|bytes| decode(name, bytes.value())).transpose()?;
         let Some(mut stored) = found else { return Err(Error::Unknown(name.to_owned())) };
-        change(&mut stored);
+        change(&mut stored)?;
         table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
         stored.user
     };
@@ -116,7 +160,6 @@ pub(crate) fn add_address(db: &Database, name: &str, address: &str) -> Result<Us
                 });
             }
             stored.user.addresses.push(address.to_owned());
-            stored.user.addresses.sort_unstable();
             table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
         }
         stored.user

@@ -258,7 +258,9 @@ fn mounts(world: &Arc<World>, user: &str, patterns: &Patterns, special: bool) ->
     if seen.matches || seen.below {
         let is_there =
             |archive: &String| archive != user && (look.at(archive).is_some() || look.has_below(archive));
-        let mut others = world.auth.readable(user).into_iter().filter(is_there).peekable();
+        let sight = world.auth.sight(user).unwrap_or_default();
+        let archives = sight.roots().into_iter().filter(|path| !path.contains('/')).map(str::to_owned);
+        let mut others = archives.filter(is_there).peekable();
         if others.peek().is_some() {
             for archive in others {
                 all.insert(

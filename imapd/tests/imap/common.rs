@@ -64,7 +64,7 @@ impl World {
         for user in ["alice", "bob", "carol"] {
             auth.add(user, &Zeroizing::new(PASSWORD.to_owned()), false).unwrap();
         }
-        auth.set_read("alice", "bob", true).unwrap();
+        auth.set_right("alice", "bob", Some(auth::Level::Read)).unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let provider = Arc::new(aws_lc_rs::default_provider());

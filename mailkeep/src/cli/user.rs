@@ -77,6 +77,11 @@ pub(crate) enum PrivilegeName {
     Admin,
     Modify,
     Delete,
+    Archive,
+    ModifyArchiveProfiles,
+    Export,
+    ModifyExportProfiles,
+    Auditor,
 }
 
 impl From<PrivilegeName> for Privilege {
@@ -88,6 +93,11 @@ impl From<PrivilegeName> for Privilege {
             PrivilegeName::Admin => Privilege::Admin,
             PrivilegeName::Modify => Privilege::Modify,
             PrivilegeName::Delete => Privilege::Delete,
+            PrivilegeName::Archive => Privilege::Archive,
+            PrivilegeName::ModifyArchiveProfiles => Privilege::ModifyArchiveProfiles,
+            PrivilegeName::Export => Privilege::Export,
+            PrivilegeName::ModifyExportProfiles => Privilege::ModifyExportProfiles,
+            PrivilegeName::Auditor => Privilege::Auditor,
         }
     }
 }

@@ -117,11 +117,11 @@ impl Act for UserRights {
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         let auth = &cx.installation.auth;
         let mut user = auth.user(&self.name)?;
-        for archive in self.read.iter().filter(|_| self.give) {
-            auth::check_name(archive)?;
+        for folder in self.read.iter().filter(|_| self.give) {
+            auth::Right::new(folder, auth::Level::Read)?;
         }
-        for archive in &self.read {
-            user = auth.set_read(&self.name, archive, self.give)?;
+        for folder in &self.read {
+            user = auth.set_right(&self.name, folder, self.give.then_some(auth::Level::Read))?;
         }
         for &privilege in &self.privileges {
             user = auth.set_privilege(&self.name, privilege, self.give)?;

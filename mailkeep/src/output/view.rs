@@ -42,7 +42,7 @@ pub(crate) const USERS: View = View::Table(
     &[
         Column("NAME", "/name", Form::Text),
         Column("PRIVILEGES", "/privileges", Form::Text),
-        Column("READS", "/read", Form::Text),
+        Column("RIGHTS", "/rights", Form::Text),
         Column("ADDRESSES", "/addresses", Form::Text),
         Column("ADDED", "/created", Form::Time),
     ],

@@ -49,7 +49,7 @@ fn mailboxes_responses_lines_and_flags() {
     let (at, past) = (lying(Lie::LongLine(1 << 20)), lying(Lie::LongLine((1 << 20) + 1)));
     bound(usual, at, past, "a line of more than 1048576 bytes");
     bound(usual, lying(Lie::ManyFlags(1_000)), lying(Lie::ManyFlags(1_001)), "more than 1000 flags");
-    bound(Bounds { messages: 5, ..usual }, mailboxes(1), Model { lie: Lie::None, ..six() }, "6 messages");
+    bound(Bounds { messages: 5, ..usual }, mailboxes(1), six(), "6 messages");
 }
 
 fn six() -> Model {

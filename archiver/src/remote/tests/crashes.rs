@@ -165,11 +165,13 @@ fn a_profile_run_cut_at_every_sync() {
         let opened = Opened::on(&machine).unwrap();
         machine.crash_at_sync(cuts);
         let ran = opened.run();
+        // Closing the databases syncs as well, and is no part of the run.
+        let was_cut = machine.crashed();
         drop(opened);
         let (boxes, expunged) = server.with(|model| (model.boxes.clone(), model.expunged.clone()));
         let bytes = |(name, uid): &(String, u32)| changed[name].mails[uid].bytes.clone();
         let left = Left { boxes, deleted: expunged.iter().map(|one| hash(&bytes(one))).collect() };
-        if !machine.crashed() {
+        if !was_cut {
             assert_eq!(ran.unwrap().state, State::Succeeded);
             break;
         }

@@ -88,6 +88,38 @@ mod tests {
     }
 
     #[test]
+    fn guessing_is_slowed_down_for_each_of_the_systems_users_apart() {
+        let db =
+            redb::Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let auth = Auth::open(std::sync::Arc::new(db)).unwrap();
+        auth.add("alice", &Zeroizing::new("correct horse".into()), false).unwrap();
+        let login = |password: &str| Login {
+            name: "alice".into(),
+            password: Secret(Zeroizing::new(password.into())),
+            code: None,
+        };
+        let (guesser, alice) = (address_of(65_534), address_of(1_000));
+        let try_as = |password: &str, from| check(&auth, &login(password), from, "x".into(), false);
+        assert_eq!(delay(&auth, &login("correct horse"), alice), Ok(Duration::ZERO));
+        let caller = try_as("correct horse", alice).unwrap();
+        assert_eq!((caller.who.as_str(), caller.near), ("alice", false));
+        for _ in 0..5 {
+            assert_eq!(delay(&auth, &login("wrong horse"), guesser), Ok(Duration::ZERO));
+            let refusal = try_as("wrong horse", guesser).unwrap_err();
+            assert_eq!(
+                (refusal.kind, refusal.message.as_str()),
+                (Kind::Denied, "user name or password is wrong")
+            );
+        }
+        assert!(delay(&auth, &login("wrong horse"), guesser).unwrap() > Duration::ZERO);
+        assert_eq!(
+            delay(&auth, &login("correct horse"), alice),
+            Ok(Duration::ZERO),
+            "who is known isn't slowed"
+        );
+    }
+
+    #[test]
     fn requests_survive_the_wire_and_show_no_secret() {
         let login = Login {
             name: "alice".into(),

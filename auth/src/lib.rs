@@ -14,8 +14,10 @@ mod looks;
 mod name;
 mod password;
 mod people;
+mod places;
 mod rights;
 mod settings;
+mod signal;
 mod subject;
 pub mod throttle;
 mod users;
@@ -29,6 +31,7 @@ pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, check_password};
 pub use people::{Edit, Effective, Imported, NewUser, Source};
 pub use rights::{Level, MAX_RULE_BYTES, MAX_RULES, Right, Sight};
 pub use settings::ArchiveAccess;
+pub use signal::{Subscription, is_past};
 pub use subject::{Deed, Subject};
 pub use users::{MAX_ALIASES, MAX_DN_BYTES, MAX_FULL_NAME_BYTES, MAX_GROUPS, Mode, User};
 
@@ -125,6 +128,7 @@ pub struct Auth {
     /// The throttle's time begins here.
     begun: Instant,
     parallel_hashes: usize,
+    signal: Arc<signal::Signal>,
     known: Arc<Known>,
 }
 
@@ -160,6 +164,7 @@ impl Auth {
             throttle: Arc::new(Mutex::new(Throttle::new(settings.throttle))),
             begun: Instant::now(),
             parallel_hashes: settings.parallel_hashes.max(1),
+            signal: Arc::default(),
             known: Arc::default(),
         })
     }
@@ -428,6 +433,7 @@ impl Auth {
     /// that it is done. Every such write is handed through this.
     fn written<T>(&self, done: T) -> T {
         self.known.forget();
+        self.signal.tell();
         done
     }
 

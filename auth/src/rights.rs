@@ -7,7 +7,7 @@
 use crate::Error;
 use crate::name::check_archive;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Longest path of a rule, bytes.
@@ -101,7 +101,11 @@ pub struct Sight {
     pub(crate) everywhere: Level,
     /// Whether `everywhere` is also the most: who changes nothing, whatever rules say.
     pub(crate) reads_only: bool,
-    rules: Arc<BTreeMap<String, Level>>,
+    /// The second from which on it may be otherwise by time alone; none: it stays.
+    pub(crate) until: Option<i64>,
+    pub(crate) rules: Arc<BTreeMap<String, Level>>,
+    /// Where, in the order of paths, what rules give to read begins: each folder, and what lies below it.
+    pub(crate) places: Arc<BTreeSet<String>>,
 }
 
 impl Sight {
@@ -113,7 +117,9 @@ impl Sight {
             *entry = (*entry).max(*level);
         }
         rules.extend(own.iter().map(|right| (right.folder.clone(), right.level)));
-        Sight { rules: Arc::new(rules), ..Sight::default() }
+        let readable = rules.iter().filter(|(_, level)| **level >= Level::Read);
+        let places = readable.flat_map(|(folder, _)| [folder.clone(), format!("{folder}/")]).collect();
+        Sight { rules: Arc::new(rules), places: Arc::new(places), ..Sight::default() }
     }
 
     /// How many rules there are.

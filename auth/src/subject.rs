@@ -73,8 +73,15 @@ impl Auth {
         let mut sight = person.rules.clone();
         let has = |privilege| person.user.privileges.contains(&privilege);
         let auditor = has(Privilege::Auditor);
-        if auditor || (has(Privilege::Admin) && self.archive_access()?.is_open(crate::now())) {
+        sight.until = person.user.expires;
+        if auditor {
             sight.everywhere = Level::Read;
+        } else if has(Privilege::Admin) {
+            let access = self.archive_access()?;
+            if access.is_open(crate::now()) {
+                sight.everywhere = Level::Read;
+                sight.until = [sight.until, access.open_until].into_iter().flatten().min();
+            }
         }
         sight.reads_only = auditor;
         Ok(sight)

@@ -2,7 +2,7 @@
 
 use crate::rights::Right;
 use crate::{Error, Privilege, address};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
 pub(crate) const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 
@@ -15,6 +15,16 @@ pub enum Mode {
     Integrated,
     /// The directory that the user comes from.
     Directory,
+}
+
+/// The directory's entry that a user was made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Origin {
+    /// What stays of the entry when it is renamed.
+    pub id: String,
+    /// The user was disabled since the entry is, or is gone; else a person did it.
+    #[serde(default)]
+    pub disabled: bool,
 }
 
 /// A user, without secrets.
@@ -44,6 +54,9 @@ pub struct User {
     /// The distinguished name in the directory, for those who come from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dn: Option<String>,
+    /// The entry in the directory, for those who come from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Who checks the password.
     pub mode: Mode,
     /// Nothing is allowed until it is enabled again.
@@ -76,6 +89,22 @@ fn decode(name: &str, bytes: &[u8]) -> Result<Stored, Error> {
 fn encode(stored: &Stored) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(stored)
         .map_err(|e| Error::Entry { key: stored.user.name.clone(), what: e.to_string() })
+}
+
+/// All entries of the open table, by name.
+pub(crate) fn read_all(table: &Table<'_, &str, &[u8]>) -> Result<Vec<Stored>, Error> {
+    let rows = table.iter().map_err(Error::database)?;
+    rows.map(|row| {
+        let (name, bytes) = row.map_err(Error::database)?;
+        decode(name.value(), bytes.value())
+    })
+    .collect()
+}
+
+/// Puts an entry into the open table.
+pub(crate) fn put(table: &mut Table<'_, &str, &[u8]>, stored: &Stored) -> Result<(), Error> {
+    table.insert(stored.user.name.as_str(), encode(stored)?.as_slice()).map_err(Error::database)?;
+    Ok(())
 }
 
 /// The entry of a name.

@@ -2,7 +2,7 @@
 
 use crate::rights::Right;
 use crate::{Error, Privilege, address};
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 /// Longest name for people, bytes.
 pub const MAX_FULL_NAME_BYTES: usize = 1_024;
@@ -140,7 +140,7 @@ pub(crate) fn check_group(name: &str) -> Result<(), Error> {
 }
 
 /// What the table holds. No `Debug`: the hash is nobody's business.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Stored {
     #[serde(flatten)]
     pub(crate) user: User,
@@ -154,22 +154,6 @@ pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Stored, Error> {
 pub(crate) fn encode(stored: &Stored) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(stored)
         .map_err(|e| Error::Entry { key: stored.user.name.clone(), what: e.to_string() })
-}
-
-/// All entries of the open table, by name.
-pub(crate) fn read_all(table: &Table<'_, &str, &[u8]>) -> Result<Vec<Stored>, Error> {
-    let rows = table.iter().map_err(Error::database)?;
-    rows.map(|row| {
-        let (name, bytes) = row.map_err(Error::database)?;
-        decode(name.value(), bytes.value())
-    })
-    .collect()
-}
-
-/// Puts an entry into the open table.
-pub(crate) fn put(table: &mut Table<'_, &str, &[u8]>, stored: &Stored) -> Result<(), Error> {
-    table.insert(stored.user.name.as_str(), encode(stored)?.as_slice()).map_err(Error::database)?;
-    Ok(())
 }
 
 /// The entry of a name.

@@ -1,5 +1,6 @@
 //! The command line: what can be said, and the help that teaches it. What is done stands elsewhere.
 
+pub(crate) mod directory;
 mod evidence;
 mod folder;
 pub(crate) mod profile;
@@ -129,6 +130,9 @@ Examples:
     /// Who may log in, and what they may read
     #[command(subcommand)]
     User(User),
+    /// The directory that users come from: LDAP, Active Directory, MDaemon, another IMAP server
+    #[command(subcommand)]
+    Directory(directory::DirectoryVerb),
     /// Archive mail from files: EML, mbox, Maildir, MMDF, MH, or a directory of them
     #[command(after_help = "\
 Examples:

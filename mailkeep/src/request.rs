@@ -1,5 +1,6 @@
 //! From what was said on the command line to the command that is meant, and how its result is shown.
 
+mod directory;
 mod evidence;
 mod profile;
 
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
     Ok(match verb {
         Verb::User(user) => return self::user(user),
+        Verb::Directory(verb) => return directory::directory(verb),
         Verb::Archive(archive) => {
             let path = absolute(&archive.path)?;
             let format = archive.format.map(Into::into);

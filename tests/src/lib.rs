@@ -15,8 +15,10 @@ pub mod mailserver;
 pub mod office;
 pub mod pages;
 pub mod program;
+pub mod samba;
 pub mod scripts;
 pub mod served;
+pub mod slapd;
 pub mod tools;
 
 pub use imap::Imap;

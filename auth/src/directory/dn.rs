@@ -2,8 +2,7 @@
 //!
 //! Invariant: two names with the same form name the same entry, for attributes that compare without case, as those of names do.
 
-/// Longest distinguished name, bytes.
-pub const MAX_DN_BYTES: usize = 4_096;
+use crate::MAX_DN_BYTES;
 
 /// The form of a name; `None`: it is none.
 pub(super) fn normal(dn: &str) -> Option<String> {
@@ -93,7 +92,8 @@ fn unescaped(value: &str) -> Option<String> {
     Some(out)
 }
 
-/// The value of a name's first part: what people call the entry.
+/// The value of a name's first part.
+#[cfg(test)]
 pub(super) fn first_value(dn: &str) -> Option<String> {
     let rdn = parts(dn, ',')?.first().copied()?;
     let (_, value) = rdn.split_once('=')?;

@@ -15,7 +15,7 @@ pub(super) const MAX_MEMBERSHIPS: usize = 5_000_000;
 /// Most levels of groups inside groups.
 pub(super) const MAX_DEPTH: usize = 32;
 /// Most groups of one user.
-pub(super) const MAX_GROUPS_OF_ONE: usize = 2_000;
+pub(super) const MAX_GROUPS_OF_ONE: usize = crate::MAX_GROUPS;
 
 /// The groups of a directory. Groups are numbers here, in the order in which they came.
 #[derive(Debug, Default)]
@@ -48,7 +48,9 @@ impl Groups {
         }
         let number = self.names.len();
         let named = directory.group_attributes().into_iter().find_map(|name| entry.texts(name).next().map(str::to_owned));
-        self.names.push(named.filter(|name| name.len() <= 1_024).unwrap_or_else(|| entry.dn.clone()));
+        // A name that can't be a rule's is no use.
+        let good = |name: &String| crate::users::check_group(name).is_ok();
+        self.names.push(named.filter(good).unwrap_or_else(|| key.clone()));
         self.keys.push(key.clone());
         self.by_dn.insert(key, number);
         for attribute in ["member", "uniqueMember"] {

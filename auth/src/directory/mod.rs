@@ -4,6 +4,7 @@
 //! ([`Vault`]). Invariant: only `synchronise` makes or changes users; a login changes nothing. One directory an installation. When
 //! it is synchronised is decided by others.
 
+mod apply;
 mod ber;
 mod code;
 mod dn;
@@ -20,14 +21,13 @@ mod sync;
 mod test;
 mod wire;
 
-pub use dn::MAX_DN_BYTES;
 pub use filter::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH};
 pub use settings::{Attributes, Directory, Gone, Kind, LoginAs, MAX_SERVERS, MAX_TEXT_BYTES, MAX_WANTED_GROUPS};
 pub use sync::{Action, Row};
 pub use test::Tested;
 
-use crate::users::{self, Mode, Stored, USERS};
-use crate::{Auth, Error, MAX_PASSWORD_BYTES};
+use crate::users::{Mode, Stored};
+use crate::{Auth, Error, MAX_PASSWORD_BYTES, book};
 use login::Loaded;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -174,18 +174,23 @@ impl Auth {
     /// `NoDirectory`, `Database`.
     pub fn remove_directory(&self) -> Result<(), Error> {
         self.directory()?.ok_or(Error::NoDirectory)?;
+        // First the users: without settings, those of mode directory can't log in.
+        self.written(book::with(&self.db, |book| {
+            let of_directory = book.all().map(|stored| &stored.user).filter(|user| user.mode == Mode::Directory);
+            let names: Vec<String> = of_directory.map(|user| user.name.clone()).collect();
+            for name in names {
+                book.change(&name, |stored| {
+                    stored.user.origin = None;
+                    stored.user.groups.clear();
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        }))?;
         let txn = crate::write(&self.db)?;
         {
             let mut table = txn.open_table(DIRECTORY).map_err(Error::database)?;
             table.retain(|_, _| false).map_err(Error::database)?;
-            let mut users = txn.open_table(USERS).map_err(Error::database)?;
-            for mut stored in users::read_all(&users)? {
-                if stored.user.mode == Mode::Directory {
-                    stored.user.origin = None;
-                    stored.user.groups.clear();
-                    users::put(&mut users, &stored)?;
-                }
-            }
         }
         txn.commit().map_err(Error::database)?;
         self.forget_directory()
@@ -198,46 +203,27 @@ impl Auth {
         let loaded = self.loaded()?.ok_or(Error::NoDirectory)?;
         let everybody = fetch::everybody(&loaded, cancelled)?;
         let now = crate::now();
-        let txn = crate::write(&self.db)?;
-        let plan = {
-            let mut table = txn.open_table(USERS).map_err(Error::database)?;
-            let mut stored: BTreeMap<String, Stored> =
-                users::read_all(&table)?.into_iter().map(|one| (one.user.name.clone(), one)).collect();
-            let known: Vec<_> = stored.values().map(|one| one.user.clone()).collect();
-            let plan = sync::plan(&known, &everybody.found, &loaded.directory, now);
+        let plan = self.written(book::with_if(&self.db, |book| {
+            let known: Vec<_> = book.all().map(|stored| stored.user.clone()).collect();
+            let mut plan = sync::plan(&known, &everybody.found, &loaded.directory, now);
             if plan.losses > sync::FEW_LOSSES && plan.losses * 2 > plan.linked && !ask.accept_loss && !ask.dry_run {
                 return Err(Error::Directory(format!(
                     "{} of {} users from the directory would be disabled or removed; if that is meant (look with --dry-run): --accept-loss",
                     plan.losses, plan.linked
                 )));
             }
-            if !ask.dry_run {
-                // First all that goes, since what comes may have its name.
-                let before: Vec<_> = plan.edits.iter().map(|edit| edit.before.as_ref().and_then(|name| stored.remove(name))).collect();
-                for edit in &plan.edits {
-                    if let Some(name) = &edit.before {
-                        table.remove(name.as_str()).map_err(Error::database)?;
-                    }
-                }
-                for (edit, before) in plan.edits.iter().zip(before) {
-                    if let Some(user) = &edit.after {
-                        let hash = before.map(|before| before.hash).unwrap_or_default();
-                        users::put(&mut table, &Stored { user: user.clone(), hash })?;
-                    }
-                }
-            }
-            plan
-        };
-        if ask.dry_run {
-            txn.abort().map_err(Error::database)?;
-        } else {
-            txn.commit().map_err(Error::database)?;
+            apply::apply(book, &mut plan);
+            Ok((plan, !ask.dry_run))
+        }))?;
+        if !ask.dry_run {
             let mut verified = self.verified.lock();
-            for edit in &plan.edits {
+            for edit in plan.steps.iter().filter_map(|step| step.edit.as_ref()) {
                 edit.before.iter().chain(edit.after.iter().map(|user| &user.name)).for_each(|name| verified.forget(name));
             }
         }
-        Ok(Report { rows: plan.rows, seen: everybody.found.len(), warnings: everybody.warnings })
+        let mut rows: Vec<Row> = plan.steps.into_iter().map(|step| step.row).collect();
+        rows.sort_by(|a, b| (&a.name, a.action).cmp(&(&b.name, b.action)));
+        Ok(Report { rows, seen: everybody.found.len(), warnings: everybody.warnings })
     }
 
     /// Whether the password is right, whoever keeps it. What isn't there, or isn't right, costs the same, whatever the user's mode is.

@@ -6,14 +6,13 @@
 use super::ldap::Entry;
 use super::settings::{Directory, Kind};
 use super::wire::shown;
+use crate::{MAX_ALIASES, MAX_DN_BYTES, MAX_FULL_NAME_BYTES, MAX_NAME_BYTES};
 use std::collections::BTreeSet;
 
 /// Longest value of an attribute that is used, bytes.
 pub(super) const MAX_VALUE_BYTES: usize = 4_096;
 /// Most addresses and aliases of one entry.
 pub(super) const MAX_VALUES: usize = 1_000;
-/// Longest full name, bytes; a longer one is cut.
-const MAX_FULL_NAME_BYTES: usize = 1_024;
 
 /// `ADS_UF_ACCOUNTDISABLE` of `userAccountControl`.
 const ACCOUNT_DISABLED: i64 = 2;
@@ -74,8 +73,8 @@ pub(super) fn id(directory: &Directory, entry: &Entry) -> String {
 pub(super) fn read(directory: &Directory, entry: &Entry) -> Found {
     let id = id(directory, entry);
     let unusable = |why: String| Found::Unusable { id: id.clone(), entry: shown(entry.dn.as_bytes()), why };
-    if entry.dn.len() > MAX_VALUE_BYTES {
-        return unusable("its name is longer than 4,096 bytes".into());
+    if entry.dn.len() > MAX_DN_BYTES || entry.dn.chars().any(char::is_control) {
+        return unusable("its distinguished name is longer than 4,096 bytes or has control characters".into());
     }
     for name in wanted(directory) {
         let values = entry.values(name);
@@ -91,11 +90,12 @@ pub(super) fn read(directory: &Directory, entry: &Entry) -> Found {
         return unusable(format!("it has no {}", directory.name_attributes().join(" or ")));
     };
     let full_name = first(directory.full_name_attributes()).unwrap_or_default();
+    let full_name: String = full_name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let full_name = cut(full_name.trim(), MAX_FULL_NAME_BYTES).to_owned();
     let addresses = addresses(directory.mail_attributes().into_iter().flat_map(|name| entry.texts(name)));
-    let mut aliases: Vec<String> =
-        directory.alias_attributes().into_iter().flat_map(|name| entry.texts(name)).map(str::to_owned).collect();
-    aliases.truncate(MAX_VALUES);
+    let aliases = directory.alias_attributes().into_iter().flat_map(|name| entry.texts(name));
+    let good = |alias: &&str| alias.len() <= MAX_NAME_BYTES && !alias.trim().is_empty() && !alias.chars().any(char::is_control);
+    let aliases: Vec<String> = aliases.filter(good).take(MAX_ALIASES).map(str::to_owned).collect();
     let number = |name: &str| entry.texts(name).next().and_then(|text| text.parse::<i64>().ok());
     let active_directory = directory.kind == Kind::ActiveDirectory;
     let disabled = active_directory && number("userAccountControl").is_some_and(|flags| flags & ACCOUNT_DISABLED != 0);

@@ -52,6 +52,13 @@ pub struct Row {
     pub entry: Option<String>,
 }
 
+/// A line of the account, and what it means for the table of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) row: Row,
+    pub(super) edit: Option<Edit>,
+}
+
 /// An entry of the table of users, before and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Edit {
@@ -64,8 +71,8 @@ pub(super) struct Edit {
 /// What is to be done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub(super) edits: Vec<Edit>,
-    pub(super) rows: Vec<Row>,
+    /// In an order in which no name is wanted before it is free.
+    pub(super) steps: Vec<Step>,
     /// Users who are the directory's, before.
     pub(super) linked: usize,
     /// Of these, disabled or removed because their entry is gone.
@@ -89,7 +96,6 @@ pub(super) fn plan(users: &[User], found: &[Found], directory: &Directory, now: 
     let mut planner =
         Planner { users, directory, now, names, addresses: HashMap::new(), plan: Plan::default() };
     planner.all(found);
-    planner.plan.rows.sort_by(|a, b| (&a.name, a.action).cmp(&(&b.name, b.action)));
     planner.plan
 }
 
@@ -159,7 +165,10 @@ impl Planner<'_> {
     }
 
     fn tell(&mut self, action: Action, name: &str, what: Vec<String>, entry: Option<String>) {
-        self.plan.rows.push(Row { action, name: name.to_owned(), what, entry });
+        self.plan.steps.push(Step { row: Row { action, name: name.to_owned(), what, entry }, edit: None });
+    }
+    fn step(&mut self, row: Row, before: Option<String>, after: Option<User>) {
+        self.plan.steps.push(Step { row, edit: Some(Edit { before, after }) });
     }
 
     fn gone(&mut self, user: &User, why: &'static str) {
@@ -171,16 +180,16 @@ impl Planner<'_> {
                 self.plan.losses += 1;
                 let origin = Some(Origin { disabled: true, ..origin.clone() });
                 let after = User { disabled: true, origin, ..user.clone() };
-                self.plan.edits.push(Edit { before: Some(user.name.clone()), after: Some(after) });
-                self.tell(Action::Disabled, &user.name, vec![why.into()], user.dn.clone());
+                let row = Row { action: Action::Disabled, name: user.name.clone(), what: vec![why.into()], entry: user.dn.clone() };
+                self.step(row, Some(user.name.clone()), Some(after));
             }
             Gone::Remove => {
                 self.plan.losses += 1;
                 self.addresses.retain(|_, whose| *whose != user.name);
                 // The name stays taken for this time: who has it next must be meant by somebody.
-                self.plan.edits.push(Edit { before: Some(user.name.clone()), after: None });
                 let what = vec![why.into(), "the archive stays".into()];
-                self.tell(Action::Removed, &user.name, what, user.dn.clone());
+                let row = Row { action: Action::Removed, name: user.name.clone(), what, entry: user.dn.clone() };
+                self.step(row, Some(user.name.clone()), None);
             }
         }
     }
@@ -197,7 +206,14 @@ impl Planner<'_> {
                 None => {
                     self.names.remove(&user.name.to_lowercase());
                     self.names.insert(name.to_lowercase(), name.clone());
-                    notes.push(format!("was called {:?}; the archive keeps its name", user.name));
+                    notes.push(format!("was called {:?}; that archive keeps its name", user.name));
+                    // Mail goes to the archive of the new name from now on.
+                    let own = user.rights.iter().find(|right| right.folder == user.name && right.level > Level::None);
+                    if let (Some(own), None) = (own, self.reader_of(&name, &user.name)) {
+                        after.rights.retain(|right| right.folder != name);
+                        after.rights.push(Right { folder: name.clone(), level: own.level });
+                        after.rights.sort_unstable();
+                    }
                     after.name = name;
                 }
             },
@@ -225,8 +241,8 @@ impl Planner<'_> {
         }
         let mut what = notes;
         what.extend(differences(user, &after));
-        self.plan.edits.push(Edit { before: Some(user.name.clone()), after: Some(after.clone()) });
-        self.tell(action, &after.name, what, person.dn.clone());
+        let row = Row { action, name: after.name.clone(), what, entry: person.dn.clone() };
+        self.step(row, Some(user.name.clone()), Some(after));
     }
 
     fn new(&mut self, person: &Person, rivals: bool) {
@@ -273,8 +289,7 @@ impl Planner<'_> {
         let old = before.as_ref().and(there).cloned().unwrap_or_default();
         let mut what = notes;
         what.extend(differences(&old, &after));
-        self.plan.edits.push(Edit { before, after: Some(after.clone()) });
-        self.tell(action, &after.name, what, entry);
+        self.step(Row { action, name: after.name.clone(), what, entry }, before, Some(after));
     }
 
     /// A new user, with what new users get.
@@ -284,10 +299,7 @@ impl Planner<'_> {
         privileges.dedup();
         let mut user = User { name: name.to_owned(), privileges, created: self.now, ..User::default() };
         // An archive that a renamed user reads is not the new user's, though it has the name.
-        let reader = self.users.iter().find(|other| {
-            other.name != name && other.rights.iter().any(|right| right.folder == name && right.level > Level::None)
-        });
-        match reader {
+        match self.reader_of(name, name) {
             Some(other) => notes.push(format!("gets no right on the archive {name:?}, which {:?} may read", other.name)),
             None if self.directory.own_archive > Level::None => {
                 user.rights = vec![Right { folder: name.to_owned(), level: self.directory.own_archive }];
@@ -295,6 +307,13 @@ impl Planner<'_> {
             None => {}
         }
         user
+    }
+
+    /// Somebody else than `but` whose own rule is on this archive.
+    fn reader_of(&self, archive: &str, but: &str) -> Option<&User> {
+        self.users.iter().find(|other| {
+            other.name != but && other.rights.iter().any(|right| right.folder == archive && right.level > Level::None)
+        })
     }
 
     /// Takes what the entry says.

@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod changes;
 mod compact;
+mod directory;
 mod event;
 mod evidence;
 mod index;
@@ -33,6 +34,7 @@ pub(crate) use changes::{
     Report as ChangeReport,
 };
 pub(crate) use compact::StoreCompact;
+pub(crate) use directory::{DirectoryRemove, DirectorySet, DirectoryShow, DirectorySync, DirectoryTest};
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
 pub(crate) use index::{IndexFailed, IndexRebuild, IndexStatus};
@@ -219,6 +221,16 @@ pub(crate) enum Command {
     JobCancel(JobCancel),
     #[serde(rename = "audit.list")]
     AuditLog(AuditLog),
+    #[serde(rename = "directory.set")]
+    DirectorySet(DirectorySet),
+    #[serde(rename = "directory.show")]
+    DirectoryShow(DirectoryShow),
+    #[serde(rename = "directory.test")]
+    DirectoryTest(DirectoryTest),
+    #[serde(rename = "directory.sync")]
+    DirectorySync(DirectorySync),
+    #[serde(rename = "directory.remove")]
+    DirectoryRemove(DirectoryRemove),
 }
 
 impl Command {
@@ -287,6 +299,11 @@ impl Command {
             Command::Jobs(c) => c,
             Command::JobCancel(c) => c,
             Command::AuditLog(c) => c,
+            Command::DirectorySet(c) => c,
+            Command::DirectoryShow(c) => c,
+            Command::DirectoryTest(c) => c,
+            Command::DirectorySync(c) => c,
+            Command::DirectoryRemove(c) => c,
         }
     }
 }

@@ -4,8 +4,8 @@
 //! stands in the audit log as whatever a person does. When something is due is decided by `archiver::schedule`, with this clock.
 
 use crate::command::{
-    self, Backup, Caller, Command, Context, DirectorySync, Event, Failure, IndexRebuild, Kind, Outcome, ProfileRun,
-    StoreCompact, Verify,
+    self, Backup, Caller, Command, Context, DirectorySync, Event, Failure, IndexRebuild, Kind, Outcome,
+    ProfileRun, StoreCompact, Verify,
 };
 use crate::data::Installation;
 use crate::notify;

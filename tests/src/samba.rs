@@ -35,9 +35,13 @@ impl Samba {
     /// # Errors
     /// It can't be made or started; with `CI=true` that it isn't installed.
     pub fn start(what: &str) -> crate::Result<Option<Samba>> {
-        let installed = ["samba", "samba-tool", "ldapmodify", "openssl"].iter().all(|name| find(name).is_some());
+        let installed =
+            ["samba", "samba-tool", "ldapmodify", "openssl"].iter().all(|name| find(name).is_some());
         if !installed || !Path::new("/usr/share/samba/setup").exists() {
-            skip(what, "samba, samba-ad-provision, samba-vfs-modules, ldap-utils and openssl are not all installed")?;
+            skip(
+                what,
+                "samba, samba-ad-provision, samba-vfs-modules, ldap-utils and openssl are not all installed",
+            )?;
             return Ok(None);
         }
         if !rustix::process::geteuid().is_root() {
@@ -48,11 +52,25 @@ impl Samba {
         let address = free_address()?;
         let root = dir.path().display();
         let provisioned = Command::new("samba-tool")
-            .args(["domain", "provision", "--realm=ad.example.test", "--domain=AD", "--server-role=dc", "--dns-backend=NONE"])
-            .args(["--host-name=dc", &format!("--adminpass={}", ADMINISTRATOR.1), &format!("--targetdir={root}")])
+            .args([
+                "domain",
+                "provision",
+                "--realm=ad.example.test",
+                "--domain=AD",
+                "--server-role=dc",
+                "--dns-backend=NONE",
+            ])
+            .args([
+                "--host-name=dc",
+                &format!("--adminpass={}", ADMINISTRATOR.1),
+                &format!("--targetdir={root}"),
+            ])
             .args([&format!("--host-ip={address}"), &format!("--option=interfaces = {address}/8")])
             .args(["--option=bind interfaces only = yes", &format!("--option=log file = {root}/log.%m")])
-            .args(["--option=vfs objects = dfs_samba4 acl_xattr xattr_tdb", "--option=server services = ldap"])
+            .args([
+                "--option=vfs objects = dfs_samba4 acl_xattr xattr_tdb",
+                "--option=server services = ldap",
+            ])
             .output()?;
         ensure!(provisioned.status.success(), "samba-tool: {}", String::from_utf8_lossy(&provisioned.stderr));
         let child = started(dir.path())?;
@@ -79,7 +97,16 @@ impl Samba {
         fs::write(&file, ldif)?;
         let done = Command::new("ldapmodify")
             .env("LDAPTLS_REQCERT", "never")
-            .args(["-x", "-H", &format!("ldaps://{}", self.address), "-D", ADMINISTRATOR.0, "-w", ADMINISTRATOR.1, "-f"])
+            .args([
+                "-x",
+                "-H",
+                &format!("ldaps://{}", self.address),
+                "-D",
+                ADMINISTRATOR.0,
+                "-w",
+                ADMINISTRATOR.1,
+                "-f",
+            ])
             .arg(&file)
             .output()?;
         ensure!(done.status.success(), "ldapmodify: {}\n{ldif}", String::from_utf8_lossy(&done.stderr));

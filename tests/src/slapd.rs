@@ -33,7 +33,8 @@ impl Slapd {
     /// # Errors
     /// It can't be started, or the entries are none; with `CI=true` that it isn't installed.
     pub fn with(what: &str, suffix: &str, ldif: &str) -> crate::Result<Option<Slapd>> {
-        let (Some(program), Some(add), Some(openssl)) = (find("slapd"), find("slapadd"), find("openssl")) else {
+        let (Some(program), Some(add), Some(openssl)) = (find("slapd"), find("slapadd"), find("openssl"))
+        else {
             skip(what, "slapd and openssl are not both installed")?;
             return Ok(None);
         };
@@ -75,7 +76,16 @@ impl Slapd {
         let file = self.dir.path().join("change.ldif");
         fs::write(&file, ldif)?;
         let done = Command::new(find("ldapmodify").context("ldapmodify is not installed")?)
-            .args(["-x", "-H", &format!("ldap://{}", self.ldap), "-D", &format!("cn=admin,{}", self.suffix), "-w", "secret", "-f"])
+            .args([
+                "-x",
+                "-H",
+                &format!("ldap://{}", self.ldap),
+                "-D",
+                &format!("cn=admin,{}", self.suffix),
+                "-w",
+                "secret",
+                "-f",
+            ])
             .arg(&file)
             .output()?;
         ensure!(done.status.success(), "ldapmodify: {}", String::from_utf8_lossy(&done.stderr));

@@ -27,16 +27,24 @@ pub(super) fn words(ended: &Ended) -> String {
     let Ended { code, text } = ended;
     let meaning = match code {
         0 => "success",
-        1 => "operationsError: Active Directory says so when nobody has bound; give a bind DN and its password",
+        1 => {
+            "operationsError: Active Directory says so when nobody has bound; give a bind DN and its password"
+        }
         2 => "protocolError",
-        3 => "timeLimitExceeded: the directory takes too long; an index on the filter's attributes is missing",
-        4 => "sizeLimitExceeded: the directory gives no more entries at once; raise its limit for the bind DN, or check that it knows paging",
+        3 => {
+            "timeLimitExceeded: the directory takes too long; an index on the filter's attributes is missing"
+        }
+        4 => {
+            "sizeLimitExceeded: the directory gives no more entries at once; raise its limit for the bind DN, or check that it knows paging"
+        }
         7 => "authMethodNotSupported",
         8 => "strongerAuthRequired: the directory takes passwords over TLS only; use ldaps:// or StartTLS",
         10 => "referral: this server doesn't have that part of the directory; name one that has it",
         11 => "adminLimitExceeded: the directory's own limit is too low for this",
         12 => "unavailableCriticalExtension",
-        13 => "confidentialityRequired: the directory takes passwords over TLS only; use ldaps:// or StartTLS",
+        13 => {
+            "confidentialityRequired: the directory takes passwords over TLS only; use ldaps:// or StartTLS"
+        }
         16 => "noSuchAttribute",
         18 => "inappropriateMatching",
         19 => "constraintViolation: the account may be locked",
@@ -74,7 +82,9 @@ fn active_directory(text: &str) -> Option<&'static str> {
         "568" => "the account is in too many groups",
         "701" => "the account has expired",
         "773" => "the password must be changed before the first login, at a Windows machine",
-        "775" => "the account is locked after too many wrong passwords; it is freed by itself or by an administrator",
+        "775" => {
+            "the account is locked after too many wrong passwords; it is freed by itself or by an administrator"
+        }
         _ => return None,
     })
 }
@@ -94,7 +104,9 @@ mod tests {
             ("773", "changed before the first login"),
             ("775", "locked"),
         ] {
-            let text = format!("80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data {data}, v2580");
+            let text = format!(
+                "80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data {data}, v2580"
+            );
             let words = words(&Ended { code: INVALID_CREDENTIALS, text: text.clone() });
             assert!(words.contains(part) && words.contains(&text), "{words}");
         }
@@ -108,6 +120,11 @@ mod tests {
         for code in 0..120 {
             assert!(!(is_no(code) && is_passing(code)), "{code}");
         }
-        assert!(is_no(INVALID_CREDENTIALS) && is_passing(51) && is_passing(52) && !is_passing(SIZE_LIMIT_EXCEEDED));
+        assert!(
+            is_no(INVALID_CREDENTIALS)
+                && is_passing(51)
+                && is_passing(52)
+                && !is_passing(SIZE_LIMIT_EXCEEDED)
+        );
     }
 }

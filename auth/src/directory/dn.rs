@@ -42,12 +42,15 @@ fn pair(text: &str) -> Option<String> {
     let (kind, value) = text.split_once('=')?;
     let kind = kind.trim().to_ascii_lowercase();
     let kind = kind.strip_prefix("oid.").unwrap_or(&kind);
-    if kind.is_empty() || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')) {
+    if kind.is_empty()
+        || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+    {
         return None;
     }
     let value = value.trim_start_matches(' ');
     // RFC 4514 §2.4: the bytes of the value's BER, which is opaque here.
-    let value = if value.starts_with('#') { value.trim_end().to_ascii_lowercase() } else { unescaped(value)? };
+    let value =
+        if value.starts_with('#') { value.trim_end().to_ascii_lowercase() } else { unescaped(value)? };
     Some(format!("{kind}={value}"))
 }
 
@@ -63,7 +66,8 @@ fn unescaped(value: &str) -> Option<String> {
             continue;
         }
         let first = rest.next()?;
-        let hex = char::from(first).to_digit(16).zip(rest.clone().next().and_then(|c| char::from(c).to_digit(16)));
+        let hex =
+            char::from(first).to_digit(16).zip(rest.clone().next().and_then(|c| char::from(c).to_digit(16)));
         match hex {
             Some((high, low)) => {
                 rest.next();
@@ -123,8 +127,17 @@ mod tests {
     #[test]
     fn names_that_differ() {
         let dns = [
-            "cn=a,dc=x", "cn=a\\,dc=x", "cn=a,dc=x,dc=y", "cn=a+dc=x", "cn=a b", "cn=ab", "cn=a\\+b", "cn=a+sn=b", "cn=\\#61",
-            "cn=#61", "sn=a,dc=x",
+            "cn=a,dc=x",
+            "cn=a\\,dc=x",
+            "cn=a,dc=x,dc=y",
+            "cn=a+dc=x",
+            "cn=a b",
+            "cn=ab",
+            "cn=a\\+b",
+            "cn=a+sn=b",
+            "cn=\\#61",
+            "cn=#61",
+            "sn=a,dc=x",
         ];
         for (at, dn) in dns.iter().enumerate() {
             for other in &dns[at + 1..] {

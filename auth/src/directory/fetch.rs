@@ -51,7 +51,11 @@ pub(super) fn everybody(loaded: &Loaded, cancelled: &dyn Fn() -> bool) -> Result
 }
 
 /// The inner error is one that asking another server wouldn't mend.
-fn from_ldap(loaded: &Loaded, ldap: &mut Ldap, cancelled: &dyn Fn() -> bool) -> Result<Result<Everybody, String>, Fault> {
+fn from_ldap(
+    loaded: &Loaded,
+    ldap: &mut Ldap,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Result<Everybody, String>, Fault> {
     let directory = &loaded.directory;
     let check = || if cancelled() { Err(Fault::Cancelled) } else { Ok(()) };
     let (mut groups, mut warnings) = (Groups::default(), Vec::new());
@@ -76,14 +80,24 @@ fn from_ldap(loaded: &Loaded, ldap: &mut Ldap, cancelled: &dyn Fn() -> bool) -> 
         filter = Filter::and([filter, any]);
     }
     let attributes = person::wanted(directory);
-    let search = Search { base: &directory.base, scope: Scope::Subtree, filter: &filter, attributes: &attributes, page: directory.page };
+    let search = Search {
+        base: &directory.base,
+        scope: Scope::Subtree,
+        filter: &filter,
+        attributes: &attributes,
+        page: directory.page,
+    };
     let mut found = Vec::new();
     ldap.search(&search, &mut |entry| {
         check()?;
         let mut one = person::read(directory, &entry);
         if let Found::Person(person) = &mut one {
             if !chained && !wanted.is_empty() && !groups.is_in(&entry.dn, &person.name, &wanted) {
-                one = Found::LeftOut { id: person.id.clone(), name: person.name.clone(), why: "in none of the groups" };
+                one = Found::LeftOut {
+                    id: person.id.clone(),
+                    name: person.name.clone(),
+                    why: "in none of the groups",
+                };
             } else {
                 person.groups = groups.of(&entry.dn, &person.name);
             }
@@ -107,7 +121,13 @@ fn read_groups(
     let mut attributes = directory.group_attributes();
     attributes.extend(["member", "uniqueMember", "memberUid"]);
     let base = directory.group_base.as_deref().unwrap_or(&directory.base);
-    let search = Search { base, scope: Scope::Subtree, filter: &loaded.groups, attributes: &attributes, page: directory.page };
+    let search = Search {
+        base,
+        scope: Scope::Subtree,
+        filter: &loaded.groups,
+        attributes: &attributes,
+        page: directory.page,
+    };
     let (mut bound, mut pieces) = (None, Vec::new());
     let read = ldap.search(&search, &mut |entry| {
         check()?;
@@ -131,7 +151,8 @@ fn read_groups(
         while bound.is_none() {
             let attribute = format!("member;range={next}-*");
             let attributes = [attribute.as_str()];
-            let search = Search { base: &dn, scope: Scope::Base, filter: &any, attributes: &attributes, page: 0 };
+            let search =
+                Search { base: &dn, scope: Scope::Base, filter: &any, attributes: &attributes, page: 0 };
             let mut after = None;
             ldap.search(&search, &mut |entry| {
                 check()?;
@@ -157,4 +178,3 @@ fn first_piece(entry: &Entry, groups: &mut Groups, bound: &mut Option<String>) -
     // The last piece ends with a star.
     end.parse::<u64>().ok()?.checked_add(1)
 }
-

@@ -37,7 +37,8 @@ impl Filter {
             return Err(format!("the filter is longer than {MAX_FILTER_BYTES} bytes"));
         }
         let mut parser = Parser { bytes: text.as_bytes(), at: 0 };
-        let filter = parser.filter(0).map_err(|what| format!("{what} at byte {} of the filter", parser.at))?;
+        let filter =
+            parser.filter(0).map_err(|what| format!("{what} at byte {} of the filter", parser.at))?;
         if parser.at < text.len() {
             return Err(format!("something follows the filter's end at byte {}", parser.at));
         }
@@ -268,12 +269,21 @@ mod tests {
             ("(!(cn=Tim Howes))", "a211a30f0402636e040954696d20486f776573"),
             ("(o=univ*of*mich*)", "a41504016f3010800 4756e6976 8102 6f66 81046d696368"),
             ("(seeAlso=)", "a30b0407736565416c736f0400"),
-            ("(cn:caseExactMatch:=Fred Flintstone)", "a925810e63617365457861637 44d617463688202636e830f4672656420466c696e7473746f6e65"),
+            (
+                "(cn:caseExactMatch:=Fred Flintstone)",
+                "a925810e63617365457861637 44d617463688202636e830f4672656420466c696e7473746f6e65",
+            ),
             ("(cn:=Betty Rubble)", "a912 8202636e 830c 4265747479 20 527562626c65"),
-            ("(sn:dn:2.4.6.8.10:=Barney Rubble)", "a922810a322e342e362e382e31308202736e830d4261726e657920527562626c658401ff"),
+            (
+                "(sn:dn:2.4.6.8.10:=Barney Rubble)",
+                "a922810a322e342e362e382e31308202736e830d4261726e657920527562626c658401ff",
+            ),
             ("(o:dn:=Ace Industry)", "a91482016f830c41636520496e6475737472798401ff"),
             ("(:1.2.3:=Wilma Flintstone)", "a9198105312e322e338310 57696c6d6120466c696e7473746f6e65"),
-            ("(o=Parens R Us \\28for all your parenthetical needs\\29)", "a33504016f0430506172656e732052205573202 8666f7220616c6c20796f757220706172656e74686574696361 6c206e6565647329"),
+            (
+                "(o=Parens R Us \\28for all your parenthetical needs\\29)",
+                "a33304016f042e506172656e73205220557320286 66f7220616c6c20796f757220706172656e746865746963616c206e6565647329",
+            ),
             ("(cn=*\\2A*)", "a4090402636e300381012a"),
             ("(filename=C:\\5cMyFile)", "a315040866696c656e616d650409433a5c4d7946696c65"),
             ("(bin=\\00\\00\\00\\04)", "a30b040362696e040400000004"),
@@ -292,9 +302,30 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_its_place() {
         for bad in [
-            "", "(", ")", "()", "cn=x", "(cn=x", "(cn=x))", "(=x)", "(cn=\\)", "(cn=\\2)", "(cn=\\zz)", "(cn=\\+1)",
-            "(cn=a(b)", "(cn=**)", "(a>=*)", "(!)", "(!(a=1)(b=2))", "(cn:=a*b)", "(:=x)", "(:dn:=x)", "(cn:a:b:=x)",
-            "(&(a=1)", "(cn=\0)", "(c n=x)",
+            "",
+            "(",
+            ")",
+            "()",
+            "cn=x",
+            "(cn=x",
+            "(cn=x))",
+            "(=x)",
+            "(cn=\\)",
+            "(cn=\\2)",
+            "(cn=\\zz)",
+            "(cn=\\+1)",
+            "(cn=a(b)",
+            "(cn=**)",
+            "(a>=*)",
+            "(!)",
+            "(!(a=1)(b=2))",
+            "(cn:=a*b)",
+            "(:=x)",
+            "(:dn:=x)",
+            "(cn:a:b:=x)",
+            "(&(a=1)",
+            "(cn=\0)",
+            "(c n=x)",
         ] {
             assert!(Filter::parse(bad).is_err(), "{bad}");
         }

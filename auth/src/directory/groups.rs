@@ -47,7 +47,10 @@ impl Groups {
             return Err(format!("more than {MAX_GROUPS} groups; narrow --group-base or --group-filter"));
         }
         let number = self.names.len();
-        let named = directory.group_attributes().into_iter().find_map(|name| entry.texts(name).next().map(str::to_owned));
+        let named = directory
+            .group_attributes()
+            .into_iter()
+            .find_map(|name| entry.texts(name).next().map(str::to_owned));
         // A name that can't be a rule's is no use.
         let good = |name: &String| crate::users::check_group(name).is_ok();
         self.names.push(named.filter(good).unwrap_or_else(|| key.clone()));
@@ -75,7 +78,10 @@ impl Groups {
         for member in members {
             let text = String::from_utf8_lossy(member);
             // RFC 4517 §3.3.21: a bit string may follow, for names that are used again.
-            let text = text.rsplit_once('#').filter(|(_, bits)| bits.starts_with('\'')).map_or(&*text, |(name, _)| name);
+            let text = text
+                .rsplit_once('#')
+                .filter(|(_, bits)| bits.starts_with('\''))
+                .map_or(&*text, |(name, _)| name);
             if let Some(key) = dn::normal(text) {
                 self.count()?;
                 self.of_dn.entry(key).or_default().push(number);
@@ -87,7 +93,9 @@ impl Groups {
     fn count(&mut self) -> Result<(), String> {
         self.memberships += 1;
         if self.memberships > MAX_MEMBERSHIPS {
-            return Err(format!("more than {MAX_MEMBERSHIPS} memberships in groups; narrow --group-base or --group-filter"));
+            return Err(format!(
+                "more than {MAX_MEMBERSHIPS} memberships in groups; narrow --group-base or --group-filter"
+            ));
         }
         Ok(())
     }
@@ -104,7 +112,10 @@ impl Groups {
                     place.clone_from(dn);
                 }
             }
-            self.warnings.push(format!("{} groups are called {name:?}; rules must name them by their distinguished names", numbers.len()));
+            self.warnings.push(format!(
+                "{} groups are called {name:?}; rules must name them by their distinguished names",
+                numbers.len()
+            ));
         }
     }
 
@@ -122,7 +133,8 @@ impl Groups {
             let next: Vec<usize> = level.iter().flat_map(|number| self.above(*number)).copied().collect();
             if depth + 1 >= MAX_DEPTH {
                 if next.iter().any(|number| !all.contains(number)) {
-                    self.warnings.push(format!("groups of {name:?} more than {MAX_DEPTH} levels up are left out"));
+                    self.warnings
+                        .push(format!("groups of {name:?} more than {MAX_DEPTH} levels up are left out"));
                 }
                 break;
             }
@@ -158,7 +170,9 @@ impl Groups {
         match (found.next(), found.next()) {
             (Some((key, _)), None) => Ok(key.clone()),
             (None, _) => Err(format!("there is no group {given:?} in the directory")),
-            (Some(_), Some(_)) => Err(format!("there are several groups {given:?}; name it by its distinguished name")),
+            (Some(_), Some(_)) => {
+                Err(format!("there are several groups {given:?}; name it by its distinguished name"))
+            }
         }
     }
 
@@ -204,13 +218,18 @@ mod tests {
         assert_eq!(names(groups.of("cn=anna,dc=x", "anna")), ["legal", "staff", "tax"]);
         assert!(groups.of("cn=carol,dc=x", "carol").is_empty());
         let wanted = BTreeSet::from([groups.find("STAFF").unwrap()]);
-        assert!(groups.is_in("cn=bob,dc=x", "bob", &wanted) && !groups.is_in("cn=carol,dc=x", "carol", &wanted));
+        assert!(
+            groups.is_in("cn=bob,dc=x", "bob", &wanted) && !groups.is_in("cn=carol,dc=x", "carol", &wanted)
+        );
         assert!(groups.find("nobody").is_err());
     }
 
     #[test]
     fn one_name_twice_gives_nobody_the_other_groups_rights() {
-        let mut groups = all(&[group("cn=admins,ou=a,dc=x", &["cn=a,dc=x"]), group("cn=Admins,ou=b,dc=x", &["cn=b,dc=x"])]);
+        let mut groups = all(&[
+            group("cn=admins,ou=a,dc=x", &["cn=a,dc=x"]),
+            group("cn=Admins,ou=b,dc=x", &["cn=b,dc=x"]),
+        ]);
         assert_eq!(names(groups.of("cn=a,dc=x", "a")), ["cn=admins,ou=a,dc=x"]);
         assert_eq!(groups.warnings.len(), 1);
         assert!(groups.find("admins").is_err() && groups.find("CN=admins, OU=a,dc=x").is_ok());

@@ -64,7 +64,11 @@ pub(super) fn login(server: &Server, who: Option<(&str, &str)>, until: Instant) 
     } else if PASSING.iter().any(|code| upper.contains(code)) {
         Err(session.refused(&last))
     } else {
-        tracing::info!(server = session.wire.server, answer = shown(last.as_bytes()), "the IMAP server refused a login");
+        tracing::info!(
+            server = session.wire.server,
+            answer = shown(last.as_bytes()),
+            "the IMAP server refused a login"
+        );
         Ok(false)
     }
 }

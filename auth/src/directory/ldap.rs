@@ -160,7 +160,9 @@ impl Ldap {
                     ENTRY => {
                         entries += 1;
                         if entries > MAX_ENTRIES {
-                            return Err(self.wire.protocol("more than 500,000 entries; narrow the base or the filter"));
+                            return Err(self
+                                .wire
+                                .protocol("more than 500,000 entries; narrow the base or the filter"));
                         }
                         each(answer.entry().map_err(|Malformed| self.garbage())?)?;
                     }
@@ -173,7 +175,8 @@ impl Ldap {
                     _ => {
                         let ended = answer.ended(DONE).map_err(|Malformed| self.garbage())?;
                         // More than one is all that is to be known where no pages were asked for.
-                        let enough = search.page == 0 && ended.code == code::SIZE_LIMIT_EXCEEDED && entries > 1;
+                        let enough =
+                            search.page == 0 && ended.code == code::SIZE_LIMIT_EXCEEDED && entries > 1;
                         if ended.code != code::SUCCESS && !enough {
                             return Err(self.refused(&ended, "searching"));
                         }
@@ -345,7 +348,8 @@ impl Answer {
         let mut attributes = Vec::new();
         while !all.is_empty() {
             let mut one = all.enter(ber::SEQUENCE)?;
-            let name = std::str::from_utf8(one.take(ber::OCTETS)?).map_err(|_| Malformed)?.to_ascii_lowercase();
+            let name =
+                std::str::from_utf8(one.take(ber::OCTETS)?).map_err(|_| Malformed)?.to_ascii_lowercase();
             let mut set = one.enter(ber::SET)?;
             let mut values = Vec::new();
             while !set.is_empty() {

@@ -103,10 +103,19 @@ impl Loaded {
     /// # Errors
     /// `Unavailable`: nobody can tell now.
     pub(super) fn check(&self, user: Option<&User>, typed: &str, password: &str) -> Result<bool, Error> {
+        if self.servers.is_empty() {
+            tracing::warn!("no server that checks passwords is set; nobody from the directory can log in");
+            return Ok(false);
+        }
         let turn = self.enter()?;
-        let sendable = !password.is_empty() && password.len() <= MAX_PASSWORD_BYTES && !password.contains('\0');
+        let sendable =
+            !password.is_empty() && password.len() <= MAX_PASSWORD_BYTES && !password.contains('\0');
         let user = user.filter(|_| sendable);
-        let asked = if self.directory.is_ldap() { self.by_ldap(user, typed, password) } else { self.by_imap(user, password) };
+        let asked = if self.directory.is_ldap() {
+            self.by_ldap(user, typed, password)
+        } else {
+            self.by_imap(user, password)
+        };
         drop(turn);
         asked.map_err(|fault| {
             tracing::error!("logins can't be checked: {fault}");
@@ -152,7 +161,9 @@ impl Loaded {
             pair.binder.until(end);
             match self.on(&mut pair, user, typed, password) {
                 // It may only have been closed while it waited.
-                Err(fault) if fault.is_passing() => tracing::debug!(%fault, "a connection that waited is of no use"),
+                Err(fault) if fault.is_passing() => {
+                    tracing::debug!(%fault, "a connection that waited is of no use")
+                }
                 answer => {
                     self.keep(pair);
                     return answer;
@@ -173,7 +184,10 @@ impl Loaded {
     /// Asks one server after the other, first the one that answered last, until one answers.
     fn each_server(&self, ask: &mut dyn FnMut(usize, Instant) -> Result<bool, Fault>) -> Result<bool, Fault> {
         let first = self.pool.lock().first;
-        let mut last = Fault::Connect { server: "the directory".into(), what: "no server that checks passwords is set".into() };
+        let mut last = Fault::Connect {
+            server: "the directory".into(),
+            what: "no server that checks passwords is set".into(),
+        };
         for step in 0..self.servers.len() {
             let at = (first + step) % self.servers.len();
             match ask(at, Instant::now() + self.patience()) {
@@ -235,7 +249,12 @@ impl Loaded {
             known.then(|| hex::decode(value).ok()).flatten().map(|value| Filter::equals(attribute, &value))
         });
         let who = by_id.unwrap_or_else(|| {
-            Filter::or(self.directory.name_attributes().into_iter().map(|attribute| Filter::equals(attribute, name.as_bytes())))
+            Filter::or(
+                self.directory
+                    .name_attributes()
+                    .into_iter()
+                    .map(|attribute| Filter::equals(attribute, name.as_bytes())),
+            )
         });
         let filter = Filter::and([self.filter.clone(), who]);
         let search = Search {
@@ -273,3 +292,6 @@ fn nonsense() -> String {
     }
     hex::encode(bytes)
 }
+
+#[cfg(test)]
+mod tests;

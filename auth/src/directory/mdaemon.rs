@@ -43,7 +43,11 @@ fn parse(directory: &Directory, bytes: &[u8]) -> Result<Vec<Found>, String> {
             continue;
         }
         if line.len() < LEAST {
-            return Err(format!("line {} has {} bytes: an account has at least {LEAST}; is that USERLIST.DAT?", number + 1, line.len()));
+            return Err(format!(
+                "line {} has {} bytes: an account has at least {LEAST}; is that USERLIST.DAT?",
+                number + 1,
+                line.len()
+            ));
         }
         let column = |begin: usize, width: usize| {
             let bytes = line.get(begin..begin + width).unwrap_or_default();
@@ -54,7 +58,11 @@ fn parse(directory: &Directory, bytes: &[u8]) -> Result<Vec<Found>, String> {
         let address = format!("{mailbox}@{domain}").to_lowercase();
         let id = format!("mdaemon:{address}");
         if domain.is_empty() || mailbox.is_empty() {
-            all.push(Found::Unusable { id, entry: format!("line {}", number + 1), why: "it has no mailbox or no domain".into() });
+            all.push(Found::Unusable {
+                id,
+                entry: format!("line {}", number + 1),
+                why: "it has no mailbox or no domain".into(),
+            });
             continue;
         }
         let by_address = directory.attributes.name.first().is_some_and(|name| name == "address");
@@ -85,7 +93,10 @@ mod tests {
         let mut line = format!("{domain:<45}{mailbox:<30}").into_bytes();
         line.extend_from_slice(full_name);
         line.resize(105, b' ');
-        line.extend_from_slice(format!("{:<90}{:<20}{flags:<10}{:>4}{:>6}\r\n", "C:\\MDaemon\\Users\\", "SeCrEt", 0, 0).as_bytes());
+        line.extend_from_slice(
+            format!("{:<90}{:<20}{flags:<10}{:>4}{:>6}\r\n", "C:\\MDaemon\\Users\\", "SeCrEt", 0, 0)
+                .as_bytes(),
+        );
         line
     }
 
@@ -98,7 +109,9 @@ mod tests {
         bytes.push(0x1a);
         let hiding = Directory { skip_hidden: true, ..Directory::default() };
         let all = parse(&hiding, &bytes).unwrap();
-        let [Found::Person(first), Found::Person(second), Found::LeftOut { .. }, Found::Unusable { .. }] = all.as_slice() else {
+        let [Found::Person(first), Found::Person(second), Found::LeftOut { .. }, Found::Unusable { .. }] =
+            all.as_slice()
+        else {
             panic!("{all:?}");
         };
         assert_eq!((first.name.as_str(), first.full_name.as_str()), ("bnovakova", "Božena Nováková"));

@@ -22,7 +22,9 @@ mod test;
 mod wire;
 
 pub use filter::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH};
-pub use settings::{Attributes, Directory, Gone, Kind, LoginAs, MAX_SERVERS, MAX_TEXT_BYTES, MAX_WANTED_GROUPS};
+pub use settings::{
+    Attributes, Directory, Gone, Kind, LoginAs, MAX_SERVERS, MAX_TEXT_BYTES, MAX_WANTED_GROUPS,
+};
 pub use sync::{Action, Row};
 pub use test::Tested;
 
@@ -134,7 +136,11 @@ impl Auth {
     /// servers do: else whoever may change settings could have it sent to a server of their own.
     /// # Errors
     /// `Directory` if they make no sense, or the password can't be sealed; `Database`.
-    pub fn set_directory(&self, directory: &Directory, password: Option<&Zeroizing<String>>) -> Result<(), Error> {
+    pub fn set_directory(
+        &self,
+        directory: &Directory,
+        password: Option<&Zeroizing<String>>,
+    ) -> Result<(), Error> {
         directory.check()?;
         let before = self.directory()?;
         let stays = before.is_some_and(|(before, has)| {
@@ -145,9 +151,13 @@ impl Auth {
         });
         let sealed = match password {
             Some(password) if password.is_empty() || password.len() > MAX_PASSWORD_BYTES => {
-                return Err(Error::Directory("the bind DN's password is empty or longer than 1,024 bytes".into()));
+                return Err(Error::Directory(
+                    "the bind DN's password is empty or longer than 1,024 bytes".into(),
+                ));
             }
-            Some(password) => Some(self.vault()?.seal(SEALED_FOR, password.as_bytes()).map_err(Error::Directory)?),
+            Some(password) => {
+                Some(self.vault()?.seal(SEALED_FOR, password.as_bytes()).map_err(Error::Directory)?)
+            }
             None if directory.bind_dn.is_some() && !stays => {
                 return Err(Error::Directory("the bind DN's password is missing; it must be given anew with other servers, trust or bind DN".into()));
             }
@@ -159,7 +169,9 @@ impl Auth {
             let mut table = txn.open_table(DIRECTORY).map_err(Error::database)?;
             table.insert(SETTINGS, bytes.as_slice()).map_err(Error::database)?;
             match (&sealed, &directory.bind_dn) {
-                (Some(sealed), Some(_)) => drop(table.insert(PASSWORD, sealed.as_slice()).map_err(Error::database)?),
+                (Some(sealed), Some(_)) => {
+                    drop(table.insert(PASSWORD, sealed.as_slice()).map_err(Error::database)?)
+                }
                 (_, None) => drop(table.remove(PASSWORD).map_err(Error::database)?),
                 (None, Some(_)) => {}
             }
@@ -176,7 +188,8 @@ impl Auth {
         self.directory()?.ok_or(Error::NoDirectory)?;
         // First the users: without settings, those of mode directory can't log in.
         self.written(book::with(&self.db, |book| {
-            let of_directory = book.all().map(|stored| &stored.user).filter(|user| user.mode == Mode::Directory);
+            let of_directory =
+                book.all().map(|stored| &stored.user).filter(|user| user.mode == Mode::Directory);
             let names: Vec<String> = of_directory.map(|user| user.name.clone()).collect();
             for name in names {
                 book.change(&name, |stored| {
@@ -218,7 +231,10 @@ impl Auth {
         if !ask.dry_run {
             let mut verified = self.verified.lock();
             for edit in plan.steps.iter().filter_map(|step| step.edit.as_ref()) {
-                edit.before.iter().chain(edit.after.iter().map(|user| &user.name)).for_each(|name| verified.forget(name));
+                edit.before
+                    .iter()
+                    .chain(edit.after.iter().map(|user| &user.name))
+                    .for_each(|name| verified.forget(name));
             }
         }
         let mut rows: Vec<Row> = plan.steps.into_iter().map(|step| step.row).collect();
@@ -230,7 +246,12 @@ impl Auth {
     /// # Errors
     /// `Unavailable`: the directory can't tell now; also for users whose password is kept here, if it was wrong: else the answer
     /// would tell whose is.
-    pub(crate) fn is_right(&self, found: Option<&Stored>, typed: &str, password: &str) -> Result<bool, Error> {
+    pub(crate) fn is_right(
+        &self,
+        found: Option<&Stored>,
+        typed: &str,
+        password: &str,
+    ) -> Result<bool, Error> {
         let own = found.filter(|stored| stored.user.mode == Mode::Integrated);
         let hashed = self.hasher.matches(password, own.map(|stored| stored.hash.as_str()));
         if hashed && own.is_some() {
@@ -242,7 +263,10 @@ impl Auth {
     }
 
     fn vault(&self) -> Result<&Arc<dyn Vault>, Error> {
-        self.directory.vault.get().ok_or_else(|| Error::Directory("nobody holds the key for passwords here".into()))
+        self.directory
+            .vault
+            .get()
+            .ok_or_else(|| Error::Directory("nobody holds the key for passwords here".into()))
     }
 
     /// Settings count anew; what was known of passwords is forgotten.

@@ -62,7 +62,8 @@ pub(super) fn wanted(directory: &Directory) -> Vec<&str> {
 /// The stable id of an entry.
 pub(super) fn id(directory: &Directory, entry: &Entry) -> String {
     for attribute in directory.id_attributes() {
-        if let Some(value) = entry.values(attribute).first().filter(|value| (1..=256).contains(&value.len())) {
+        if let Some(value) = entry.values(attribute).first().filter(|value| (1..=256).contains(&value.len()))
+        {
             return format!("{}:{}", attribute.to_ascii_lowercase(), hex::encode(value));
         }
     }
@@ -74,7 +75,9 @@ pub(super) fn read(directory: &Directory, entry: &Entry) -> Found {
     let id = id(directory, entry);
     let unusable = |why: String| Found::Unusable { id: id.clone(), entry: shown(entry.dn.as_bytes()), why };
     if entry.dn.len() > MAX_DN_BYTES || entry.dn.chars().any(char::is_control) {
-        return unusable("its distinguished name is longer than 4,096 bytes or has control characters".into());
+        return unusable(
+            "its distinguished name is longer than 4,096 bytes or has control characters".into(),
+        );
     }
     for name in wanted(directory) {
         let values = entry.values(name);
@@ -85,7 +88,11 @@ pub(super) fn read(directory: &Directory, entry: &Entry) -> Found {
             return unusable(format!("{name} has more than 1,000 values"));
         }
     }
-    let first = |names: Vec<&str>| names.into_iter().find_map(|name| entry.texts(name).find(|text| !text.trim().is_empty()).map(str::to_owned));
+    let first = |names: Vec<&str>| {
+        names
+            .into_iter()
+            .find_map(|name| entry.texts(name).find(|text| !text.trim().is_empty()).map(str::to_owned))
+    };
     let Some(name) = first(directory.name_attributes()) else {
         return unusable(format!("it has no {}", directory.name_attributes().join(" or ")));
     };
@@ -94,12 +101,16 @@ pub(super) fn read(directory: &Directory, entry: &Entry) -> Found {
     let full_name = cut(full_name.trim(), MAX_FULL_NAME_BYTES).to_owned();
     let addresses = addresses(directory.mail_attributes().into_iter().flat_map(|name| entry.texts(name)));
     let aliases = directory.alias_attributes().into_iter().flat_map(|name| entry.texts(name));
-    let good = |alias: &&str| alias.len() <= MAX_NAME_BYTES && !alias.trim().is_empty() && !alias.chars().any(char::is_control);
+    let good = |alias: &&str| {
+        alias.len() <= MAX_NAME_BYTES && !alias.trim().is_empty() && !alias.chars().any(char::is_control)
+    };
     let aliases: Vec<String> = aliases.filter(good).take(MAX_ALIASES).map(str::to_owned).collect();
     let number = |name: &str| entry.texts(name).next().and_then(|text| text.parse::<i64>().ok());
     let active_directory = directory.kind == Kind::ActiveDirectory;
-    let disabled = active_directory && number("userAccountControl").is_some_and(|flags| flags & ACCOUNT_DISABLED != 0);
-    let hidden = active_directory && entry.texts("msExchHideFromAddressLists").any(|text| text.eq_ignore_ascii_case("true"));
+    let disabled =
+        active_directory && number("userAccountControl").is_some_and(|flags| flags & ACCOUNT_DISABLED != 0);
+    let hidden = active_directory
+        && entry.texts("msExchHideFromAddressLists").any(|text| text.eq_ignore_ascii_case("true"));
     if directory.skip_hidden && hidden {
         return Found::LeftOut { id, name, why: "hidden from address lists" };
     }
@@ -125,7 +136,9 @@ pub(super) fn addresses<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String
     }
     let mut seen = BTreeSet::new();
     let all = primary.into_iter().chain(others);
-    all.filter(|address| !address.is_empty() && seen.insert(address.to_lowercase())).take(MAX_VALUES).collect()
+    all.filter(|address| !address.is_empty() && seen.insert(address.to_lowercase()))
+        .take(MAX_VALUES)
+        .collect()
 }
 
 fn cut(text: &str, most: usize) -> &str {
@@ -144,7 +157,10 @@ mod tests {
         let values = |values: &[&str]| values.iter().map(|value| value.as_bytes().to_vec()).collect();
         Entry {
             dn: "cn=x,dc=y".into(),
-            attributes: attributes.iter().map(|(name, list)| (name.to_ascii_lowercase(), values(list))).collect(),
+            attributes: attributes
+                .iter()
+                .map(|(name, list)| (name.to_ascii_lowercase(), values(list)))
+                .collect(),
         }
     }
 
@@ -179,7 +195,10 @@ mod tests {
         ]);
         let found = person(read(&active_directory(), &all));
         assert_eq!(found.id, "objectguid:30313233343536373839616263646566");
-        assert_eq!((found.name.as_str(), found.full_name.as_str(), found.disabled), ("akeller", "Keller, Anna", true));
+        assert_eq!(
+            (found.name.as_str(), found.full_name.as_str(), found.disabled),
+            ("akeller", "Keller, Anna", true)
+        );
         assert_eq!(found.addresses, ["anna.keller@contoso.example", "a@contoso.example"]);
         assert_eq!(found.aliases, ["anna@contoso.example"]);
         let hidden = Directory { skip_hidden: true, ..active_directory() };
@@ -198,7 +217,10 @@ mod tests {
     #[test]
     fn bounds_of_values() {
         let long = |bytes: usize| entry(&[("uid", &["a"]), ("cn", &["x".repeat(bytes).as_str()])]);
-        assert_eq!(person(read(&Directory::default(), &long(MAX_VALUE_BYTES))).full_name.len(), MAX_FULL_NAME_BYTES);
+        assert_eq!(
+            person(read(&Directory::default(), &long(MAX_VALUE_BYTES))).full_name.len(),
+            MAX_FULL_NAME_BYTES
+        );
         assert!(matches!(read(&Directory::default(), &long(MAX_VALUE_BYTES + 1)), Found::Unusable { .. }));
         let many = |count: usize| {
             let list: Vec<String> = (0..count).map(|n| format!("a{n}@x")).collect();

@@ -197,9 +197,16 @@ impl Directory {
             return Err(wrong("retry-secs", "at most 3600"));
         }
         if !(1..=10_000).contains(&self.page) {
-            return Err(wrong("page", "between 1 and 10000 entries; Active Directory gives no more than 1000"));
+            return Err(wrong(
+                "page",
+                "between 1 and 10000 entries; Active Directory gives no more than 1000",
+            ));
         }
-        let texts = [("bind-dn", self.bind_dn.as_deref()), ("base", Some(self.base.as_str())), ("group-base", self.group_base.as_deref())];
+        let texts = [
+            ("bind-dn", self.bind_dn.as_deref()),
+            ("base", Some(self.base.as_str())),
+            ("group-base", self.group_base.as_deref()),
+        ];
         for (setting, text) in texts {
             let Some(text) = text else { continue };
             let user_principal = setting == "bind-dn" && text.contains('@') && !text.contains('=');
@@ -212,27 +219,39 @@ impl Directory {
                 Filter::parse(text).map_err(|what| wrong(setting, what))?;
             }
         }
-        if self.groups.len() > MAX_WANTED_GROUPS || self.groups.iter().any(|group| group.is_empty() || group.len() > MAX_TEXT_BYTES) {
+        if self.groups.len() > MAX_WANTED_GROUPS
+            || self.groups.iter().any(|group| group.is_empty() || group.len() > MAX_TEXT_BYTES)
+        {
             return Err(wrong("groups", format!("at most {MAX_WANTED_GROUPS}, none of them empty")));
         }
         let Attributes { name, full_name, mail, aliases, id, group } = &self.attributes;
         for list in [name, full_name, mail, aliases, id, group] {
             let good = |name: &String| {
-                !name.is_empty() && name.len() <= 100 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b';'))
+                !name.is_empty()
+                    && name.len() <= 100
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b';'))
             };
             if list.len() > MAX_ATTRIBUTES || !list.iter().all(good) {
-                return Err(wrong("attributes", format!("at most {MAX_ATTRIBUTES} names of attributes each")));
+                return Err(wrong(
+                    "attributes",
+                    format!("at most {MAX_ATTRIBUTES} names of attributes each"),
+                ));
             }
         }
         if self.privileges.contains(&Privilege::Auditor) {
-            return Err(wrong("privileges", "an auditor needs a day on which that ends; give it to users by name"));
+            return Err(wrong(
+                "privileges",
+                "an auditor needs a day on which that ends; give it to users by name",
+            ));
         }
         if self.is_ldap() && self.base.is_empty() {
             return Err(wrong("base", "it is missing: where are the users? (dc=example,dc=org)"));
         }
         match (self.kind, &self.file) {
             (Kind::Mdaemon, None) => return Err(wrong("file", "where is USERLIST.DAT?")),
-            (Kind::Mdaemon, Some(file)) if !file.is_absolute() => return Err(wrong("file", "the path must be absolute")),
+            (Kind::Mdaemon, Some(file)) if !file.is_absolute() => {
+                return Err(wrong("file", "the path must be absolute"));
+            }
             _ => {}
         }
         if encoding_rs::Encoding::for_label(self.charset.as_bytes()).is_none() {
@@ -257,7 +276,9 @@ impl Directory {
             if server.shield == Shield::Plain && !self.plain && !loopback {
                 return Err(wrong(
                     "servers",
-                    format!("passwords would go to {server} without TLS; use ldaps:// or StartTLS, or allow it (--plain)"),
+                    format!(
+                        "passwords would go to {server} without TLS; use ldaps:// or StartTLS, or allow it (--plain)"
+                    ),
                 ));
             }
         }
@@ -275,10 +296,16 @@ impl Directory {
         } else {
             &[("imaps://", 993, Shield::Tls), ("imap://", 143, Shield::StartTls)]
         };
-        let usual = if self.is_ldap() { "ldaps://host or ldap://host" } else { "imaps://host or imap://host" };
-        let found = schemes.iter().find_map(|(scheme, port, shield)| Some((text.strip_prefix(scheme)?, *port, *shield)));
+        let usual =
+            if self.is_ldap() { "ldaps://host or ldap://host" } else { "imaps://host or imap://host" };
+        let found = schemes
+            .iter()
+            .find_map(|(scheme, port, shield)| Some((text.strip_prefix(scheme)?, *port, *shield)));
         let Some((rest, port, shield)) = found else {
-            return Err(wrong("servers", format!("{text:?} is not of the form {usual}, with :port or without")));
+            return Err(wrong(
+                "servers",
+                format!("{text:?} is not of the form {usual}, with :port or without"),
+            ));
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, given) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -316,12 +343,20 @@ impl Directory {
     pub(super) fn group_entries(&self) -> Result<Filter, Error> {
         let usual = match self.kind {
             Kind::ActiveDirectory => "(objectClass=group)",
-            _ => "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup)(objectClass=group))",
+            _ => {
+                "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup)(objectClass=group))"
+            }
         };
-        Filter::parse(self.group_filter.as_deref().unwrap_or(usual)).map_err(|what| wrong("group-filter", what))
+        Filter::parse(self.group_filter.as_deref().unwrap_or(usual))
+            .map_err(|what| wrong("group-filter", what))
     }
 
-    fn or_usual<'a>(&'a self, set: &'a [String], ldap: &[&'a str], active_directory: &[&'a str]) -> Vec<&'a str> {
+    fn or_usual<'a>(
+        &'a self,
+        set: &'a [String],
+        ldap: &[&'a str],
+        active_directory: &[&'a str],
+    ) -> Vec<&'a str> {
         match (set, self.kind) {
             ([], Kind::ActiveDirectory) => active_directory.to_vec(),
             ([], _) => ldap.to_vec(),
@@ -359,7 +394,12 @@ mod tests {
 
     #[test]
     fn servers_in_all_forms() {
-        let directory = ldap(&["ldaps://dc1.example.org", "ldap://dc2:3890/", "ldaps://[::1]:6360", "ldap://[fe80::1%eth0]"]);
+        let directory = ldap(&[
+            "ldaps://dc1.example.org",
+            "ldap://dc2:3890/",
+            "ldaps://[::1]:6360",
+            "ldap://[fe80::1%eth0]",
+        ]);
         directory.check().unwrap();
         let shown: Vec<_> = directory.places().unwrap().iter().map(|s| (s.to_string(), s.shield)).collect();
         assert_eq!(
@@ -371,7 +411,19 @@ mod tests {
                 ("[fe80::1%eth0]:389".into(), Shield::StartTls),
             ]
         );
-        for bad in ["", "dc1", "http://dc1", "imaps://dc1", "ldap://", "ldap://a:0", "ldap://a:x", "ldap://a:65536", "ldap://a b", "ldap://[::1]x", "ldap://a/dc=x"] {
+        for bad in [
+            "",
+            "dc1",
+            "http://dc1",
+            "imaps://dc1",
+            "ldap://",
+            "ldap://a:0",
+            "ldap://a:x",
+            "ldap://a:65536",
+            "ldap://a b",
+            "ldap://[::1]x",
+            "ldap://a/dc=x",
+        ] {
             assert!(ldap(&[bad]).check().is_err(), "{bad}");
         }
     }
@@ -425,8 +477,24 @@ mod tests {
             (Directory { privileges: vec![Privilege::Auditor], ..good.clone() }, false),
             (Directory { trust: Trust::Fingerprint("00".into()), ..good.clone() }, false),
             (Directory { kind: Kind::Mdaemon, servers: Vec::new(), ..good.clone() }, false),
-            (Directory { kind: Kind::Mdaemon, servers: Vec::new(), file: Some("/x".into()), ..good.clone() }, true),
-            (Directory { kind: Kind::Mdaemon, servers: Vec::new(), file: Some("x".into()), ..good.clone() }, false),
+            (
+                Directory {
+                    kind: Kind::Mdaemon,
+                    servers: Vec::new(),
+                    file: Some("/x".into()),
+                    ..good.clone()
+                },
+                true,
+            ),
+            (
+                Directory {
+                    kind: Kind::Mdaemon,
+                    servers: Vec::new(),
+                    file: Some("x".into()),
+                    ..good.clone()
+                },
+                false,
+            ),
         ] {
             assert_eq!(directory.check().is_ok(), fine, "{directory:?}");
         }

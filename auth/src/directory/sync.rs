@@ -107,7 +107,12 @@ impl Planner<'_> {
             match one {
                 Found::Person(person) => {
                     if people.insert(&person.id, person).is_some() {
-                        self.tell(Action::Skipped, &person.name, vec!["another entry has the same id".into()], person.dn.clone());
+                        self.tell(
+                            Action::Skipped,
+                            &person.name,
+                            vec!["another entry has the same id".into()],
+                            person.dn.clone(),
+                        );
                     }
                 }
                 Found::LeftOut { id, name, why } => {
@@ -155,7 +160,8 @@ impl Planner<'_> {
     fn claim_addresses(&mut self, people: &BTreeMap<&str, &Person>) {
         for user in self.users {
             let person = user.origin.as_ref().and_then(|origin| people.get(origin.id.as_str()));
-            let entry = person.map(|person| person.addresses.iter().map(|a| a.to_lowercase()).collect::<BTreeSet<_>>());
+            let entry = person
+                .map(|person| person.addresses.iter().map(|a| a.to_lowercase()).collect::<BTreeSet<_>>());
             for address in &user.addresses {
                 if entry.as_ref().is_none_or(|entry| entry.contains(address)) {
                     self.addresses.insert(address.clone(), user.name.clone());
@@ -180,7 +186,12 @@ impl Planner<'_> {
                 self.plan.losses += 1;
                 let origin = Some(Origin { disabled: true, ..origin.clone() });
                 let after = User { disabled: true, origin, ..user.clone() };
-                let row = Row { action: Action::Disabled, name: user.name.clone(), what: vec![why.into()], entry: user.dn.clone() };
+                let row = Row {
+                    action: Action::Disabled,
+                    name: user.name.clone(),
+                    what: vec![why.into()],
+                    entry: user.dn.clone(),
+                };
                 self.step(row, Some(user.name.clone()), Some(after));
             }
             Gone::Remove => {
@@ -188,7 +199,8 @@ impl Planner<'_> {
                 self.addresses.retain(|_, whose| *whose != user.name);
                 // The name stays taken for this time: who has it next must be meant by somebody.
                 let what = vec![why.into(), "the archive stays".into()];
-                let row = Row { action: Action::Removed, name: user.name.clone(), what, entry: user.dn.clone() };
+                let row =
+                    Row { action: Action::Removed, name: user.name.clone(), what, entry: user.dn.clone() };
                 self.step(row, Some(user.name.clone()), None);
             }
         }
@@ -208,8 +220,11 @@ impl Planner<'_> {
                     self.names.insert(name.to_lowercase(), name.clone());
                     notes.push(format!("was called {:?}; that archive keeps its name", user.name));
                     // Mail goes to the archive of the new name from now on.
-                    let own = user.rights.iter().find(|right| right.folder == user.name && right.level > Level::None);
-                    if let (Some(own), None) = (own, self.reader_of(&name, &user.name)) {
+                    let own = user
+                        .rights
+                        .iter()
+                        .find(|right| right.folder == user.name && right.level > Level::None);
+                    if let (Some(own), None) = (own, self.reader_of(&name, Some(&user.name))) {
                         after.rights.retain(|right| right.folder != name);
                         after.rights.push(Right { folder: name.clone(), level: own.level });
                         after.rights.sort_unstable();
@@ -231,7 +246,10 @@ impl Planner<'_> {
             notes.push("is in the directory and enabled".into());
             action = Action::Enabled;
         }
-        after.origin = Some(Origin { id: person.id.clone(), disabled: after.disabled && (by_directory || !user.disabled) });
+        after.origin = Some(Origin {
+            id: person.id.clone(),
+            disabled: after.disabled && (by_directory || !user.disabled),
+        });
         if after == *user {
             // A name that can't be had is told each time, like every conflict.
             if !notes.is_empty() {
@@ -261,20 +279,28 @@ impl Planner<'_> {
         let there = self.users.iter().find(|user| user.name.to_lowercase() == name.to_lowercase());
         let mut notes = Vec::new();
         let (before, mut after) = match there {
-            Some(user) if self.names.get(&name.to_lowercase()) == Some(&user.name) => match (user.mode, &user.origin) {
-                (Mode::Directory, None) => {
-                    notes.push("is checked by the directory already; linked to its entry".into());
-                    (Some(user.name.clone()), user.clone())
+            Some(user) if self.names.get(&name.to_lowercase()) == Some(&user.name) => {
+                match (user.mode, &user.origin) {
+                    (Mode::Directory, None) => {
+                        notes.push("is checked by the directory already; linked to its entry".into());
+                        (Some(user.name.clone()), user.clone())
+                    }
+                    (Mode::Integrated, _) => {
+                        let what = format!(
+                            "user {:?} has a password here and is not taken over; to have that: mailkeep user edit {:?} --mode directory",
+                            user.name, user.name
+                        );
+                        return self.tell(Action::Conflict, &name, vec![what], entry);
+                    }
+                    (Mode::Directory, Some(_)) => {
+                        let what = format!(
+                            "user {:?} was made from another entry; if this is the same person, delete the user and synchronise again",
+                            user.name
+                        );
+                        return self.tell(Action::Conflict, &name, vec![what], entry);
+                    }
                 }
-                (Mode::Integrated, _) => {
-                    let what = format!("user {:?} has a password here and is not taken over; to have that: mailkeep user edit {:?} --mode directory", user.name, user.name);
-                    return self.tell(Action::Conflict, &name, vec![what], entry);
-                }
-                (Mode::Directory, Some(_)) => {
-                    let what = format!("user {:?} was made from another entry; if this is the same person, delete the user and synchronise again", user.name);
-                    return self.tell(Action::Conflict, &name, vec![what], entry);
-                }
-            },
+            }
             _ if self.names.contains_key(&name.to_lowercase()) => {
                 let what = "a user who is renamed now has this name".to_owned();
                 return self.tell(Action::Conflict, &name, vec![what], entry);
@@ -299,8 +325,10 @@ impl Planner<'_> {
         privileges.dedup();
         let mut user = User { name: name.to_owned(), privileges, created: self.now, ..User::default() };
         // An archive that a renamed user reads is not the new user's, though it has the name.
-        match self.reader_of(name, name) {
-            Some(other) => notes.push(format!("gets no right on the archive {name:?}, which {:?} may read", other.name)),
+        match self.reader_of(name, None) {
+            Some(other) => {
+                notes.push(format!("gets no right on the archive {name:?}, which {:?} may read", other.name))
+            }
             None if self.directory.own_archive > Level::None => {
                 user.rights = vec![Right { folder: name.to_owned(), level: self.directory.own_archive }];
             }
@@ -309,10 +337,11 @@ impl Planner<'_> {
         user
     }
 
-    /// Somebody else than `but` whose own rule is on this archive.
-    fn reader_of(&self, archive: &str, but: &str) -> Option<&User> {
+    /// Somebody else than `but` whose own rule is on this archive. A name that is new may be the old one of who is renamed.
+    fn reader_of(&self, archive: &str, but: Option<&str>) -> Option<&User> {
         self.users.iter().find(|other| {
-            other.name != but && other.rights.iter().any(|right| right.folder == archive && right.level > Level::None)
+            Some(other.name.as_str()) != but
+                && other.rights.iter().any(|right| right.folder == archive && right.level > Level::None)
         })
     }
 
@@ -346,7 +375,9 @@ impl Planner<'_> {
     fn is_before(&self, other: &str, name: &str, person: &Person) -> bool {
         let mut users = self.users.iter();
         name != other
-            && users.any(|user| user.name == other && user.origin.as_ref().is_some_and(|origin| origin.id == person.id))
+            && users.any(|user| {
+                user.name == other && user.origin.as_ref().is_some_and(|origin| origin.id == person.id)
+            })
     }
 }
 
@@ -364,8 +395,10 @@ fn differences(before: &User, after: &User) -> Vec<String> {
         ("alias", &before.aliases, &after.aliases),
         ("group", &before.groups, &after.groups),
     ] {
-        let came = after.iter().filter(|value| !before.contains(value)).map(|value| format!("{kind} +{value}"));
-        let went = before.iter().filter(|value| !after.contains(value)).map(|value| format!("{kind} -{value}"));
+        let came =
+            after.iter().filter(|value| !before.contains(value)).map(|value| format!("{kind} +{value}"));
+        let went =
+            before.iter().filter(|value| !after.contains(value)).map(|value| format!("{kind} -{value}"));
         let count = what.len();
         what.extend(came.chain(went).take(MAX_TOLD));
         if what.len() == count && before != after {

@@ -37,7 +37,8 @@ impl Auth {
         let mut all = Vec::new();
         if let (Kind::Mdaemon, Some(file)) = (loaded.directory.kind, &loaded.directory.file) {
             let read = mdaemon::read(&loaded.directory, file);
-            let what = read.as_ref().map_or_else(ToString::to_string, |found| format!("{} accounts", found.len()));
+            let what =
+                read.as_ref().map_or_else(ToString::to_string, |found| format!("{} accounts", found.len()));
             all.push(Tested { server: file.display().to_string(), step: "read", ok: read.is_ok(), what });
         }
         for server in &loaded.servers {
@@ -73,7 +74,9 @@ impl Auth {
             let user = self.find(name)?.map(|stored| stored.user);
             let (ok, what) = match user {
                 None => (false, "there is no such user here; synchronise first".to_owned()),
-                Some(user) if user.mode != Mode::Directory => (false, "the password of this user is kept here".into()),
+                Some(user) if user.mode != Mode::Directory => {
+                    (false, "the password of this user is kept here".into())
+                }
                 Some(user) => match loaded.check(Some(&user), name, password) {
                     Ok(true) => (true, "the password is right".into()),
                     Ok(false) => (false, "refused; the log says why".into()),
@@ -100,7 +103,11 @@ fn look(loaded: &Loaded, ldap: &mut super::ldap::Ldap) -> Result<String, Fault> 
     let read = ldap.search(&search, &mut |entry| {
         count += 1;
         if let (None, Found::Person(person)) = (&first, person::read(&loaded.directory, &entry)) {
-            first = Some(format!("{:?} <{}>", person.name, person.addresses.first().map(String::as_str).unwrap_or_default()));
+            first = Some(format!(
+                "{:?} <{}>",
+                person.name,
+                person.addresses.first().map(String::as_str).unwrap_or_default()
+            ));
         }
         if count >= MAX_LOOKED_AT { Err(Fault::Cancelled) } else { Ok(()) }
     });
@@ -110,8 +117,13 @@ fn look(loaded: &Loaded, ldap: &mut super::ldap::Ldap) -> Result<String, Fault> 
             what: "nobody was found; check base DN, filter and what the bind DN may see".into(),
             passing: false,
         }),
-        Ok(()) => Ok(format!("{count} entries, such as {}", first.unwrap_or_else(|| "none that can be used".into()))),
-        Err(Fault::Cancelled) => Ok(format!("{MAX_LOOKED_AT} entries or more, such as {}", first.unwrap_or_default())),
+        Ok(()) => Ok(format!(
+            "{count} entries, such as {}",
+            first.unwrap_or_else(|| "none that can be used".into())
+        )),
+        Err(Fault::Cancelled) => {
+            Ok(format!("{MAX_LOOKED_AT} entries or more, such as {}", first.unwrap_or_default()))
+        }
         Err(fault) => Err(fault),
     }
 }

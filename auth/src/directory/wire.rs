@@ -178,7 +178,9 @@ impl Wire {
     /// `Connect`; `Protocol` if something came in the clear already.
     pub(super) fn secure(&mut self, server: &Server) -> Result<(), Fault> {
         if !self.held.is_empty() {
-            return Err(self.protocol("bytes in the clear behind its answer to StartTLS: somebody may stand between"));
+            return Err(
+                self.protocol("bytes in the clear behind its answer to StartTLS: somebody may stand between")
+            );
         }
         let refused = |what: String| Fault::Connect { server: server.to_string(), what };
         let Layer::Plain(mut socket) = std::mem::replace(&mut self.layer, Layer::None) else {

@@ -246,8 +246,14 @@ impl Flags {
             directory.privileges.clone_from(&self.privileges);
         }
         set(&mut directory.own_archive, self.own_archive.as_ref());
-        let AttributeFlags { name_attribute, full_name_attribute, mail_attribute, alias_attribute, id_attribute, group_attribute } =
-            &self.attributes;
+        let AttributeFlags {
+            name_attribute,
+            full_name_attribute,
+            mail_attribute,
+            alias_attribute,
+            id_attribute,
+            group_attribute,
+        } = &self.attributes;
         let Attributes { name, full_name, mail, aliases, id, group } = &mut directory.attributes;
         for (place, given) in [
             (name, name_attribute),
@@ -282,11 +288,21 @@ mod tests {
 
     #[test]
     fn what_is_not_given_stays_and_empty_takes_back() {
-        let before = Directory { filter: Some("(a=b)".into()), groups: vec!["g".into()], page: 7, ..Directory::default() };
+        let before = Directory {
+            filter: Some("(a=b)".into()),
+            groups: vec!["g".into()],
+            page: 7,
+            ..Directory::default()
+        };
         let mut after = before.clone();
         Flags::default().apply(&mut after);
         assert_eq!(after, before);
-        let flags = Flags { filter: Some(String::new()), group: vec![String::new()], gone: Some(Gone::Remove), ..Flags::default() };
+        let flags = Flags {
+            filter: Some(String::new()),
+            group: vec![String::new()],
+            gone: Some(Gone::Remove),
+            ..Flags::default()
+        };
         flags.apply(&mut after);
         assert_eq!((after.filter, after.groups, after.page, after.gone), (None, Vec::new(), 7, Gone::Remove));
         assert_eq!(flags.words(), "filter=\"\" gone=\"remove\" group=[\"\"]");
@@ -294,7 +310,8 @@ mod tests {
 
     #[test]
     fn flags_survive_the_wire() {
-        let flags = Flags { base: Some("dc=x".into()), privileges: vec![Privilege::Imap], ..Flags::default() };
+        let flags =
+            Flags { base: Some("dc=x".into()), privileges: vec![Privilege::Imap], ..Flags::default() };
         let text = serde_json::to_string(&flags).unwrap();
         assert_eq!(serde_json::from_str::<Flags>(&text).unwrap(), flags);
     }

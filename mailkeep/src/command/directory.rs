@@ -52,8 +52,7 @@ impl Act for DirectoryShow {
         "directory.show".into()
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        let (directory, has_password) =
-            cx.installation.auth.directory()?.ok_or(auth::Error::NoDirectory)?;
+        let (directory, has_password) = cx.installation.auth.directory()?.ok_or(auth::Error::NoDirectory)?;
         let toml = toml::to_string(&directory).map_err(anyhow::Error::from)?;
         cx.row(&ShowRow { directory, has_password, toml })?;
         Ok(Outcome::DONE)

@@ -18,7 +18,11 @@ const MAX_FILE_BYTES: u64 = 48 << 10;
 fn text(path: &Path) -> Result<String, anyhow::Error> {
     let shown = || path.display().to_string();
     let mut text = String::new();
-    File::open(path).with_context(shown)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).with_context(shown)?;
+    File::open(path)
+        .with_context(shown)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .with_context(shown)?;
     ensure!(text.len() as u64 <= MAX_FILE_BYTES, "{}: more than {MAX_FILE_BYTES} bytes", path.display());
     Ok(text)
 }
@@ -36,7 +40,9 @@ pub(super) fn directory(verb: DirectoryVerb) -> Result<(Command, View), Failure>
                     let password = Secret(password.read(&name)?);
                     Some((name, password))
                 }
-                None if password.is_given() => return Err(Failure::usage("a password goes with --login USER")),
+                None if password.is_given() => {
+                    return Err(Failure::usage("a password goes with --login USER"));
+                }
                 None => None,
             };
             (Command::DirectoryTest(DirectoryTest { login }), view::DIRECTORY_TEST)

@@ -16,7 +16,13 @@ fn server(act: impl FnOnce(TcpStream) + Send + 'static) -> (Server, JoinHandle<(
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let thread = std::thread::spawn(move || act(listener.accept().unwrap().0));
-    let server = Server { host: "127.0.0.1".into(), port, shield: Shield::Plain, anywhere: false, trust: Trust::System };
+    let server = Server {
+        host: "127.0.0.1".into(),
+        port,
+        shield: Shield::Plain,
+        anywhere: false,
+        trust: Trust::System,
+    };
     (server, thread)
 }
 
@@ -64,7 +70,8 @@ fn page(id: u32, cookie: &[u8]) -> Vec<u8> {
 fn search_within(server: &Server, patience: Duration) -> Result<Vec<Entry>, Fault> {
     let mut ldap = Ldap::open(server, patience, Instant::now() + PATIENCE)?;
     let filter = Filter::present("objectClass");
-    let search = Search { base: "dc=x", scope: Scope::Subtree, filter: &filter, attributes: &["uid"], page: 500 };
+    let search =
+        Search { base: "dc=x", scope: Scope::Subtree, filter: &filter, attributes: &["uid"], page: 500 };
     let mut all = Vec::new();
     ldap.search(&search, &mut |entry| {
         if all.len() < 10 {
@@ -198,12 +205,16 @@ fn mutated_answers_end_in_words() {
 fn answers_to_other_questions_end_it() {
     assert!(protocol(answered(|id| page(id + 1, b""))).contains("nobody asked"));
     let end = answered(|_| result(0, EXTENDED_DONE, 52, "going down\u{1b}[2J"));
-    assert!(matches!(&end, Err(Fault::Ended { what, .. }) if what.contains("unavailable") && !what.contains('\u{1b}')), "{end:?}");
+    assert!(
+        matches!(&end, Err(Fault::Ended { what, .. }) if what.contains("unavailable") && !what.contains('\u{1b}')),
+        "{end:?}"
+    );
 }
 
 #[test]
 fn referrals_are_counted_and_not_followed() {
-    let referral = |id| message(id, &ber::value(REFERENCE, &ber::value(ber::OCTETS, b"ldap://192.0.2.1/dc=x")), None);
+    let referral =
+        |id| message(id, &ber::value(REFERENCE, &ber::value(ber::OCTETS, b"ldap://192.0.2.1/dc=x")), None);
     let some = move |count: usize| move |id| [referral(id).repeat(count), page(id, b"")].concat();
     assert!(answered(some(MAX_ASIDES)).unwrap().is_empty());
     assert!(protocol(answered(some(MAX_ASIDES + 1))).contains("referrals"));
@@ -223,7 +234,9 @@ fn pages_without_end_end() {
 #[test]
 fn silence_dripping_and_hanging_up_end_in_time() {
     let (quiet, silent) = server(|mut stream| while request(&mut stream).is_some() {});
-    assert!(matches!(search_within(&quiet, SHORT), Err(Fault::Ended { what, .. }) if what.contains("too long")));
+    assert!(
+        matches!(search_within(&quiet, SHORT), Err(Fault::Ended { what, .. }) if what.contains("too long"))
+    );
     silent.join().unwrap();
     // A byte now and then is as dead as none.
     let (dripping, drips) = server(|mut stream| {
@@ -235,7 +248,9 @@ fn silence_dripping_and_hanging_up_end_in_time() {
             std::thread::sleep(Duration::from_millis(10));
         }
     });
-    assert!(matches!(search_within(&dripping, SHORT), Err(Fault::Ended { what, .. }) if what.contains("too long")));
+    assert!(
+        matches!(search_within(&dripping, SHORT), Err(Fault::Ended { what, .. }) if what.contains("too long"))
+    );
     drips.join().unwrap();
     let (closing, closed) = server(|mut stream| {
         let Some(id) = request(&mut stream) else { return };
@@ -259,7 +274,10 @@ fn result_codes_are_told_with_what_to_do() {
         let end = answered(move |id| result(id, DONE, code, "words"));
         match end {
             Err(Fault::Refused { what, passing: found, .. }) => {
-                assert!(what.contains(part) && what.contains("(words)") && found == passing, "{code}: {what}");
+                assert!(
+                    what.contains(part) && what.contains("(words)") && found == passing,
+                    "{code}: {what}"
+                );
             }
             other => panic!("{code}: {other:?}"),
         }
@@ -299,6 +317,14 @@ fn starttls_is_not_begun_in_the_clear() {
 
 #[test]
 fn plain_connections_stay_on_this_machine() {
-    let server = Server { host: "192.0.2.1".into(), port: 389, shield: Shield::Plain, anywhere: false, trust: Trust::System };
-    assert!(matches!(Ldap::open(&server, PATIENCE, Instant::now() + PATIENCE).err(), Some(Fault::Connect { what, .. }) if what.contains("without TLS")));
+    let server = Server {
+        host: "192.0.2.1".into(),
+        port: 389,
+        shield: Shield::Plain,
+        anywhere: false,
+        trust: Trust::System,
+    };
+    assert!(
+        matches!(Ldap::open(&server, PATIENCE, Instant::now() + PATIENCE).err(), Some(Fault::Connect { what, .. }) if what.contains("without TLS"))
+    );
 }

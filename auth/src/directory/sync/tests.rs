@@ -31,7 +31,8 @@ fn rows(plan: &Plan) -> Vec<(Action, &str)> {
 
 /// The users after the plan.
 fn after(users: &[User], plan: &Plan) -> Vec<User> {
-    let mut all: BTreeMap<String, User> = users.iter().map(|user| (user.name.clone(), user.clone())).collect();
+    let mut all: BTreeMap<String, User> =
+        users.iter().map(|user| (user.name.clone(), user.clone())).collect();
     for edit in plan.steps.iter().filter_map(|step| step.edit.as_ref()) {
         edit.before.as_ref().and_then(|name| all.remove(name));
         if let Some(user) = &edit.after {
@@ -54,7 +55,10 @@ fn new_ones_come_and_a_second_run_changes_nothing() {
     let user = &users[0];
     assert_eq!((user.mode, user.created, user.full_name.as_str()), (Mode::Directory, 7, "Anna K"));
     assert_eq!(user.addresses, ["anna@example.org", "a@example.org"]);
-    assert_eq!((user.privileges.as_slice(), user.groups.as_slice()), (&[Privilege::Login, Privilege::Imap][..], &["legal".to_owned()][..]));
+    assert_eq!(
+        (user.privileges.as_slice(), user.groups.as_slice()),
+        (&[Privilege::Login, Privilege::Imap][..], &["legal".to_owned()][..])
+    );
     assert_eq!(user.rights, [Right { folder: "anna".into(), level: Level::Read }]);
     let again = run(&users, &found(&[anna]), &directory);
     // The address that is none is told each time.
@@ -69,9 +73,17 @@ fn nobody_is_taken_over_in_silence() {
         from_directory("id:other", "other"),
         User { name: "byhand".into(), mode: Mode::Directory, ..User::default() },
     ];
-    let found = found(&[person("id:1", "own"), person("id:2", "other"), person("id:3", "byhand"), person("id:other", "other")]);
+    let found = found(&[
+        person("id:1", "own"),
+        person("id:2", "other"),
+        person("id:3", "byhand"),
+        person("id:other", "other"),
+    ]);
     let plan = run(&users, &found, &Directory::default());
-    assert_eq!(rows(&plan), [(Action::Changed, "byhand"), (Action::Conflict, "other"), (Action::Conflict, "own")]);
+    assert_eq!(
+        rows(&plan),
+        [(Action::Changed, "byhand"), (Action::Conflict, "other"), (Action::Conflict, "own")]
+    );
     let users = after(&users, &plan);
     assert_eq!(users.iter().find(|user| user.name == "byhand").unwrap().origin.as_ref().unwrap().id, "id:3");
     assert_eq!(users.iter().find(|user| user.name == "Own").unwrap().mode, Mode::Integrated);
@@ -91,7 +103,10 @@ fn a_renamed_entry_is_the_same_user_and_the_next_of_that_name_reads_nothing_of_i
     let users = after(&users, &plan);
     let [bob, robert] = users.as_slice() else { panic!("{users:?}") };
     let level = Level::Read;
-    assert_eq!(robert.rights, [Right { folder: "bob".into(), level }, Right { folder: "robert".into(), level }]);
+    assert_eq!(
+        robert.rights,
+        [Right { folder: "bob".into(), level }, Right { folder: "robert".into(), level }]
+    );
     assert!(bob.rights.is_empty());
     assert!(plan.steps[1].row.what.iter().any(|what| what.contains("no right on the archive")));
 }
@@ -110,11 +125,15 @@ fn a_name_that_is_taken_is_not_given_by_a_rename() {
 #[test]
 fn who_is_gone_stays_is_disabled_or_is_removed() {
     let users = [from_directory("id:1", "bob")];
-    for (gone, action, there) in
-        [(Gone::Keep, None, true), (Gone::Disable, Some(Action::Disabled), true), (Gone::Remove, Some(Action::Removed), false)]
-    {
+    for (gone, action, there) in [
+        (Gone::Keep, None, true),
+        (Gone::Disable, Some(Action::Disabled), true),
+        (Gone::Remove, Some(Action::Removed), false),
+    ] {
         let directory = Directory { gone, ..Directory::default() };
-        for missing in [vec![], vec![Found::LeftOut { id: "id:1".into(), name: "bob".into(), why: "no e-mail address" }]] {
+        for missing in
+            [vec![], vec![Found::LeftOut { id: "id:1".into(), name: "bob".into(), why: "no e-mail address" }]]
+        {
             let plan = run(&users, &missing, &directory);
             assert_eq!(rows(&plan).first().map(|row| row.0), action);
             assert_eq!((plan.linked, plan.losses), (1, usize::from(action.is_some())));
@@ -146,7 +165,10 @@ fn who_was_disabled_by_the_directory_is_enabled_by_it_and_nobody_else_is() {
     let plan = run(&users, &found(&[off.clone()]), &directory);
     assert_eq!((rows(&plan), plan.losses), (vec![(Action::Disabled, "bob")], 0));
     let disabled = after(&users, &plan);
-    assert_eq!(rows(&run(&disabled, &found(&[person("id:1", "bob")]), &directory)), [(Action::Enabled, "bob")]);
+    assert_eq!(
+        rows(&run(&disabled, &found(&[person("id:1", "bob")]), &directory)),
+        [(Action::Enabled, "bob")]
+    );
     assert!(rows(&run(&[], &found(&[off]), &directory)).is_empty(), "who is disabled doesn't come");
 }
 
@@ -159,7 +181,10 @@ fn an_address_stays_with_who_has_it_until_they_give_it_up() {
     let own = User { name: "own".into(), addresses: vec!["own@x".into()], ..User::default() };
     let bob = User { addresses: vec!["b@x".into(), "old@x".into()], ..from_directory("id:1", "bob") };
     let users = [bob, own];
-    let people = found(&[with(person("id:1", "bob"), &["b@x"]), with(person("id:2", "carol"), &["b@x", "old@x", "own@x"])]);
+    let people = found(&[
+        with(person("id:1", "bob"), &["b@x"]),
+        with(person("id:2", "carol"), &["b@x", "old@x", "own@x"]),
+    ]);
     let users = after(&users, &run(&users, &people, &Directory::default()));
     assert_eq!(users[0].addresses, ["b@x"]);
     assert_eq!(users[1].addresses, ["old@x"]);
@@ -169,7 +194,11 @@ fn an_address_stays_with_who_has_it_until_they_give_it_up() {
 fn names_that_no_user_can_have() {
     for bad in ["a/b", "a*", "100%", "", " a", "a\0b", "inbox", "a\u{202e}b", "*)(uid=*", &"x".repeat(256)] {
         let plan = run(&[], &found(&[person("id:1", bad)]), &Directory::default());
-        assert_eq!(plan.steps.iter().map(|step| step.row.action).collect::<Vec<_>>(), [Action::Skipped], "{bad:?}");
+        assert_eq!(
+            plan.steps.iter().map(|step| step.row.action).collect::<Vec<_>>(),
+            [Action::Skipped],
+            "{bad:?}"
+        );
     }
 }
 
@@ -180,5 +209,8 @@ fn rights_and_privileges_of_who_is_there_never_change() {
     bob.rights.clear();
     let changed = Person { full_name: "Bob".into(), ..person("id:1", "bob") };
     let users = after(from_ref(&bob), &run(from_ref(&bob), &found(&[changed]), &Directory::default()));
-    assert_eq!((users[0].full_name.as_str(), &users[0].privileges, &users[0].rights), ("Bob", &bob.privileges, &bob.rights));
+    assert_eq!(
+        (users[0].full_name.as_str(), &users[0].privileges, &users[0].rights),
+        ("Bob", &bob.privileges, &bob.rights)
+    );
 }

@@ -1,5 +1,6 @@
 //! The command line: what can be said, and the help that teaches it. What is done stands elsewhere.
 
+pub(crate) mod directory;
 mod evidence;
 mod folder;
 mod people;
@@ -151,6 +152,9 @@ The present password is asked for first, then the new one twice.")]
         #[command(flatten)]
         password: crate::password::Source,
     },
+    /// The directory that users come from: LDAP, Active Directory, MDaemon, another IMAP server
+    #[command(subcommand)]
+    Directory(directory::DirectoryVerb),
     /// Archive mail from files: EML, mbox, Maildir, MMDF, MH, or a directory of them
     #[command(after_help = "\
 Examples:

@@ -23,6 +23,7 @@ mod password;
 mod progress;
 mod request;
 mod schedule;
+mod sealed;
 mod serve;
 mod serving;
 mod settings;

@@ -1,5 +1,6 @@
 //! From what was said on the command line to the command that is meant, and how its result is shown.
 
+mod directory;
 mod evidence;
 mod people;
 mod profile;
@@ -25,6 +26,7 @@ pub(crate) fn command(verb: Verb, by: &By) -> Result<(Command, View), Failure> {
         Verb::Group(group) => return Ok(people::group(group)),
         Verb::Access(access) => return Ok(people::access(access)),
         Verb::Passwd { password } => return people::own_password(&password, by),
+        Verb::Directory(verb) => return directory::directory(verb),
         Verb::Archive(archive) => {
             let path = absolute(&archive.path)?;
             let format = archive.format.map(Into::into);

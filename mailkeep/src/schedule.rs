@@ -4,8 +4,8 @@
 //! stands in the audit log as whatever a person does. When something is due is decided by `archiver::schedule`, with this clock.
 
 use crate::command::{
-    self, Backup, Caller, Command, Context, Event, Failure, IndexRebuild, Kind, Outcome, ProfileRun,
-    StoreCompact, Verify,
+    self, Backup, Caller, Command, Context, DirectorySync, Event, Failure, IndexRebuild, Kind, Outcome,
+    ProfileRun, StoreCompact, Verify,
 };
 use crate::data::Installation;
 use crate::notify;
@@ -227,6 +227,7 @@ fn command_of(job: &Job, now: i64) -> Result<Command, Failure> {
             Command::Backup(Backup { dir: dir.clone(), with_key: false, verify_all: false })
         }
         Task::Index => Command::IndexRebuild(IndexRebuild { store: None, attachments: false }),
+        Task::Directory => Command::DirectorySync(DirectorySync { dry_run: false, accept_loss: false }),
     })
 }
 

@@ -20,8 +20,10 @@ pub mod profile;
 pub mod program;
 pub mod proxy;
 pub mod relay;
+pub mod samba;
 pub mod scripts;
 pub mod served;
+pub mod slapd;
 pub mod tools;
 
 pub use imap::Imap;

@@ -3,6 +3,8 @@
 //! Invariant: a secret is never shown by Debug, never serialised, and wiped when it is dropped. Left to others: connecting
 //! (`connect`), and where secrets are kept.
 
+pub use auth::trust::Trust;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -19,21 +21,6 @@ pub enum Tls {
     /// From the first byte (RFC 8314).
     #[default]
     Implicit,
-}
-
-/// Which certificates are believed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trust {
-    /// Those that an authority vouches for that the system trusts.
-    #[default]
-    System,
-    /// Those that these authorities vouch for (PEM).
-    Ca(String),
-    /// The one whose DER bytes have this SHA-256 (64 hex digits; colons may stand between), whatever its name and dates.
-    Fingerprint(String),
-    /// Any: whoever stands between reads along and gets the password. A warning is logged at every connection.
-    IgnoreErrors,
 }
 
 /// How the login is proven.

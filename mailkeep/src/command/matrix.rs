@@ -170,6 +170,11 @@ table! {
     Verify: Verify { store: None, sample: None, resume: false } => ADMIN;
     VerifyLast: VerifyLast {} => ADMIN;
     TlsReload: TlsReload {} => ADMIN;
+    DirectorySet: DirectorySet { directory: None, flags: Box::default(), password: None } => ADMIN_NEAR;
+    DirectoryShow: DirectoryShow {} => ADMIN;
+    DirectoryTest: DirectoryTest { login: None } => ADMIN;
+    DirectorySync: DirectorySync { dry_run: true, accept_loss: false } => ADMIN;
+    DirectoryRemove: DirectoryRemove {} => ADMIN;
     ImapTrace: ImapTrace { user: f(), minutes: 1 } => Rule { on_folder: Level::Read, ..ADMIN };
     ProfileCreate: ProfileCreate { profile: profile(false), secret: None } => PROFILES,
         ProfileCreate { profile: profile(true), secret: None } => Rule { near: true, ..PROFILES };

@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod changes;
 mod compact;
+mod directory;
 mod event;
 mod evidence;
 mod index;
@@ -37,6 +38,7 @@ pub(crate) use changes::{
     Report as ChangeReport,
 };
 pub(crate) use compact::StoreCompact;
+pub(crate) use directory::{DirectoryRemove, DirectorySet, DirectoryShow, DirectorySync, DirectoryTest};
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
 pub(crate) use index::{IndexFailed, IndexRebuild, IndexStatus};
@@ -248,6 +250,16 @@ pub(crate) enum Command {
     AccessShow(AccessShow),
     #[serde(rename = "access.set")]
     AccessSet(AccessSet),
+    #[serde(rename = "directory.set")]
+    DirectorySet(DirectorySet),
+    #[serde(rename = "directory.show")]
+    DirectoryShow(DirectoryShow),
+    #[serde(rename = "directory.test")]
+    DirectoryTest(DirectoryTest),
+    #[serde(rename = "directory.sync")]
+    DirectorySync(DirectorySync),
+    #[serde(rename = "directory.remove")]
+    DirectoryRemove(DirectoryRemove),
 }
 
 impl Command {
@@ -324,6 +336,11 @@ impl Command {
             Command::GroupRights(c) => c,
             Command::AccessShow(c) => c,
             Command::AccessSet(c) => c,
+            Command::DirectorySet(c) => c,
+            Command::DirectoryShow(c) => c,
+            Command::DirectoryTest(c) => c,
+            Command::DirectorySync(c) => c,
+            Command::DirectoryRemove(c) => c,
         }
     }
 }

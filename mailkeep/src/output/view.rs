@@ -40,6 +40,35 @@ impl View {
     }
 }
 
+/// The directory's settings.
+pub(crate) const DIRECTORY: View = View::Text(|row| {
+    let text = row.get("toml").and_then(Value::as_str).unwrap_or_default();
+    let text: Vec<String> = text.lines().map(clean).collect();
+    let has = row.get("hasPassword").and_then(Value::as_bool).unwrap_or_default();
+    let password = if has { "# the bind DN's password is kept\n" } else { "" };
+    Ok(format!("{}\n{password}", text.join("\n")))
+});
+
+pub(crate) const DIRECTORY_TEST: View = View::Table(
+    &[
+        Column("SERVER", "/server", Form::Text),
+        Column("STEP", "/step", Form::Text),
+        Column("OK", "/ok", Form::Text),
+        Column("RESULT", "/what", Form::Text),
+    ],
+    "There is no server to try.",
+);
+
+pub(crate) const DIRECTORY_SYNC: View = View::Table(
+    &[
+        Column("ACTION", "/action", Form::Text),
+        Column("USER", "/name", Form::Text),
+        Column("WHAT", "/what", Form::Text),
+        Column("ENTRY", "/entry", Form::Text),
+    ],
+    "All users are as the directory says.",
+);
+
 pub(crate) const FOLDERS: View = View::Table(
     &[
         Column("FOLDER", "/folder", Form::Text),

@@ -101,6 +101,20 @@ impl Book {
         self.people.get(name)
     }
 
+    /// All entries, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Stored> {
+        self.people.values()
+    }
+
+    /// Removes an entry.
+    /// # Errors
+    /// `Unknown`.
+    pub(crate) fn remove(&mut self, name: &str) -> Result<(), Error> {
+        self.leave(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
+        self.touched.insert(name.to_owned());
+        Ok(())
+    }
+
     /// Adds a user whose name passed [`crate::check_name`].
     /// # Errors
     /// `Exists`, `Alike`, and as [`Book::change`].

@@ -51,6 +51,15 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// The directory, or the settings for it.
+    #[error("directory: {0}")]
+    Directory(String),
+    /// There are no settings for a directory.
+    #[error("there is no directory yet; `mailkeep directory set` names one")]
+    NoDirectory,
+    /// The directory that checks the password can't be asked: try again later.
+    #[error("the directory that checks passwords can't be asked now; try again later")]
+    Unavailable,
     /// Hashing failed.
     #[error("password hashing: {0}")]
     Hash(String),

@@ -1,12 +1,13 @@
 //! Users, passwords and privileges, decided in one place; and the audit log.
 //!
 //! Promise: an unknown user and a wrong password can't be told apart, in words or in time.
-//! Owns the tables `users`, `group_rights`, `auth_settings` and `audit` of master.redb. Knows nothing of what archives hold: a
+//! Owns the tables `users`, `group_rights`, `auth_settings`, `directory` and `audit` of master.redb. Knows nothing of what archives hold: a
 //! folder is a path here, and removing a user leaves the archive as it is.
 
 mod address;
 mod audit;
 mod book;
+pub mod directory;
 mod error;
 mod groups;
 mod known;
@@ -20,6 +21,7 @@ mod settings;
 mod signal;
 mod subject;
 pub mod throttle;
+pub mod trust;
 mod users;
 mod verified;
 
@@ -33,7 +35,7 @@ pub use rights::{Level, MAX_RULE_BYTES, MAX_RULES, Right, Sight};
 pub use settings::ArchiveAccess;
 pub use signal::{Subscription, is_past};
 pub use subject::{Deed, Subject};
-pub use users::{MAX_ALIASES, MAX_DN_BYTES, MAX_FULL_NAME_BYTES, MAX_GROUPS, Mode, User};
+pub use users::{MAX_ALIASES, MAX_DN_BYTES, MAX_FULL_NAME_BYTES, MAX_GROUPS, Mode, Origin, User};
 
 use known::Known;
 use parking_lot::Mutex;
@@ -125,6 +127,7 @@ pub struct Auth {
     hasher: Arc<Hasher>,
     verified: Arc<Mutex<Verified>>,
     throttle: Arc<Mutex<Throttle>>,
+    directory: Arc<directory::Handle>,
     /// The throttle's time begins here.
     begun: Instant,
     parallel_hashes: usize,
@@ -155,6 +158,7 @@ impl Auth {
         txn.open_table(groups::GROUPS).map_err(Error::database)?;
         txn.open_table(settings::SETTINGS).map_err(Error::database)?;
         txn.open_table(audit::AUDIT).map_err(Error::database)?;
+        directory::open_table(&txn)?;
         txn.commit().map_err(Error::database)?;
         let keep = Duration::from_secs(settings.remember_secs);
         Ok(Auth {
@@ -162,6 +166,7 @@ impl Auth {
             hasher: Arc::new(Hasher::new(settings.parallel_hashes)?),
             verified: Arc::new(Mutex::new(Verified::new(keep, MAX_VERIFIED)?)),
             throttle: Arc::new(Mutex::new(Throttle::new(settings.throttle))),
+            directory: Arc::default(),
             begun: Instant::now(),
             parallel_hashes: settings.parallel_hashes.max(1),
             signal: Arc::default(),
@@ -330,7 +335,7 @@ impl Auth {
     /// Checks a password and the privileges `login` and `need`. Slow on purpose (argon2id): call it off the async threads.
     /// The end counts for [`Auth::ask`].
     /// # Errors
-    /// `Denied`, in the same words and time for every reason; `Database`.
+    /// `Denied`, in the same words and time for every reason; `Unavailable` when that can't be told now; `Database`.
     pub fn login(
         &self,
         name: &str,
@@ -339,7 +344,13 @@ impl Auth {
         from: Option<IpAddr>,
     ) -> Result<User, Error> {
         let found = self.find(name)?;
-        let matches = self.hasher.matches(password, found.as_ref().map(|stored| stored.hash.as_str()));
+        let matches = self.is_right(found.as_ref(), name, password).inspect_err(|_| {
+            // A directory that is away is not its users' failure.
+            let of_directory = found.as_ref().is_some_and(|stored| stored.user.mode == Mode::Directory);
+            if let Some(from) = from.filter(|_| !of_directory) {
+                self.gave_up(name, from);
+            }
+        })?;
         let shown = from.map_or_else(|| "here".to_owned(), |address| address.to_string());
         // A name that nobody has isn't logged: people type passwords where the name belongs.
         let known = found.as_ref().map_or_else(|| "(unknown)".to_owned(), |stored| stored.user.name.clone());

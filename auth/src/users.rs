@@ -28,6 +28,16 @@ pub enum Mode {
     Directory,
 }
 
+/// The directory's entry that a user was made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Origin {
+    /// What stays of the entry when it is renamed.
+    pub id: String,
+    /// The user was disabled since the entry is, or is gone; else a person did it.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
 /// A user, without secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -55,6 +65,9 @@ pub struct User {
     /// The distinguished name in the directory, for those who come from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dn: Option<String>,
+    /// The entry in the directory, for those who come from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Who checks the password.
     pub mode: Mode,
     /// Nothing is allowed until it is enabled again.
@@ -127,7 +140,7 @@ pub(crate) fn check_group(name: &str) -> Result<(), Error> {
 }
 
 /// What the table holds. No `Debug`: the hash is nobody's business.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Stored {
     #[serde(flatten)]
     pub(crate) user: User,

@@ -1,21 +1,40 @@
 //! Users, passwords and privileges, decided in one place; and the audit log.
 //!
 //! Promise: an unknown user and a wrong password can't be told apart, in words or in time.
-//! Owns the tables `users`, `group_rights`, `auth_settings` and `audit` of master.redb. Knows nothing of what archives hold: a
+//! Owns the tables `users`, `group_rights`, `auth_settings`, `logins` and `audit` of master.redb. Knows nothing of what archives hold: a
 //! folder is a path here, and removing a user leaves the archive as it is.
 
 mod address;
+mod apppass;
 mod audit;
+mod credentials;
 mod error;
 mod groups;
+mod history;
+mod login;
 mod name;
+mod network;
 mod password;
 mod rights;
+mod rules;
+mod scram;
+mod scram_login;
 mod settings;
 mod subject;
 pub mod throttle;
+mod totp;
 mod users;
 mod verified;
+
+pub use apppass::{AppPasswordEntry, MAX_APP_PASSWORDS, MAX_LABEL_BYTES};
+pub use history::{How, LoginEntry};
+pub use login::{Attempt, Credential, Entered, Still};
+pub use network::Network;
+pub use password::HashCost;
+pub use rules::PasswordRules;
+pub use scram::MAX_SCRAM_BYTES;
+pub use scram_login::{Channel, ScramExchange, ScramProof};
+pub use totp::{Enrolment, RECOVERY_CODES, Sealer};
 
 pub use address::{MAX_ADDRESS_BYTES, check_address};
 pub use audit::AuditEntry;
@@ -34,6 +53,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use throttle::{Leave, Throttle};
+use credentials::Secrets;
 use users::Stored;
 use verified::Verified;
 use zeroize::Zeroizing;
@@ -85,11 +105,14 @@ impl Privilege {
 /// Passwords hashed at once unless told otherwise: with 19 MiB each, 76 MiB.
 pub const DEFAULT_PARALLEL_HASHES: usize = 4;
 
+/// SCRAM's iterations unless told otherwise; RFC 7677 §4 asks for 4,096 at least.
+pub const DEFAULT_SCRAM_ITERATIONS: u32 = 10_000;
+
 /// Users of whom it is remembered that their password was right.
 const MAX_VERIFIED: usize = 10_000;
 
 /// What checking passwords may cost, and what guessing them costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Passwords hashed at once; the others wait.
     pub parallel_hashes: usize,
@@ -97,6 +120,14 @@ pub struct Settings {
     pub remember_secs: u64,
     /// How guessing is slowed down.
     pub throttle: throttle::Bounds,
+    /// What new passwords must be.
+    pub passwords: PasswordRules,
+    /// What hashing one costs.
+    pub hash_cost: HashCost,
+    /// Iterations of SCRAM's verifiers; 0: SCRAM is not offered.
+    pub scram_iterations: u32,
+    /// Networks from which logins are taken; none named: from all.
+    pub allow_from: Vec<Network>,
 }
 
 impl Default for Settings {
@@ -105,6 +136,10 @@ impl Default for Settings {
             parallel_hashes: DEFAULT_PARALLEL_HASHES,
             remember_secs: 600,
             throttle: throttle::Bounds::default(),
+            passwords: PasswordRules::default(),
+            hash_cost: HashCost::default(),
+            scram_iterations: DEFAULT_SCRAM_ITERATIONS,
+            allow_from: Vec::new(),
         }
     }
 }
@@ -119,6 +154,7 @@ pub struct Auth {
     /// The throttle's time begins here.
     begun: Instant,
     parallel_hashes: usize,
+    logins: Arc<login::Logins>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -144,15 +180,18 @@ impl Auth {
         txn.open_table(groups::GROUPS).map_err(Error::database)?;
         txn.open_table(settings::SETTINGS).map_err(Error::database)?;
         txn.open_table(audit::AUDIT).map_err(Error::database)?;
+        txn.open_table(history::LOGINS).map_err(Error::database)?;
         txn.commit().map_err(Error::database)?;
         let keep = Duration::from_secs(settings.remember_secs);
+        let logins = Arc::new(login::Logins::new(settings, &settings::salt_key(&db)?));
         Ok(Auth {
             db,
-            hasher: Arc::new(Hasher::new(settings.parallel_hashes)?),
+            hasher: Arc::new(Hasher::new(settings.parallel_hashes, settings.hash_cost)?),
             verified: Arc::new(Mutex::new(Verified::new(keep, MAX_VERIFIED)?)),
             throttle: Arc::new(Mutex::new(Throttle::new(settings.throttle))),
             begun: Instant::now(),
             parallel_hashes: settings.parallel_hashes.max(1),
+            logins,
         })
     }
 
@@ -168,12 +207,14 @@ impl Auth {
     /// `Exists`, `BadName`, `BadPassword`.
     pub fn add(&self, name: &str, password: &Zeroizing<String>, admin: bool) -> Result<User, Error> {
         let name = check_name(name)?;
-        check_password(password)?;
         let mut privileges = vec![Privilege::Login, Privilege::Imap, Privilege::ChangePassword];
         privileges.extend(admin.then_some(Privilege::Admin));
         let rights = vec![Right { folder: name.clone(), level: Level::Read }];
         let user = User { rights, name, privileges, created: now(), ..User::default() };
-        let stored = Stored { user, hash: self.hasher.hash(password)? };
+        self.logins.rules.check(&user, password)?;
+        let mut stored = Stored { user, hash: self.hasher.hash(password)?, secrets: Secrets::default() };
+        stored.secrets.changed = now();
+        (stored.secrets.scram, stored.secrets.keys) = self.verifier(&stored, password).unzip();
         users::insert(&self.db, &stored)?;
         Ok(stored.user)
     }
@@ -191,17 +232,6 @@ impl Auth {
     pub fn user(&self, name: &str) -> Result<User, Error> {
         let found = self.find(name)?.ok_or_else(|| Error::Unknown(name.to_owned()))?;
         Ok(found.user)
-    }
-
-    /// Sets a user's password.
-    /// # Errors
-    /// `Unknown`, `BadPassword`.
-    pub fn set_password(&self, name: &str, password: &Zeroizing<String>) -> Result<(), Error> {
-        check_password(password)?;
-        self.user(name)?;
-        let hash = self.hasher.hash(password)?;
-        self.change(name, |stored| stored.hash = hash)?;
-        Ok(())
     }
 
     /// Gives or takes a privilege.
@@ -266,6 +296,7 @@ impl Auth {
         let name = name::normal(name);
         let removed = users::remove(&self.db, &name);
         self.verified.lock().forget(&name);
+        self.logins.history.forget(&name);
         removed
     }
 
@@ -286,76 +317,14 @@ impl Auth {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// As [`Auth::login`], if the password was right not long ago and nothing has changed since; costs next to nothing.
-    /// `None` says nothing about the password.
-    /// # Errors
-    /// `Database`.
-    pub fn login_again(
-        &self,
-        name: &str,
-        password: &Zeroizing<String>,
-        need: Privilege,
-        from: Option<IpAddr>,
-    ) -> Result<Option<User>, Error> {
-        let Some(Stored { user, hash }) = self.find(name)? else { return Ok(None) };
-        let known = password::hashed_form(password).is_some_and(|form| {
-            self.verified.lock().knows(&user.name, form.as_bytes(), &hash, Instant::now())
-        });
-        if !known || !self.may(&user, Privilege::Login) || !self.may(&user, need) {
-            return Ok(None);
-        }
-        if let Some(from) = from {
-            self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
-        }
-        tracing::debug!(user = ?user.name, ?from, ?need, "the password was right not long ago");
-        Ok(Some(user))
-    }
-
-    /// Checks a password and the privileges `login` and `need`. Slow on purpose (argon2id): call it off the async threads.
-    /// The end counts for [`Auth::ask`].
-    /// # Errors
-    /// `Denied`, in the same words and time for every reason; `Database`.
-    pub fn login(
-        &self,
-        name: &str,
-        password: &Zeroizing<String>,
-        need: Privilege,
-        from: Option<IpAddr>,
-    ) -> Result<User, Error> {
-        let found = self.find(name)?;
-        let matches = self.hasher.matches(password, found.as_ref().map(|stored| stored.hash.as_str()));
-        let shown = from.map_or_else(|| "here".to_owned(), |address| address.to_string());
-        // A name that nobody has isn't logged: people type passwords where the name belongs.
-        let known = found.as_ref().map_or_else(|| "(unknown)".to_owned(), |stored| stored.user.name.clone());
-        match found {
-            Some(Stored { user, hash })
-                if matches && self.may(&user, Privilege::Login) && self.may(&user, need) =>
-            {
-                if let Some(form) = password::hashed_form(password) {
-                    self.verified.lock().note(&user.name, form.as_bytes(), &hash, Instant::now());
-                }
-                if let Some(from) = from {
-                    self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
-                }
-                tracing::debug!(user = ?user.name, from = shown, ?need, "password and privileges are right");
-                Ok(user)
-            }
-            _ => {
-                if let Some(from) = from {
-                    self.gave_up(name, from);
-                }
-                tracing::warn!(user = ?known, from = shown, ?need, "login refused");
-                Err(Error::Denied)
-            }
-        }
-    }
-
-    /// Whether this user has a privilege, by itself or with another one; who is disabled or expired has none.
+    /// Whether this user has a privilege, by itself or with another one; who is disabled or expired has none, who must change the
+    /// password first nothing but that.
     #[must_use]
     pub fn may(&self, user: &User, privilege: Privilege) -> bool {
         let audits = user.privileges.contains(&Privilege::Auditor);
         user.is_active(now())
             && !(audits && privilege.changes())
+            && (!user.must_change || privilege == Privilege::ChangePassword)
             && user.privileges.iter().any(|given| given.includes(privilege))
     }
 

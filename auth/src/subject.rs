@@ -55,7 +55,8 @@ impl Auth {
     /// # Errors
     /// `Database`.
     pub fn sight(&self, user: &str) -> Result<Sight, Error> {
-        let Some(user) = self.active(user)? else { return Ok(Sight::default()) };
+        let user = self.active(user)?.filter(|user| !user.must_change);
+        let Some(user) = user else { return Ok(Sight::default()) };
         let of_groups: Vec<Right> = groups::rights(&self.db, &user.groups)?;
         let mut sight = Sight::new(&user.rights, &of_groups);
         let auditor = user.privileges.contains(&Privilege::Auditor);

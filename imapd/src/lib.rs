@@ -6,7 +6,6 @@
 mod cmd;
 mod gate;
 mod net;
-mod network;
 mod proto;
 mod queue;
 mod reply;
@@ -14,7 +13,7 @@ mod session;
 pub mod watch;
 
 pub use net::{Inherited, Pulse, Server};
-pub use network::Network;
+pub use auth::Network;
 
 use std::net::SocketAddr;
 

@@ -28,13 +28,23 @@ pub(crate) struct Secrets {
     pub(crate) scram: Option<Derivation>,
     /// The account password's verifier, made with that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) keys: Option<Keys>,
+    pub(crate) keys: Option<AccountKeys>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) app_passwords: Vec<AppPassword>,
     /// The highest id that an app password has had.
     pub(crate) last_id: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) totp: Option<Totp>,
+}
+
+/// The account password's verifier.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct AccountKeys {
+    #[serde(flatten)]
+    pub(crate) keys: Keys,
+    /// The hash of the stored hash that it belongs to.
+    #[serde(with = "bytes")]
+    pub(crate) of: Vec<u8>,
 }
 
 /// How verifiers are made of a user's passwords: one for all, since SCRAM names them before it knows which password comes.

@@ -7,19 +7,25 @@
 mod address;
 mod apppass;
 mod audit;
+mod book;
 mod credentials;
 mod error;
 mod groups;
 mod history;
+mod known;
 mod login;
+mod looks;
 mod name;
 mod network;
 mod password;
+mod people;
+mod places;
 mod rights;
 mod rules;
 mod scram;
 mod scram_login;
 mod settings;
+mod signal;
 mod subject;
 pub mod throttle;
 mod totp;
@@ -41,11 +47,14 @@ pub use audit::AuditEntry;
 pub use error::Error;
 pub use name::{MAX_NAME_BYTES, check_name};
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, check_password};
+pub use people::{Edit, Effective, Imported, NewUser, Source};
 pub use rights::{Level, MAX_RULE_BYTES, MAX_RULES, Right, Sight};
 pub use settings::ArchiveAccess;
+pub use signal::{Subscription, is_past};
 pub use subject::{Deed, Subject};
-pub use users::{Mode, User};
+pub use users::{MAX_ALIASES, MAX_DN_BYTES, MAX_FULL_NAME_BYTES, MAX_GROUPS, Mode, User};
 
+use known::Known;
 use parking_lot::Mutex;
 use password::Hasher;
 use redb::{Database, WriteTransaction};
@@ -53,7 +62,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use throttle::{Leave, Throttle};
-use credentials::Secrets;
 use users::Stored;
 use verified::Verified;
 use zeroize::Zeroizing;
@@ -154,6 +162,8 @@ pub struct Auth {
     /// The throttle's time begins here.
     begun: Instant,
     parallel_hashes: usize,
+    signal: Arc<signal::Signal>,
+    known: Arc<Known>,
     logins: Arc<login::Logins>,
 }
 
@@ -191,6 +201,8 @@ impl Auth {
             throttle: Arc::new(Mutex::new(Throttle::new(settings.throttle))),
             begun: Instant::now(),
             parallel_hashes: settings.parallel_hashes.max(1),
+            signal: Arc::default(),
+            known: Arc::default(),
             logins,
         })
     }
@@ -206,17 +218,9 @@ impl Auth {
     /// # Errors
     /// `Exists`, `BadName`, `BadPassword`.
     pub fn add(&self, name: &str, password: &Zeroizing<String>, admin: bool) -> Result<User, Error> {
-        let name = check_name(name)?;
-        let mut privileges = vec![Privilege::Login, Privilege::Imap, Privilege::ChangePassword];
-        privileges.extend(admin.then_some(Privilege::Admin));
-        let rights = vec![Right { folder: name.clone(), level: Level::Read }];
-        let user = User { rights, name, privileges, created: now(), ..User::default() };
-        self.logins.rules.check(&user, password)?;
-        let mut stored = Stored { user, hash: self.hasher.hash(password)?, secrets: Secrets::default() };
-        stored.secrets.changed = now();
-        (stored.secrets.scram, stored.secrets.keys) = self.verifier(&stored, password).unzip();
-        users::insert(&self.db, &stored)?;
-        Ok(stored.user)
+        let privileges = Vec::from_iter(admin.then_some(Privilege::Admin));
+        let password = Some(password.clone());
+        self.create(&NewUser { name: name.to_owned(), password, privileges, ..NewUser::default() })
     }
 
     /// All users, by name.
@@ -236,7 +240,7 @@ impl Auth {
 
     /// Gives or takes a privilege.
     /// # Errors
-    /// `Unknown`.
+    /// `Unknown`, `AuditorWithoutEnd`.
     pub fn set_privilege(&self, name: &str, privilege: Privilege, given: bool) -> Result<User, Error> {
         self.change(name, |stored| {
             stored.user.privileges.retain(|&p| p != privilege);
@@ -259,16 +263,17 @@ impl Auth {
 
     /// Gives everyone in a group a rule, or takes it; as [`Auth::set_right`].
     /// # Errors
-    /// `BadName`, `Database`.
+    /// `BadName`, `BadField`, `Database`.
     pub fn set_group_right(
         &self,
         group: &str,
         folder: &str,
         level: Option<Level>,
     ) -> Result<Vec<Right>, Error> {
+        users::check_group(group)?;
         let right = level.map(|level| Right::new(folder, level)).transpose()?;
         let folder = right.as_ref().map_or_else(|| name::normal(folder), |right| right.folder.clone());
-        groups::change(&self.db, group, |rights| rights::put(rights, &folder, right))
+        self.written(groups::change(&self.db, group, |rights| rights::put(rights, &folder, right)))
     }
 
     /// All groups that have rules, with these, by name.
@@ -283,10 +288,18 @@ impl Auth {
     /// `Unknown`, `BadAddress`, `AddressTaken`.
     pub fn set_address(&self, name: &str, address: &str, given: bool) -> Result<User, Error> {
         let address = address::check_address(address)?;
-        if given {
-            return users::add_address(&self.db, &name::normal(name), &address);
-        }
-        self.change(name, |stored| stored.user.addresses.retain(|known| *known != address))
+        let name = name::normal(name);
+        self.written(book::with(&self.db, |book| {
+            book.change(&name, |stored| {
+                let known = stored.user.addresses.iter().position(|known| *known == address);
+                match known {
+                    Some(at) if !given => drop(stored.user.addresses.remove(at)),
+                    None if given => stored.user.addresses.push(address),
+                    _ => {}
+                }
+                Ok(stored.user.clone())
+            })
+        }))
     }
 
     /// Removes a user; the archive stays.
@@ -294,7 +307,7 @@ impl Auth {
     /// `Unknown`.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let name = name::normal(name);
-        let removed = users::remove(&self.db, &name);
+        let removed = self.written(users::remove(&self.db, &name));
         self.verified.lock().forget(&name);
         self.logins.history.forget(&name);
         removed
@@ -363,9 +376,24 @@ impl Auth {
         change: impl FnOnce(&mut Stored) -> Result<(), Error>,
     ) -> Result<User, Error> {
         let name = name::normal(name);
-        let changed = users::change(&self.db, &name, change);
+        let changed = self.written(users::change(&self.db, &name, change));
         self.verified.lock().forget(&name);
         changed
+    }
+
+    /// The end of a write to the tables of users, groups or settings: what was known of them is forgotten before anybody is told
+    /// that it is done. Every such write is handed through this.
+    fn written<T>(&self, done: T) -> T {
+        self.known.forget();
+        self.signal.tell();
+        done
+    }
+
+    /// A number that each change of users, rights, groups or settings raises: while it stays, only time can have changed what
+    /// somebody may (who expires, archive access that ends).
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.known.generation()
     }
 
     /// A name that no user can have is simply not found, whatever its length.
@@ -393,5 +421,7 @@ fn now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
+#[cfg(test)]
+mod login_tests;
 #[cfg(test)]
 mod tests;

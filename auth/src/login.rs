@@ -5,17 +5,16 @@
 //! same words for every reason; the reason stands in the log. Which account password is right for whom, [`Auth::is_account_password`]
 //! alone knows.
 
-use crate::credentials::Derivation;
+use crate::credentials::{AccountKeys, Derivation};
 use crate::history::{History, How};
 use crate::scram::{Keys, SALT_BYTES};
-use crate::throttle::Leave;
 use crate::totp::Sealer;
 use crate::users::{Mode, Stored};
 use crate::{Auth, Error, Network, PasswordRules, Privilege, User, name, password, users};
 use aws_lc_rs::hmac;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// A try to log in.
@@ -223,31 +222,39 @@ impl Auth {
         };
         match (found, by, reason) {
             (Some(stored), Some(by), None) => {
-                let user = stored.user.clone();
-                if let Some(from) = attempt.from {
-                    self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
-                }
-                if user.must_change && attempt.how != How::Command {
-                    self.note_login(&user.name, false, attempt.from, attempt.how);
-                    tracing::info!(user = ?user.name, "the password was right and must be changed before it counts");
+                if stored.user.must_change {
+                    if let Some(from) = attempt.from {
+                        self.throttle.lock().succeeded(self.now_ms(), from, &stored.user.name);
+                    }
+                    self.note_login(&stored.user.name, false, attempt.from, attempt.how);
+                    tracing::info!(user = ?stored.user.name, "a password was right and must be changed before it counts");
                     return Err(Error::MustChange);
                 }
-                let (id, used) = match by {
-                    Credential::AppPassword(id) => {
-                        let app = stored.secrets.app_passwords.iter().find(|known| known.id == id);
-                        (Some(id), app.and_then(|app| app.used))
-                    }
-                    _ => (None, stored.secrets.used),
-                };
-                if by != Credential::Token {
-                    self.logins.history.used(&user.name, id, used, crate::now());
-                }
-                self.note_login(&user.name, true, attempt.from, attempt.how);
-                tracing::debug!(user = ?user.name, from = ?attempt.from, how = attempt.how.words(), "a login is right");
-                Ok(Entered { user, by })
+                Ok(Entered { user: self.welcome(attempt, stored, by), by })
             }
             (found, _, reason) => Err(self.refuse(attempt, found, reason.unwrap_or(why::WRONG))),
         }
+    }
+
+    /// A login that is right: it counts, and is remembered.
+    fn welcome(&self, attempt: &Attempt<'_>, stored: &Stored, by: Credential) -> User {
+        let user = stored.user.clone();
+        if let Some(from) = attempt.from {
+            self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
+        }
+        let (id, used) = match by {
+            Credential::AppPassword(id) => {
+                let app = stored.secrets.app_passwords.iter().find(|known| known.id == id);
+                (Some(id), app.and_then(|app| app.used))
+            }
+            Credential::Password(_) | Credential::Token => (None, stored.secrets.used),
+        };
+        if by != Credential::Token {
+            self.logins.history.used(&user.name, id, used, crate::now());
+        }
+        self.note_login(&user.name, true, attempt.from, attempt.how);
+        tracing::debug!(user = ?user.name, from = ?attempt.from, how = attempt.how.words(), "logged in");
+        user
     }
 
     /// A failed try: it counts, and has a line in the log that fail2ban reads. docs/logins.md has its form; whoever changes one changes
@@ -296,72 +303,48 @@ impl Auth {
     }
 
     /// Logs somebody in who gives a command: by the account password, and with a code of the second factor if that is on; app passwords
-    /// are not taken. A user whose password must be changed may log in, and then only change it ([`Auth::may`]). Waits, on this thread,
-    /// as long as earlier failures ask for.
+    /// are not taken. A user whose password must be changed may log in, and then only change it ([`Auth::may`]). Guessing is slowed down
+    /// as for IMAP: to be asked for by [`Auth::ask`] before.
     /// # Errors
-    /// `Denied`; `CodeNeeded` once the password was right; `TooManyFailures`; `Database`.
+    /// `Denied`; `CodeNeeded` once the password was right; `Database`.
     pub fn login_command(
         &self,
         name: &str,
         password: &Zeroizing<String>,
         code: Option<&str>,
-        from: Option<IpAddr>,
+        from: IpAddr,
     ) -> Result<User, Error> {
-        let attempt = Attempt { name, need: Privilege::Login, from, how: How::Command };
-        let entered = self.proven_command(&attempt, password)?;
-        let stored = self.find(name)?.ok_or(Error::Denied)?;
+        let attempt = Attempt { name, need: Privilege::Login, from: Some(from), how: How::Command };
+        let stored = self.proven_command(&attempt, password)?;
         if stored.secrets.has_factor() {
             let Some(code) = code else { return Err(Error::CodeNeeded) };
             if let Err(error) = self.take_code(name, code) {
-                if matches!(error, Error::Denied) {
-                    self.gave_up(name, from.unwrap_or(HERE));
-                    self.note_login(&stored.user.name, false, from, How::Command);
-                    log_failure(&attempt, &stored.user.name, why::CODE);
-                }
-                return Err(error);
+                return Err(match error {
+                    Error::Denied => self.refuse(&attempt, Some(&stored), why::CODE),
+                    error => error,
+                });
             }
         }
-        self.note_login(&stored.user.name, true, from, How::Command);
-        Ok(entered)
+        Ok(self.welcome(&attempt, &stored, Credential::Password(stored.secrets.serial)))
     }
 
-    /// The account password of a command's user, after the delay that failures cost. A success is not yet noted as a login.
-    fn proven_command(&self, attempt: &Attempt<'_>, password: &Zeroizing<String>) -> Result<User, Error> {
-        let from = attempt.from.unwrap_or(HERE);
-        match self.ask(attempt.name, from) {
-            Leave::Now => {}
-            Leave::After(ms) => std::thread::sleep(Duration::from_millis(ms)),
-            Leave::Refused => {
-                self.turned_away(attempt, "too many failures");
-                return Err(Error::TooManyFailures);
-            }
-        }
+    /// The user of a command whose account password this is. No login yet: it may lack the second factor.
+    fn proven_command(&self, attempt: &Attempt<'_>, password: &Zeroizing<String>) -> Result<Stored, Error> {
         let found = self.find(attempt.name)?;
         let right = self.is_account_password(found.as_ref(), password)?;
-        match found {
-            Some(stored) if right => {
-                let by = Credential::Password(stored.secrets.serial);
-                match self.refusal(&stored, attempt, by) {
-                    None => Ok(stored.user),
-                    Some(reason) => Err(self.refuse_at(attempt, Some(&stored), reason, from)),
-                }
-            }
-            found => {
-                let reason = if found.is_some() { why::WRONG } else { why::UNKNOWN };
-                Err(self.refuse_at(attempt, found.as_ref(), reason, from))
-            }
+        let reason = match &found {
+            None => Some(why::UNKNOWN),
+            Some(_) if !right => Some(why::WRONG),
+            Some(stored) => self.refusal(stored, attempt, Credential::Password(stored.secrets.serial)),
+        };
+        match (found, reason) {
+            (Some(stored), None) => Ok(stored),
+            (found, reason) => Err(self.refuse(attempt, found.as_ref(), reason.unwrap_or(why::WRONG))),
         }
-    }
-
-    fn refuse_at(&self, attempt: &Attempt<'_>, found: Option<&Stored>, why: &'static str, at: IpAddr) -> Error {
-        if attempt.from.is_none() {
-            self.gave_up(attempt.name, at);
-        }
-        self.refuse(attempt, found, why)
     }
 
     /// Changes one's own password, who knows the old one and has `changePassword`; a forced change is over then. The second factor is
-    /// asked for by whoever lets the user give commands ([`Auth::login_command`]).
+    /// asked for by whoever lets the user give commands ([`Auth::login_command`]); guessing is slowed down by [`Auth::ask`] before.
     /// # Errors
     /// `Denied`; `BadPassword`; `Directory`: somebody else keeps the password; `Database`.
     pub fn change_password(
@@ -369,10 +352,11 @@ impl Auth {
         name: &str,
         old: &Zeroizing<String>,
         new: &Zeroizing<String>,
-        from: Option<IpAddr>,
+        from: IpAddr,
     ) -> Result<(), Error> {
-        let attempt = Attempt { name, need: Privilege::ChangePassword, from, how: How::Command };
-        let user = self.proven_command(&attempt, old)?;
+        let attempt = Attempt { name, need: Privilege::ChangePassword, from: Some(from), how: How::Command };
+        let user = self.proven_command(&attempt, old)?.user;
+        self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
         if user.mode != Mode::Integrated {
             return Err(Error::Directory);
         }
@@ -409,7 +393,7 @@ impl Auth {
             stored.user.must_change = must_change;
             stored.secrets.serial += 1;
             (stored.secrets.changed, stored.secrets.used) = (crate::now(), None);
-            stored.secrets.put(verifier);
+            stored.put_verifier(verifier);
         })?;
         Ok(())
     }
@@ -456,21 +440,22 @@ impl Auth {
         }
         let hash = self.hasher.is_outdated(&stored.hash).then(|| self.hasher.hash(password)).transpose()?;
         let wanted = self.account_derivation(stored);
-        let lacks = wanted.is_some() && (stored.secrets.keys.is_none() || stored.secrets.scram != wanted);
-        let verifier = lacks.then(|| self.verifier(stored, password)).flatten();
+        let lacks = stored.account_keys().is_none() || stored.secrets.scram != wanted;
+        let verifier = (lacks || hash.is_some()).then(|| self.verifier(stored, password)).flatten();
         if hash.is_none() && verifier.is_none() {
             return Ok(None);
         }
         // Only if nobody has set another password meanwhile.
         let mut renewed = None;
-        users::change(&self.db, &name::normal(&stored.user.name), |now| {
+        self.change_secrets(&stored.user.name, |now| {
             if now.hash == stored.hash {
                 if let Some(hash) = hash {
                     now.hash.clone_from(&hash);
                     renewed = Some(hash);
                 }
-                if now.secrets.app_passwords.len() == stored.secrets.app_passwords.len() {
-                    now.secrets.put(verifier.or_else(|| now.secrets.scram.clone().zip(now.secrets.keys.clone())));
+                // An app password may have been made meanwhile, with what was there: all of a user's are made alike.
+                if now.secrets.scram == stored.secrets.scram && verifier.is_some() {
+                    now.put_verifier(verifier);
                 }
             }
             Ok(())
@@ -484,17 +469,27 @@ impl Auth {
         name: &str,
         change: impl FnOnce(&mut Stored) -> Result<(), Error>,
     ) -> Result<User, Error> {
-        users::change(&self.db, &name::normal(crate::bounded(name)), change)
+        self.written(users::change(&self.db, &name::normal(crate::bounded(name)), change))
     }
 }
 
-impl crate::credentials::Secrets {
-    /// The account password's verifier, and how it was made; none: SCRAM can't be used with it.
-    fn put(&mut self, verifier: Option<(Derivation, Keys)>) {
-        let Some((by, keys)) = verifier else { return self.keys = None };
-        (self.scram, self.keys) = (Some(by), Some(keys));
+impl Stored {
+    /// The account password's verifier, and how it was made; none: SCRAM can't be used with it. It belongs to the hash that is there:
+    /// whoever sets another password and knows nothing of verifiers leaves none that counts.
+    pub(crate) fn put_verifier(&mut self, verifier: Option<(Derivation, Keys)>) {
+        let Some((by, keys)) = verifier else { return self.secrets.keys = None };
+        let of = crate::credentials::hash(HASH_PURPOSE, &self.hash);
+        (self.secrets.scram, self.secrets.keys) = (Some(by), Some(AccountKeys { keys, of }));
+    }
+
+    /// The verifier of the account password that is there.
+    pub(crate) fn account_keys(&self) -> Option<&Keys> {
+        let kept = self.secrets.keys.as_ref().filter(|_| self.user.mode == Mode::Integrated)?;
+        (kept.of == crate::credentials::hash(HASH_PURPOSE, &self.hash)).then_some(&kept.keys)
     }
 }
+
+const HASH_PURPOSE: &str = "hash of the account password";
 
 /// Whether a session may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -508,9 +503,6 @@ pub enum Still {
     /// The user is gone, disabled, expired, or may not do that any more, or not from there.
     Ended,
 }
-
-/// Failures of commands on this machine count as from here.
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn log_failure(attempt: &Attempt<'_>, user: &str, why: &'static str) {
     let how = attempt.how.words();

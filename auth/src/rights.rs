@@ -4,9 +4,11 @@
 //! before those of groups, among groups the highest. `none` so takes away, below, what is given above. No rule means `none`.
 //! What an archive or folder holds isn't known here: a folder is its path, `archive/level/…`.
 
-use crate::{Error, check_name};
+use crate::Error;
+use crate::name::check_archive;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Longest path of a rule, bytes.
 pub const MAX_RULE_BYTES: usize = 4_096;
@@ -50,7 +52,7 @@ impl Right {
             Some((archive, below)) => (archive, Some(below)),
             None => (folder, None),
         };
-        let archive = check_name(archive)?;
+        let archive = check_archive(archive)?;
         let folder = match below {
             None => archive,
             Some(below) if below.is_empty() || below.split('/').any(str::is_empty) => {
@@ -92,14 +94,18 @@ pub(crate) fn put(rules: &mut Vec<Right>, folder: &str, right: Option<Right>) ->
     Ok(())
 }
 
-/// All that decides what somebody sees of the archives, put together once for a command.
+/// All that decides what somebody sees of the archives, put together once for a command. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sight {
     /// The least level on everything: auditors, and administrators while archive access is open.
     pub(crate) everywhere: Level,
     /// Whether `everywhere` is also the most: who changes nothing, whatever rules say.
     pub(crate) reads_only: bool,
-    rules: BTreeMap<String, Level>,
+    /// The second from which on it may be otherwise by time alone; none: it stays.
+    pub(crate) until: Option<i64>,
+    pub(crate) rules: Arc<BTreeMap<String, Level>>,
+    /// Where, in the order of paths, what rules give to read begins: each folder, and what lies below it.
+    pub(crate) places: Arc<BTreeSet<String>>,
 }
 
 impl Sight {
@@ -111,7 +117,14 @@ impl Sight {
             *entry = (*entry).max(*level);
         }
         rules.extend(own.iter().map(|right| (right.folder.clone(), right.level)));
-        Sight { rules, ..Sight::default() }
+        let readable = rules.iter().filter(|(_, level)| **level >= Level::Read);
+        let places = readable.flat_map(|(folder, _)| [folder.clone(), format!("{folder}/")]).collect();
+        Sight { rules: Arc::new(rules), places: Arc::new(places), ..Sight::default() }
+    }
+
+    /// How many rules there are.
+    pub(crate) fn rules(&self) -> usize {
+        self.rules.len()
     }
 
     /// The level on a folder, by its path.
@@ -133,10 +146,15 @@ impl Sight {
     /// Whether every folder of an archive may be read, those that come later included.
     #[must_use]
     pub fn reads_whole(&self, archive: &str) -> bool {
-        let below = format!("{archive}/");
-        let inside = self.rules.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
-        self.level(archive) >= Level::Read
-            && (self.everywhere >= Level::Read || inside.into_iter().all(|(_, level)| *level >= Level::Read))
+        self.covers(archive, Level::Read)
+    }
+
+    /// Whether there is this level on a folder and on all below it, those that come later included.
+    #[must_use]
+    pub fn covers(&self, folder: &str, level: Level) -> bool {
+        let below = format!("{folder}/");
+        let mut inside = self.rules.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
+        self.level(folder) >= level && inside.all(|(path, _)| self.level(path) >= level)
     }
 
     /// Whether all archives may be read, named by a rule or not.
@@ -188,6 +206,9 @@ mod tests {
             assert_eq!(sight.level(folder), level, "{folder}");
         }
         assert_eq!(sight.roots(), ["bob", "bob/Private/Press", "eve/Offers"]);
+        assert!(sight.covers("bob/Private/Press", Level::Write) && sight.covers("bob/Inbox", Level::Read));
+        assert!(!sight.covers("bob/Private", Level::Read) && sight.covers("eve/Offers", Level::Delete));
+        assert!(sight.covers("eve", Level::None) && !sight.covers("eve", Level::Read));
         assert!(!sight.reads_whole("bob") && !sight.reads_whole("eve") && !sight.reads_everything());
     }
 

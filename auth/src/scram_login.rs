@@ -8,7 +8,7 @@ use crate::credentials::{Derivation, random, same};
 use crate::history::How;
 use crate::login::{Attempt, Credential, Entered};
 use crate::scram::{Binding, First, Keys, Last, challenge};
-use crate::users::{Mode, Stored};
+use crate::users::Stored;
 use crate::{Auth, Error, Privilege, bounded};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -146,8 +146,7 @@ fn proven(stored: &Stored, proof: &ScramProof) -> Option<(Credential, String)> {
     if secrets.scram.as_ref() != Some(&proof.by) {
         return None;
     }
-    let account = secrets.keys.as_ref().filter(|_| stored.user.mode == Mode::Integrated);
-    let account = account.map(|keys| (Credential::Password(secrets.serial), keys));
+    let account = stored.account_keys().map(|keys| (Credential::Password(secrets.serial), keys));
     let apps = secrets.app_passwords.iter();
     let apps = apps.filter_map(|app| Some((Credential::AppPassword(app.id), app.keys.as_ref()?)));
     let mut all: Box<dyn Iterator<Item = (Credential, &Keys)>> = Box::new(account.into_iter().chain(apps));

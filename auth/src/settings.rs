@@ -72,13 +72,19 @@ impl Auth {
     /// # Errors
     /// `Database`, `Entry`.
     pub fn archive_access(&self) -> Result<ArchiveAccess, Error> {
-        load(&self.db, ARCHIVE_ACCESS)
+        if let Some(access) = self.known.access() {
+            return Ok(access);
+        }
+        let generation = self.known.generation();
+        let access = load(&self.db, ARCHIVE_ACCESS)?;
+        self.known.keep_access(generation, &access);
+        Ok(access)
     }
 
     /// Opens or blocks administrators' access to others' archives; counts at once, in open sessions too.
     /// # Errors
     /// `Database`.
     pub fn set_archive_access(&self, access: &ArchiveAccess) -> Result<(), Error> {
-        save(&self.db, ARCHIVE_ACCESS, access)
+        self.written(save(&self.db, ARCHIVE_ACCESS, access))
     }
 }

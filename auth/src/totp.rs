@@ -8,7 +8,6 @@ use crate::credentials::{Hash, Totp, hash, random, random_word, same};
 use crate::users::Stored;
 use crate::{Auth, Error};
 use aws_lc_rs::hmac;
-use serde::Serialize;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -37,7 +36,6 @@ pub trait Sealer: Send + Sync {
 }
 
 /// What an authenticator app is given; shown once.
-#[derive(Serialize)]
 pub struct Enrolment {
     /// `otpauth://totp/…`, for a QR code.
     pub uri: Zeroizing<String>,
@@ -77,7 +75,7 @@ fn step_of(secret: &[u8], given: &str, now: i64, last: u64) -> Option<u64> {
 fn base32(bytes: &[u8]) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(bytes.len().div_ceil(5) * 8));
     let (mut bits, mut held) = (0_u32, 0_u32);
-    let mut put = |five: u32, out: &mut String| {
+    let put = |five: u32, out: &mut String| {
         out.extend(SIGNS.get((five & 31) as usize).map(|&sign| char::from(sign.to_ascii_uppercase())));
     };
     for &byte in bytes {

@@ -5,6 +5,17 @@ use crate::rights::Right;
 use crate::{Error, Network, Privilege, address};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
+/// Longest name for people, bytes.
+pub const MAX_FULL_NAME_BYTES: usize = 1_024;
+/// Longest distinguished name, and name of a group, bytes.
+pub const MAX_DN_BYTES: usize = 4_096;
+/// Most aliases of one user.
+pub const MAX_ALIASES: usize = 100;
+/// Most groups of one user.
+pub const MAX_GROUPS: usize = 1_000;
+/// The end of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 pub(crate) const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 
 /// Who checks a user's password.
@@ -67,8 +78,62 @@ impl User {
     }
 }
 
+/// The rules of a single user. Names and addresses were checked where they came in.
+/// # Errors
+/// `BadField` with the bound or rule, `BadAddress` for too many, `AuditorWithoutEnd`.
+pub(crate) fn check(user: &User) -> Result<(), Error> {
+    text("full name", &user.full_name, MAX_FULL_NAME_BYTES)?;
+    if let Some(dn) = &user.dn {
+        text("DN", dn, MAX_DN_BYTES)?;
+    }
+    if let Some(over) = user.addresses.get(address::MAX_ADDRESSES) {
+        let why = "the user has 1,000 addresses already";
+        return Err(Error::BadAddress { address: over.clone(), why });
+    }
+    list("aliases", &user.aliases, MAX_ALIASES, crate::MAX_NAME_BYTES)?;
+    list("groups", &user.groups, MAX_GROUPS, MAX_DN_BYTES)?;
+    if user.expires.is_some_and(|at| !(1..=LAST_SECOND).contains(&at)) {
+        return Err(Error::BadField {
+            field: "expiry",
+            why: "it lies outside the years 1970 to 9999".into(),
+        });
+    }
+    if user.privileges.contains(&Privilege::Auditor) && user.expires.is_none() {
+        return Err(Error::AuditorWithoutEnd(user.name.clone()));
+    }
+    Ok(())
+}
+
+fn text(field: &'static str, text: &str, most: usize) -> Result<(), Error> {
+    let bad = |why| Err(Error::BadField { field, why });
+    if text.len() > most {
+        return bad(format!("it is longer than {most} bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return bad("it has a control character (NUL, tab, line end …)".to_owned());
+    }
+    Ok(())
+}
+
+fn list(field: &'static str, all: &[String], most: usize, most_bytes: usize) -> Result<(), Error> {
+    if all.len() > most {
+        return Err(Error::BadField { field, why: format!("there are more than {most}") });
+    }
+    if all.iter().any(|one| one.trim().is_empty()) {
+        return Err(Error::BadField { field, why: "one is empty".to_owned() });
+    }
+    all.iter().try_for_each(|one| text(field, one, most_bytes))
+}
+
+/// A group's name, as rules may be given to it.
+/// # Errors
+/// `BadField`.
+pub(crate) fn check_group(name: &str) -> Result<(), Error> {
+    list("group", std::slice::from_ref(&name.to_owned()), 1, MAX_DN_BYTES)
+}
+
 /// What the table holds. No `Debug`: the hash is nobody's business.
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Stored {
     #[serde(flatten)]
     pub(crate) user: User,
@@ -77,11 +142,11 @@ pub(crate) struct Stored {
     pub(crate) secrets: Secrets,
 }
 
-fn decode(name: &str, bytes: &[u8]) -> Result<Stored, Error> {
+pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Stored, Error> {
     serde_json::from_slice(bytes).map_err(|e| Error::Entry { key: name.to_owned(), what: e.to_string() })
 }
 
-fn encode(stored: &Stored) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(stored: &Stored) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(stored)
         .map_err(|e| Error::Entry { key: stored.user.name.clone(), what: e.to_string() })
 }
@@ -106,24 +171,6 @@ pub(crate) fn all(db: &Database) -> Result<Vec<User>, Error> {
     Ok(users)
 }
 
-/// Adds an entry; `Exists` if one of that name is there, in whatever case: names that differ in case alone would be
-/// mistaken for each other by people.
-pub(crate) fn insert(db: &Database, stored: &Stored) -> Result<(), Error> {
-    let txn = crate::write(db)?;
-    {
-        let mut table = txn.open_table(USERS).map_err(Error::database)?;
-        let lower = stored.user.name.to_lowercase();
-        for row in table.iter().map_err(Error::database)? {
-            let (name, _) = row.map_err(Error::database)?;
-            if name.value().to_lowercase() == lower {
-                return Err(Error::Exists(name.value().to_owned()));
-            }
-        }
-        table.insert(stored.user.name.as_str(), encode(stored)?.as_slice()).map_err(Error::database)?;
-    }
-    txn.commit().map_err(Error::database)
-}
-
 /// Changes an entry in one transaction.
 pub(crate) fn change(
     db: &Database,
@@ -137,39 +184,8 @@ pub(crate) fn change(
         let found = found.map(|bytes| decode(name, bytes.value())).transpose()?;
         let Some(mut stored) = found else { return Err(Error::Unknown(name.to_owned())) };
         change(&mut stored)?;
+        check(&stored.user)?;
         table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
-        stored.user
-    };
-    txn.commit().map_err(Error::database)?;
-    Ok(user)
-}
-
-/// Gives an entry an address, unless another one has it, in one transaction.
-pub(crate) fn add_address(db: &Database, name: &str, address: &str) -> Result<User, Error> {
-    let txn = crate::write(db)?;
-    let user = {
-        let mut table = txn.open_table(USERS).map_err(Error::database)?;
-        let mut mine = None;
-        for row in table.iter().map_err(Error::database)? {
-            let (key, bytes) = row.map_err(Error::database)?;
-            let stored = decode(key.value(), bytes.value())?;
-            if key.value() == name {
-                mine = Some(stored);
-            } else if stored.user.addresses.iter().any(|known| known == address) {
-                return Err(Error::AddressTaken { address: address.to_owned(), user: stored.user.name });
-            }
-        }
-        let Some(mut stored) = mine else { return Err(Error::Unknown(name.to_owned())) };
-        if !stored.user.addresses.iter().any(|known| known == address) {
-            if stored.user.addresses.len() >= address::MAX_ADDRESSES {
-                return Err(Error::BadAddress {
-                    address: address.to_owned(),
-                    why: "the user has 1,000 addresses already",
-                });
-            }
-            stored.user.addresses.push(address.to_owned());
-            table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
-        }
         stored.user
     };
     txn.commit().map_err(Error::database)?;

@@ -408,7 +408,7 @@ impl Fuzzed {
         for user in ["alice", "bob", "carol"] {
             auth.add(user, &zeroize::Zeroizing::new("correct horse battery".to_owned()), false).unwrap();
         }
-        auth.set_read("alice", "bob", true).unwrap();
+        auth.set_right("alice", "bob", Some(auth::Level::Read)).unwrap();
         let mail = |name: &str| std::fs::read(data().join("mail").join(name)).unwrap();
         let (plain, nested, odd) = (mail("1-plain.eml"), mail("2-nested.eml"), mail("3-odd.eml"));
         let nul: &[u8] = b"Subject: nul\r\n\r\na\0b\r\n";

@@ -143,6 +143,7 @@ impl Data {
         let db = self.master()?;
         let auth = Auth::open_with(db.clone(), &settings::auth(&conf))?;
         let archiver = Archiver::open(storage.clone(), db.clone())?;
+        auth.seal_with(Arc::new(crate::logins::Vault(archiver.clone())));
         let key = Mutex::new(KeyInUse { id: key.id(), source });
         let data = self.clone();
         let (serving, jobs) = (Mutex::default(), Jobs::default());
@@ -269,6 +270,8 @@ impl Installation {
     }
     /// Commits the index and ends storage's threads; the last thing to do.
     pub(crate) fn close(&self) -> Result<()> {
-        Ok(self.storage.close()?)
+        let written = self.auth.flush_logins();
+        self.storage.close()?;
+        Ok(written?)
     }
 }

@@ -15,6 +15,7 @@ mod init;
 mod jobs;
 mod keys;
 mod local;
+mod logins;
 mod metrics;
 mod notify;
 mod output;

@@ -52,6 +52,14 @@ impl Source {
     }
 }
 
+/// A short secret: a line of standard input, asked for without echo at a terminal.
+pub(crate) fn line(what: &str) -> Result<Zeroizing<String>> {
+    if std::io::stdin().is_terminal() {
+        return Ok(Zeroizing::new(rpassword::prompt_password(format!("{what}: ")).context("prompt")?));
+    }
+    first_line(std::io::stdin().lock()).context("standard input")
+}
+
 /// The first line, without its end.
 fn first_line(source: impl Read) -> Result<Zeroizing<String>> {
     // Reserved whole, so that growing leaves no copies behind.

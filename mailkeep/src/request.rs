@@ -1,5 +1,6 @@
 //! From what was said on the command line to the command that is meant, and how its result is shown.
 
+mod credentials;
 mod evidence;
 mod profile;
 
@@ -43,6 +44,7 @@ pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
         Verb::Index(index) => return Ok(self::index(index)),
         Verb::Verify(verify) => return Ok(self::verify(verify)),
         Verb::Runs { which } => return Ok(profile::runs(which)),
+        Verb::Session(verb) => return Ok(credentials::session(verb)),
         Verb::Profile(verb) => return profile::profile(verb),
         Verb::Schedule(verb) => return profile::schedule(verb),
         Verb::Jobs { which } => return Ok(profile::jobs(which)),
@@ -170,6 +172,10 @@ fn user(user: User) -> Result<(Command, View), Failure> {
             let password = Secret(password.read(&name)?);
             (Command::UserPassword(UserPassword { name, password }), View::Done("The password is set."))
         }
+        User::AppPassword(verb) => credentials::app_password(verb),
+        User::Totp(verb) => credentials::totp(verb)?,
+        User::Door(door) => credentials::door(door),
+        User::Logins { name } => credentials::logins(name),
         User::Address(given) => profile::addresses(given),
         User::Grant(rights) => {
             let privileges = rights.privilege.into_iter().map(Into::into).collect();

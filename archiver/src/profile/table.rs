@@ -23,6 +23,11 @@ pub struct Profiles {
     vault: Vault,
 }
 
+/// What no profile can be called: secrets of profiles are sealed for their names.
+fn other(about: &str) -> String {
+    format!("\0{about}")
+}
+
 impl Profiles {
     pub(crate) fn open(db: Arc<Database>, storage: Storage) -> Result<Profiles, Error> {
         let profiles = Profiles { vault: Vault::open(db.clone(), storage)?, db };
@@ -117,6 +122,20 @@ impl Profiles {
         let bytes = self.vault.unseal(name, sealed.value())?;
         let text = std::str::from_utf8(&bytes).map_err(|_| Error::Vault)?;
         Ok(Some(Secret::new(text.to_owned())))
+    }
+
+    /// Seals a secret that isn't a profile's, for `about`, under the same key.
+    /// # Errors
+    /// `Vault`, `Database`.
+    pub fn seal_other(&self, about: &str, secret: &[u8]) -> Result<Vec<u8>, Error> {
+        self.vault.seal(&other(about), secret)
+    }
+
+    /// Opens what [`Profiles::seal_other`] sealed for the same `about`.
+    /// # Errors
+    /// `Vault`, `Database`.
+    pub fn open_other(&self, about: &str, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+        self.vault.unseal(&other(about), sealed)
     }
 
     /// Whether a profile has a password.

@@ -47,6 +47,19 @@ Examples:
     Grant(Rights),
     /// Take rights
     Revoke(Rights),
+    /// Passwords for single devices
+    #[command(subcommand)]
+    AppPassword(super::credentials::AppPassword),
+    /// The second factor: codes of an authenticator app
+    #[command(subcommand)]
+    Totp(super::credentials::TotpVerb),
+    /// From where a user may come, and whether the password must be changed
+    Door(super::credentials::Door),
+    /// When, from where and how somebody logged in or tried to
+    Logins {
+        /// The login name
+        name: String,
+    },
     /// Remove a user; the archive stays
     Remove {
         /// The login name

@@ -125,7 +125,7 @@ impl From<anyhow::Error> for Failure {
 impl From<auth::Error> for Failure {
     fn from(error: auth::Error) -> Failure {
         let kind = match error {
-            auth::Error::BadName { .. } | auth::Error::BadPassword(_) | auth::Error::BadAddress { .. } => {
+            auth::Error::BadName { .. } | auth::Error::BadPassword(_) | auth::Error::AppPassword(_) | auth::Error::BadAddress { .. } => {
                 Kind::Usage
             }
             _ => Kind::Failed,

@@ -9,6 +9,7 @@ mod compress;
 mod dialogues;
 mod ends;
 mod limit;
+mod logins;
 mod multisearch;
 mod notify;
 mod proxy;

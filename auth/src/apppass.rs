@@ -42,7 +42,9 @@ fn normal(password: &str) -> Option<Zeroizing<String>> {
     for c in password.chars() {
         match c {
             '-' | ' ' => {}
-            c if c.is_ascii_alphabetic() && letters.len() < GROUPS * 4 => letters.push(c.to_ascii_lowercase()),
+            c if c.is_ascii_alphabetic() && letters.len() < GROUPS * 4 => {
+                letters.push(c.to_ascii_lowercase())
+            }
             _ => return None,
         }
     }
@@ -71,7 +73,8 @@ impl Auth {
             return Err(Error::AppPassword("its name has 1 to 100 bytes and no control characters"));
         }
         let word = random_word(SIGNS, GROUPS)?;
-        let normal_form = normal(&word).ok_or_else(|| Error::Hash("a random word has a wrong form".into()))?;
+        let normal_form =
+            normal(&word).ok_or_else(|| Error::Hash("a random word has a wrong form".into()))?;
         let stored = self.find(user)?.ok_or_else(|| Error::Unknown(user.to_owned()))?;
         let derivation = self.derivation(&stored);
         let keys = derivation.as_ref().map(|by| Keys::derive(&word, &by.salt, by.iterations));
@@ -82,7 +85,9 @@ impl Auth {
                 return Err(Error::AppPassword("the user has 50 already; revoke one first"));
             }
             if secrets.app_passwords.iter().any(|known| known.label == label) {
-                return Err(Error::AppPassword("the user has one of that name; revoke it first, or take another name"));
+                return Err(Error::AppPassword(
+                    "the user has one of that name; revoke it first, or take another name",
+                ));
             }
             // Somebody else may have made the first verifier meanwhile: all of a user's are made alike.
             if secrets.scram.is_none() {
@@ -91,7 +96,8 @@ impl Auth {
             let keys = keys.filter(|_| secrets.scram == derivation);
             secrets.last_id += 1;
             let (id, hash) = (secrets.last_id, hash(PURPOSE, &normal_form));
-            let made = AppPassword { id, label: label.to_owned(), created: crate::now(), used: None, hash, keys };
+            let made =
+                AppPassword { id, label: label.to_owned(), created: crate::now(), used: None, hash, keys };
             entry = Some(AppPasswordEntry::from(&made));
             secrets.app_passwords.push(made);
             Ok(())
@@ -118,7 +124,9 @@ impl Auth {
             let by_label = all.iter().position(|known| known.label == which.trim());
             let id = which.parse::<u64>().ok();
             let at = by_label.or_else(|| all.iter().position(|known| Some(known.id) == id));
-            let Some(at) = at else { return Err(Error::AppPassword("the user has none of that name or number")) };
+            let Some(at) = at else {
+                return Err(Error::AppPassword("the user has none of that name or number"));
+            };
             gone = Some(AppPasswordEntry::from(&all.remove(at)));
             Ok(())
         })?;
@@ -134,10 +142,22 @@ mod tests {
     #[test]
     fn forms_in_which_people_type_them() {
         let word = "abcd-efgh-ijkl-mnop-qrst";
-        for form in ["abcd-efgh-ijkl-mnop-qrst", "abcdefghijklmnopqrst", "Abcd efgh ijkl mnop qrst", " ABCDefgh-ijklmnopqrst "] {
+        for form in [
+            "abcd-efgh-ijkl-mnop-qrst",
+            "abcdefghijklmnopqrst",
+            "Abcd efgh ijkl mnop qrst",
+            " ABCDefgh-ijklmnopqrst ",
+        ] {
             assert_eq!(normal(form), normal(word), "{form}");
         }
-        for other in ["", "abcd", "abcd-efgh-ijkl-mnop-qrs", "abcd-efgh-ijkl-mnop-qrstu", "abcd-efgh-ijkl-mnop-qrs1", "äbcd-efgh-ijkl-mnop-qrst"] {
+        for other in [
+            "",
+            "abcd",
+            "abcd-efgh-ijkl-mnop-qrs",
+            "abcd-efgh-ijkl-mnop-qrstu",
+            "abcd-efgh-ijkl-mnop-qrs1",
+            "äbcd-efgh-ijkl-mnop-qrst",
+        ] {
             assert!(normal(other).is_none(), "{other}");
         }
         assert!(normal(&"a".repeat(5_000_000)).is_none());

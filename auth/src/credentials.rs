@@ -169,7 +169,8 @@ mod tests {
     fn every_sign_comes_about_as_often() {
         let mut counts = [0_u32; 26];
         for _ in 0..200 {
-            for byte in random_word(b"abcdefghijklmnopqrstuvwxyz", 5).unwrap().bytes().filter(|&b| b != b'-') {
+            for byte in random_word(b"abcdefghijklmnopqrstuvwxyz", 5).unwrap().bytes().filter(|&b| b != b'-')
+            {
                 counts[usize::from(byte - b'a')] += 1;
             }
         }

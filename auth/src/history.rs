@@ -147,7 +147,8 @@ fn merge(
     for (name, ok) in touched {
         let name = name.as_str();
         let mut over = Vec::new();
-        let all = table.range((name, ok, i64::MIN, "")..(name, ok + 1, i64::MIN, "")).map_err(Error::database)?;
+        let all =
+            table.range((name, ok, i64::MIN, "")..(name, ok + 1, i64::MIN, "")).map_err(Error::database)?;
         for row in all.rev().skip(MAX_ROWS) {
             let (key, _) = row.map_err(Error::database)?;
             let (_, _, day, way) = key.value();
@@ -292,7 +293,10 @@ mod tests {
         assert_eq!(entries.len(), MAX_ROWS + 1);
         let last = entries.last().unwrap();
         assert!(last.ok && last.from == "here" && last.how == "command");
-        assert!(entries.iter().all(|entry| entry.ok || entry.first >= 11 * DAY_SECS), "the oldest day has gone");
+        assert!(
+            entries.iter().all(|entry| entry.ok || entry.first >= 11 * DAY_SECS),
+            "the oldest day has gone"
+        );
     }
 
     #[test]

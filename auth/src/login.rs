@@ -124,7 +124,9 @@ impl Auth {
         let Some(stored) = self.find(attempt.name)? else { return Ok(None) };
         let by = match stored.secrets.app_password(password) {
             Some(app) => Some(Credential::AppPassword(app.id)),
-            None => self.knows(&stored, attempt, password).then_some(Credential::Password(stored.secrets.serial)),
+            None => {
+                self.knows(&stored, attempt, password).then_some(Credential::Password(stored.secrets.serial))
+            }
         };
         match by {
             // A refusal takes the slow way, where all of them take the same time.
@@ -178,7 +180,8 @@ impl Auth {
 
     /// Whether this is the account's password; costs one argon2id for whomever it is asked.
     fn is_account_password(&self, found: Option<&Stored>, password: &str) -> Result<bool, Error> {
-        let kept = found.filter(|stored| stored.user.mode == Mode::Integrated).map(|stored| stored.hash.as_str());
+        let kept =
+            found.filter(|stored| stored.user.mode == Mode::Integrated).map(|stored| stored.hash.as_str());
         Ok(self.hasher.matches(password, kept))
     }
 
@@ -204,7 +207,8 @@ impl Auth {
     fn comes_from(&self, user: &User, from: Option<IpAddr>) -> bool {
         from.is_none_or(|from| {
             self.admits(from)
-                && (user.allow_from.is_empty() || user.allow_from.iter().any(|network| network.contains(from)))
+                && (user.allow_from.is_empty()
+                    || user.allow_from.iter().any(|network| network.contains(from)))
         })
     }
 

@@ -25,7 +25,11 @@ impl Sealer for Bits {
 }
 
 fn cheap() -> Settings {
-    Settings { hash_cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 }, scram_iterations: 4_096, ..Settings::default() }
+    Settings {
+        hash_cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
+        scram_iterations: 4_096,
+        ..Settings::default()
+    }
 }
 
 fn house(settings: &Settings) -> Auth {
@@ -42,7 +46,10 @@ fn plain(auth: &Auth, name: &str, password: &str) -> Result<Entered, Error> {
 
 /// A client's side of SCRAM, written anew from RFC 5802 §3.
 fn scram(auth: &Auth, name: &str, password: &str) -> Result<Entered, Error> {
-    let begun = auth.scram_begin(false, &Channel::default(), format!("n,,n={name},r=abc").as_bytes()).unwrap().unwrap();
+    let begun = auth
+        .scram_begin(false, &Channel::default(), format!("n,,n={name},r=abc").as_bytes())
+        .unwrap()
+        .unwrap();
     let last = client_last(begun.challenge(), &format!("n={name},r=abc"), "biws", password);
     let proof = begun.answer(last.as_bytes()).unwrap();
     auth.scram_prove(&proof, Privilege::Imap, Some(HERE)).map(|(entered, words)| {
@@ -57,7 +64,8 @@ fn client_last(challenge: &str, bare: &str, channel: &str, password: &str) -> St
     let iterations = NonZeroU32::new(field("i=").parse().unwrap()).unwrap();
     let mut salted = [0; 32];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &salt, password.as_bytes(), &mut salted);
-    let sign = |key: &[u8], text: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec();
+    let sign =
+        |key: &[u8], text: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec();
     let client = sign(&salted, b"Client Key");
     let stored = digest::digest(&digest::SHA256, &client);
     let without = format!("c={channel},r={}", field("r="));
@@ -127,29 +135,47 @@ fn with_the_second_factor_mail_takes_app_passwords_only_and_commands_take_a_code
     let recovery = auth.confirm_totp("alice", &code(-1)).unwrap();
     assert_eq!(recovery.len(), RECOVERY_CODES);
     assert_eq!(auth.still("alice", session, Privilege::Imap, None).unwrap(), Still::Revoked);
-    assert!(plain(&auth, "alice", "correct horse").is_err() && scram(&auth, "alice", "correct horse").is_err());
+    assert!(
+        plain(&auth, "alice", "correct horse").is_err() && scram(&auth, "alice", "correct horse").is_err()
+    );
     assert!(auth.login_again(&attempt("alice", Some(HERE)), &secret("correct horse")).unwrap().is_none());
     assert!(plain(&auth, "alice", &word).is_ok() && scram(&auth, "alice", &word).is_ok());
 
-    let command = |password: &str, code: Option<&str>| auth.login_command("alice", &secret(password), code, HERE);
+    let command =
+        |password: &str, code: Option<&str>| auth.login_command("alice", &secret(password), code, HERE);
     assert!(matches!(command("correct horse", None), Err(Error::CodeNeeded)));
-    assert!(matches!(command("wrong horse", None), Err(Error::Denied)), "only who knows the password is asked");
+    assert!(
+        matches!(command("wrong horse", None), Err(Error::Denied)),
+        "only who knows the password is asked"
+    );
     assert!(matches!(command(&word, Some(&code(0))), Err(Error::Denied)), "app passwords give no commands");
-    assert!(matches!(command("correct horse", Some(&code(-1))), Err(Error::Denied)), "the confirmation used it");
+    assert!(
+        matches!(command("correct horse", Some(&code(-1))), Err(Error::Denied)),
+        "the confirmation used it"
+    );
     let used = code(0);
     command("correct horse", Some(&used)).unwrap();
     assert!(matches!(command("correct horse", Some(&used)), Err(Error::Denied)), "a code counts once");
     command("correct horse", Some(&recovery[3])).unwrap();
-    assert!(matches!(command("correct horse", Some(&recovery[3])), Err(Error::Denied)), "so does a recovery code");
+    assert!(
+        matches!(command("correct horse", Some(&recovery[3])), Err(Error::Denied)),
+        "so does a recovery code"
+    );
     let loose = recovery[4].to_uppercase().replace('-', " ");
     command("correct horse", Some(&loose)).unwrap();
     let fresh = auth.recovery_codes("alice").unwrap();
-    assert!(command("correct horse", Some(&recovery[5])).is_err() && command("correct horse", Some(&fresh[0])).is_ok());
+    assert!(
+        command("correct horse", Some(&recovery[5])).is_err()
+            && command("correct horse", Some(&fresh[0])).is_ok()
+    );
     assert!(matches!(auth.enable_totp("alice"), Err(Error::Factor(_))));
     auth.rename("alice", "carol").unwrap();
     assert!(auth.login_command("carol", &secret("correct horse"), Some(&fresh[1]), HERE).is_ok());
     let next = code(1);
-    assert!(auth.login_command("carol", &secret("correct horse"), Some(&next), HERE).is_ok(), "it opens under the new name");
+    assert!(
+        auth.login_command("carol", &secret("correct horse"), Some(&next), HERE).is_ok(),
+        "it opens under the new name"
+    );
     auth.disable_totp("carol").unwrap();
     assert!(auth.login_command("carol", &secret("correct horse"), None, HERE).is_ok());
     assert!(matches!(auth.disable_totp("carol"), Err(Error::Factor(_))));
@@ -182,7 +208,10 @@ fn a_forced_change_leaves_nothing_but_the_change() {
     auth.set_must_change("alice", true).unwrap();
     assert!(matches!(plain(&auth, "alice", "correct horse"), Err(Error::MustChange)));
     assert!(matches!(scram(&auth, "alice", "correct horse"), Err(Error::MustChange)));
-    assert!(matches!(plain(&auth, "alice", "wrong horse"), Err(Error::Denied)), "who doesn't know it hears nothing");
+    assert!(
+        matches!(plain(&auth, "alice", "wrong horse"), Err(Error::Denied)),
+        "who doesn't know it hears nothing"
+    );
     assert_eq!(auth.still("alice", session, Privilege::Imap, None).unwrap(), Still::MustChange);
     let alice = Subject::User("alice".into());
     assert!(!auth.may_read("alice", "alice") && !auth.allows(&alice, Deed::Use(Privilege::Imap)));
@@ -193,9 +222,17 @@ fn a_forced_change_leaves_nothing_but_the_change() {
     assert!(matches!(change("correct horse", "correct horse"), Err(Error::BadPassword(_))));
     assert!(matches!(change("correct horse", "Password123"), Err(Error::BadPassword(_))));
     change("correct horse", "battery staple").unwrap();
-    assert!(plain(&auth, "alice", "correct horse").is_err() && scram(&auth, "alice", "correct horse").is_err());
-    assert!(plain(&auth, "alice", "battery staple").is_ok() && scram(&auth, "alice", "battery staple").is_ok());
-    assert_eq!(auth.still("alice", session, Privilege::Imap, None).unwrap(), Still::Revoked, "the old password's");
+    assert!(
+        plain(&auth, "alice", "correct horse").is_err() && scram(&auth, "alice", "correct horse").is_err()
+    );
+    assert!(
+        plain(&auth, "alice", "battery staple").is_ok() && scram(&auth, "alice", "battery staple").is_ok()
+    );
+    assert_eq!(
+        auth.still("alice", session, Privilege::Imap, None).unwrap(),
+        Still::Revoked,
+        "the old password's"
+    );
     auth.set_first_password("alice", &secret("for one login")).unwrap();
     assert!(matches!(plain(&auth, "alice", "for one login"), Err(Error::MustChange)));
     auth.set_privilege("alice", Privilege::ChangePassword, false).unwrap();
@@ -236,10 +273,14 @@ fn scram_tells_nothing_of_who_is_there() {
 #[test]
 fn a_replayed_or_bent_proof_is_refused() {
     let auth = house(&cheap());
-    let begin = |message: &str| auth.scram_begin(false, &Channel::default(), message.as_bytes()).unwrap().unwrap();
+    let begin =
+        |message: &str| auth.scram_begin(false, &Channel::default(), message.as_bytes()).unwrap().unwrap();
     let first = begin("n,,n=alice,r=abc");
     let last = client_last(first.challenge(), "n=alice,r=abc", "biws", "correct horse");
-    assert!(begin("n,,n=alice,r=abc").answer(last.as_bytes()).is_none(), "another exchange has another nonce");
+    assert!(
+        begin("n,,n=alice,r=abc").answer(last.as_bytes()).is_none(),
+        "another exchange has another nonce"
+    );
     let proof = first.answer(last.as_bytes()).unwrap();
     auth.scram_prove(&proof, Privilege::Imap, None).unwrap();
     // A proof for the same password over another name's message.
@@ -305,7 +346,11 @@ fn hashes_and_verifiers_follow_the_settings_at_the_next_login() {
     assert!(hash(&auth).contains("m=128,t=2"), "{}", hash(&auth));
     assert_eq!(stored(&auth, "alice").scram.unwrap().iterations, 5_000);
     assert!(scram(&auth, "alice", "correct horse").is_ok());
-    assert_eq!(auth.still("alice", by, Privilege::Imap, None).unwrap(), Still::Welcome, "the password is the same");
+    assert_eq!(
+        auth.still("alice", by, Privilege::Imap, None).unwrap(),
+        Still::Welcome,
+        "the password is the same"
+    );
     assert!(auth.login_again(&attempt("alice", Some(HERE)), &secret("correct horse")).unwrap().is_some());
     // App passwords can't be hashed anew: what they were made with stays.
     let (_, word) = auth.create_app_password("alice", "Phone").unwrap();
@@ -323,7 +368,9 @@ fn a_hash_that_others_set_takes_the_old_verifier_out() {
     auth.change("alice", |stored| stored.hash = hash).unwrap();
     assert!(scram(&auth, "alice", "correct horse").is_err());
     plain(&auth, "alice", "battery staple").unwrap();
-    assert!(scram(&auth, "alice", "battery staple").is_ok() && scram(&auth, "alice", "correct horse").is_err());
+    assert!(
+        scram(&auth, "alice", "battery staple").is_ok() && scram(&auth, "alice", "correct horse").is_err()
+    );
     auth.change("alice", |stored| stored.user.mode = Mode::Directory).unwrap();
     assert!(scram(&auth, "alice", "battery staple").is_err(), "no fallback to what was kept here");
     assert!(matches!(auth.set_password("alice", &secret("another one")), Err(Error::Directory)));
@@ -331,7 +378,8 @@ fn a_hash_that_others_set_takes_the_old_verifier_out() {
 
 #[test]
 fn networks_from_which_logins_are_taken() {
-    let settings = Settings { allow_from: vec!["192.0.2.0/24".parse().unwrap(), "::1".parse().unwrap()], ..cheap() };
+    let settings =
+        Settings { allow_from: vec!["192.0.2.0/24".parse().unwrap(), "::1".parse().unwrap()], ..cheap() };
     let auth = house(&settings);
     let from = |ip: &str| auth.login(&attempt("alice", Some(ip.parse().unwrap())), &secret("correct horse"));
     assert!(auth.admits(HERE) && !auth.admits("198.51.100.1".parse().unwrap()));
@@ -359,7 +407,8 @@ fn secrets_lie_nowhere_in_the_clear() {
         (word, enrolment.secret.clone(), codes)
     };
     let bytes = std::fs::read(&path).unwrap();
-    let has = |text: &str| bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()));
+    let has =
+        |text: &str| bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()));
     assert!(has("appPasswords"), "this is where they would be");
     for text in [word.as_str(), &word.replace('-', ""), shared.as_str(), "correct horse", codes[0].as_str()] {
         assert!(!has(text), "{text}");
@@ -371,15 +420,25 @@ fn names_and_passwords_out_of_all_bounds_are_refused_like_others() {
     let auth = house(&cheap());
     let long = "x".repeat(5_000_000);
     for (name, password) in [
-        ("alice\0", "correct horse"), ("alice", "correct horse\0"), ("\0", "\0"), (long.as_str(), long.as_str()),
-        ("alice", long.as_str()), ("ali\u{200b}ce", "correct horse"), ("\u{430}lice", "correct horse"),
-        ("ALICE", "correct horse"), ("alice ", "correct horse"),
+        ("alice\0", "correct horse"),
+        ("alice", "correct horse\0"),
+        ("\0", "\0"),
+        (long.as_str(), long.as_str()),
+        ("alice", long.as_str()),
+        ("ali\u{200b}ce", "correct horse"),
+        ("\u{430}lice", "correct horse"),
+        ("ALICE", "correct horse"),
+        ("alice ", "correct horse"),
     ] {
         assert!(matches!(plain(&auth, name, password), Err(Error::Denied)));
         assert!(auth.login_again(&attempt(name, None), &secret(password)).unwrap().is_none());
         assert!(matches!(auth.login_command(name, &secret(password), Some("1"), HERE), Err(Error::Denied)));
     }
-    assert!(auth.scram_begin(false, &Channel::default(), format!("n,,n={long},r=a").as_bytes()).unwrap().is_none());
+    assert!(
+        auth.scram_begin(false, &Channel::default(), format!("n,,n={long},r=a").as_bytes())
+            .unwrap()
+            .is_none()
+    );
     assert!(auth.scram_begin(false, &Channel::default(), b"n,,n=al\0ice,r=a").unwrap().is_none());
 }
 

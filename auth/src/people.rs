@@ -4,10 +4,10 @@
 //! archive of the old name and gets one on that of the new. Rules of names, addresses and bounds are kept by [`crate::book`].
 
 use crate::book::{self, Book};
+use crate::credentials::Secrets;
 use crate::groups;
 use crate::rights::{Level, Right};
 use crate::users::{self, Mode, Stored, User};
-use crate::credentials::Secrets;
 use crate::{Auth, Error, Privilege, check_address, check_name, check_password, name, now};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;

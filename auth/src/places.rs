@@ -16,10 +16,8 @@ impl Sight {
     /// may not. Any text may be a place. It rises, and a walk that follows it makes at most three steps for each rule.
     #[must_use]
     pub fn next_place(&self, folder: &str) -> Option<String> {
-        let given = self.places.range::<str, _>((
-            std::ops::Bound::Excluded(folder),
-            std::ops::Bound::Unbounded,
-        ));
+        let given =
+            self.places.range::<str, _>((std::ops::Bound::Excluded(folder), std::ops::Bound::Unbounded));
         let given = given.map(String::as_str).next().map(str::to_owned);
         let behind = match self.rule_of(folder) {
             None => return given,

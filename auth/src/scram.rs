@@ -202,7 +202,10 @@ mod tests {
     #[test]
     fn rfc_7677() {
         let first = First::parse(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO").unwrap();
-        assert_eq!((first.name.as_str(), &first.binding, first.gs2.as_str()), ("user", &Binding::Cannot, "n,,"));
+        assert_eq!(
+            (first.name.as_str(), &first.binding, first.gs2.as_str()),
+            ("user", &Binding::Cannot, "n,,")
+        );
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let server_first = challenge(&first.nonce, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0", &salt, 4_096);
         assert_eq!(
@@ -250,10 +253,27 @@ mod tests {
         assert!(First::parse(longest.as_bytes()).is_some());
         assert!(First::parse(format!("{longest}x").as_bytes()).is_none());
         for bad in [
-            "", "n", "n,", "n,,", "n,,n=user", "n,,n=user,r=", "n,,n=,r=abc", "n,,r=abc,n=user", "x,,n=user,r=abc",
-            "p,,n=user,r=abc", "p=,,n=user,r=abc", "p=a b,,n=user,r=abc", "n,b=x,n=user,r=abc",
-            "n,,m=ext,n=user,r=abc", "n,,n=user,r=abc,m=ext", "n,,n=user,r=abc,", "n,,n=us=er,r=abc",
-            "n,,n=us=2cer,r=abc", "n,,n=user=,r=abc", "n,,n=user,r=a b", "n,,n=us\0er,r=abc",
+            "",
+            "n",
+            "n,",
+            "n,,",
+            "n,,n=user",
+            "n,,n=user,r=",
+            "n,,n=,r=abc",
+            "n,,r=abc,n=user",
+            "x,,n=user,r=abc",
+            "p,,n=user,r=abc",
+            "p=,,n=user,r=abc",
+            "p=a b,,n=user,r=abc",
+            "n,b=x,n=user,r=abc",
+            "n,,m=ext,n=user,r=abc",
+            "n,,n=user,r=abc,m=ext",
+            "n,,n=user,r=abc,",
+            "n,,n=us=er,r=abc",
+            "n,,n=us=2cer,r=abc",
+            "n,,n=user=,r=abc",
+            "n,,n=user,r=a b",
+            "n,,n=us\0er,r=abc",
         ] {
             assert!(First::parse(bad.as_bytes()).is_none(), "{bad:?}");
         }
@@ -262,8 +282,15 @@ mod tests {
 
     #[test]
     fn last_messages() {
-        for bad in ["", "c=biws", "c=biws,r=x", "c=!,r=x,p=AAAA", "c=biws,p=AAAA", "c=biws,r=x,p=!", "r=x,c=biws,p=AAAA"]
-        {
+        for bad in [
+            "",
+            "c=biws",
+            "c=biws,r=x",
+            "c=!,r=x,p=AAAA",
+            "c=biws,p=AAAA",
+            "c=biws,r=x,p=!",
+            "r=x,c=biws,p=AAAA",
+        ] {
             assert!(Last::parse(bad.as_bytes()).is_none(), "{bad:?}");
         }
         let last = Last::parse(b"c=biws,r=x,y=z,p=AAAA").unwrap();

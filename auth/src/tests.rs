@@ -160,9 +160,8 @@ fn secrets_are_never_shown() {
 fn a_password_that_was_right_is_known_until_anything_changes() {
     let auth = auth();
     auth.add("alice", &secret("gr\u{fc}n und blau"), false).unwrap();
-    let again = |password: &str| {
-        auth.login_again(&attempt("alice", None), &secret(password)).unwrap().is_some()
-    };
+    let again =
+        |password: &str| auth.login_again(&attempt("alice", None), &secret(password)).unwrap().is_some();
     assert!(!again("gr\u{fc}n und blau"), "nobody has logged in yet");
     log_in(&auth, "alice", "gr\u{fc}n und blau").unwrap();
     assert!(

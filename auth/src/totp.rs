@@ -130,7 +130,8 @@ fn recovery() -> Result<(Vec<Hash>, Vec<Zeroizing<String>>), Error> {
     let mut codes = Vec::new();
     for _ in 0..RECOVERY_CODES {
         let code = random_word(SIGNS, RECOVERY_GROUPS)?;
-        let normal = normal_code(&code).ok_or_else(|| Error::Hash("a random word has a wrong form".into()))?;
+        let normal =
+            normal_code(&code).ok_or_else(|| Error::Hash("a random word has a wrong form".into()))?;
         hashes.push(Hash(hash(PURPOSE, &normal)));
         codes.push(code);
     }
@@ -191,7 +192,8 @@ impl Auth {
             }
             let secret = sealer.open(&about, &totp.sealed).map_err(Error::Seal)?;
             let step = step_of(&secret, code, now, totp.last_step);
-            totp.last_step = step.ok_or(Error::Factor("the code is wrong; compare the clocks of both devices"))?;
+            totp.last_step =
+                step.ok_or(Error::Factor("the code is wrong; compare the clocks of both devices"))?;
             (totp.confirmed, totp.recovery) = (true, hashes);
             Ok(())
         })?;
@@ -260,7 +262,8 @@ pub(crate) mod tests {
             assert_eq!(code(secret, at / 30), eight % 1_000_000, "{at}");
         }
         // RFC 4226, appendix D.
-        let first = [755_224, 287_082, 359_152, 969_429, 338_314, 254_676, 287_922, 162_583, 399_871, 520_489];
+        let first =
+            [755_224, 287_082, 359_152, 969_429, 338_314, 254_676, 287_922, 162_583, 399_871, 520_489];
         for (step, expected) in first.into_iter().enumerate() {
             assert_eq!(code(secret, step as u64), expected);
         }
@@ -286,7 +289,9 @@ pub(crate) mod tests {
 
     #[test]
     fn rfc_4648_and_the_uri() {
-        for (text, encoded) in [("", ""), ("f", "MY"), ("fo", "MZXQ"), ("foo", "MZXW6"), ("foobar", "MZXW6YTBOI")] {
+        for (text, encoded) in
+            [("", ""), ("f", "MY"), ("fo", "MZXQ"), ("foo", "MZXW6"), ("foobar", "MZXW6YTBOI")]
+        {
             assert_eq!(base32(text.as_bytes()).as_str(), encoded);
         }
         assert_eq!(
@@ -302,8 +307,10 @@ pub(crate) mod tests {
             let value = SIGNS.iter().position(|known| known.to_ascii_uppercase() == sign).unwrap();
             bits.extend((0..5).rev().map(|n| (value >> n) & 1 == 1));
         }
-        let bytes: Vec<u8> =
-            bits.chunks_exact(8).map(|eight| eight.iter().fold(0, |all, &bit| all << 1 | u8::from(bit))).collect();
+        let bytes: Vec<u8> = bits
+            .chunks_exact(8)
+            .map(|eight| eight.iter().fold(0, |all, &bit| all << 1 | u8::from(bit)))
+            .collect();
         format!("{:06}", code(&bytes, ((crate::now() / STEP_SECS) + steps_ahead) as u64))
     }
 }

@@ -200,7 +200,9 @@ pub(crate) fn note_used(
 ) -> Result<bool, Error> {
     let mut table = txn.open_table(USERS).map_err(Error::database)?;
     let found = table.get(name).map_err(Error::database)?;
-    let Some(mut stored) = found.map(|bytes| decode(name, bytes.value())).transpose()? else { return Ok(false) };
+    let Some(mut stored) = found.map(|bytes| decode(name, bytes.value())).transpose()? else {
+        return Ok(false);
+    };
     let mut any = false;
     let account = used(None);
     if account.is_some() {

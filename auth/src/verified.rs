@@ -73,7 +73,8 @@ impl Verified {
         if !self.users.contains_key(name) && self.users.len() >= self.most {
             self.users.retain(|_, entries| entries.iter().any(|entry| entry.until > now));
             let newest = |entries: &[Entry]| entries.iter().map(|entry| entry.until).max();
-            let oldest = self.users.iter().min_by_key(|(_, entries)| newest(entries)).map(|(name, _)| name.clone());
+            let oldest =
+                self.users.iter().min_by_key(|(_, entries)| newest(entries)).map(|(name, _)| name.clone());
             if let Some(oldest) = oldest.filter(|_| self.users.len() >= self.most) {
                 self.users.remove(&oldest);
             }
@@ -160,7 +161,10 @@ mod tests {
                 assert_eq!(known, (name, from) == (other, there), "{name} {from:?} {password}");
             }
         }
-        assert!(verified.knows(("alice", at("2001:db8::ffff")), b"three", "hash", now), "one /64 is one network");
+        assert!(
+            verified.knows(("alice", at("2001:db8::ffff")), b"three", "hash", now),
+            "one /64 is one network"
+        );
         assert!(!verified.knows(("alice", at("2001:db8:0:1::1")), b"three", "hash", now));
         assert!(verified.knows(("alice", at("::ffff:192.0.2.1")), b"one", "hash", now));
         verified.note(("alice", at("192.0.2.1")), b"new", "hash", now);

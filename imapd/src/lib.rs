@@ -12,8 +12,8 @@ mod reply;
 mod session;
 pub mod watch;
 
-pub use net::{Inherited, Pulse, Server};
 pub use auth::Network;
+pub use net::{Inherited, Pulse, Server};
 
 use std::net::SocketAddr;
 

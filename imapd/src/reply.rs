@@ -105,9 +105,10 @@ impl From<auth::Error> for Refusal {
         match error {
             auth::Error::Denied => Refusal::No("AUTHENTICATIONFAILED", "User name or password is wrong"),
             // RFC 5530: the password is right, and good for nothing until it is changed.
-            auth::Error::MustChange => {
-                Refusal::No("EXPIRED", "The password must be changed before mail can be read with it; see your administrator")
-            }
+            auth::Error::MustChange => Refusal::No(
+                "EXPIRED",
+                "The password must be changed before mail can be read with it; see your administrator",
+            ),
             error => {
                 tracing::error!(%error, "authentication failed for a reason of ours");
                 Refusal::No("UNAVAILABLE", "Logging in is not possible now")

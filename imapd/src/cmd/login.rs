@@ -183,7 +183,12 @@ fn enter(
 }
 
 /// A proof of SCRAM has come. It costs next to nothing, so that without a delay it takes no turn among those that hash.
-pub(crate) fn prove(s: &mut Session, how: How, proof: ScramProof, out: &mut Vec<u8>) -> Result<Done, Refusal> {
+pub(crate) fn prove(
+    s: &mut Session,
+    how: How,
+    proof: ScramProof,
+    out: &mut Vec<u8>,
+) -> Result<Done, Refusal> {
     let name = proof.name().to_owned();
     let delay = leave(s, &name, how)?;
     let auth = s.world.auth.clone();

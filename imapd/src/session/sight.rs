@@ -166,7 +166,9 @@ impl Guest {
         if let Some(by) = self.came.by {
             match auth.still(&self.user, by, Privilege::Imap, Some(self.came.from)) {
                 Ok(Still::Welcome) => {}
-                Ok(Still::Revoked) => return Err(Refusal::Bye("The password was changed or revoked; log in again")),
+                Ok(Still::Revoked) => {
+                    return Err(Refusal::Bye("The password was changed or revoked; log in again"));
+                }
                 Ok(Still::MustChange) => return Err(Refusal::Bye("[EXPIRED] The password must be changed")),
                 Ok(Still::Ended) | Err(_) => return Err(LOGGED_OUT),
             }

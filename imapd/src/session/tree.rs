@@ -262,13 +262,7 @@ impl Stretch {
 }
 
 /// What doesn't stand under its own path, sorted by name.
-fn mounts(
-    world: &World,
-    sight: &Sight,
-    user: &str,
-    patterns: &Patterns,
-    special: bool,
-) -> VecDeque<Stretch> {
+fn mounts(world: &World, sight: &Sight, user: &str, patterns: &Patterns, special: bool) -> VecDeque<Stretch> {
     let storage = &world.storage;
     let mut all: BTreeMap<String, Stretch> = BTreeMap::new();
     let mut one = |name: &str, kind, children, target: Option<Target>| {

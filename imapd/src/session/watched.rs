@@ -6,9 +6,9 @@ use super::table;
 use crate::reply::Refusal;
 use crate::watch::Watch;
 use crate::watch::figures::{self, Gauge, Outcome};
+use crate::watch::sessions::Listed;
 use crate::watch::tally::{Reason, Tally};
 use crate::watch::trace::Pen;
-use crate::watch::sessions::Listed;
 use auth::Credential;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +37,15 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(tally: Arc<Tally>, address: IpAddr) -> Watched {
-        Watched { tally, address, at_work: None, pen: None, reason: Reason::Dropped, user: None, listed: None }
+        Watched {
+            tally,
+            address,
+            at_work: None,
+            pen: None,
+            reason: Reason::Dropped,
+            user: None,
+            listed: None,
+        }
     }
 
     /// A command has been taken. Which one shows when its name has been read.

@@ -60,7 +60,8 @@ impl Sessions {
         tls: bool,
         tally: &Arc<Tally>,
     ) -> Listed {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let since =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (user, by, session) = (user.to_owned(), by.words(), tally.number);
         let entry = SessionEntry { session, user, address, by, tls, since, commands: 0, messages: 0 };
         sessions.0.lock().insert(session, (entry, Arc::clone(tally)));
@@ -98,12 +99,22 @@ mod tests {
         let tally = |number| Arc::new(Tally { number, ..Tally::default() });
         let (one, two) = (tally(1), tally(2));
         let list = |user: &str, tally: &Arc<Tally>| {
-            Sessions::list(&sessions, user, IpAddr::from([127, 0, 0, 1]), Credential::AppPassword(3), true, tally)
+            Sessions::list(
+                &sessions,
+                user,
+                IpAddr::from([127, 0, 0, 1]),
+                Credential::AppPassword(3),
+                true,
+                tally,
+            )
         };
         let (first, second) = (list("alice", &one), list("bob", &two));
         Tally::add(&two.commands, 5);
         let all = sessions.all();
-        assert_eq!((all[0].user.as_str(), all[0].by.as_str(), all[1].commands), ("alice", "app password 3", 5));
+        assert_eq!(
+            (all[0].user.as_str(), all[0].by.as_str(), all[1].commands),
+            ("alice", "app password 3", 5)
+        );
         let killed = sessions.kill(|entry| entry.user == "bob");
         assert_eq!(killed.len(), 1);
         assert!(two.is_killed() && !one.is_killed());

@@ -20,9 +20,8 @@ fn last(challenge: &str, bare: &str, channel: &[u8], password: &str) -> (String,
     let iterations = NonZeroU32::new(field("i=").parse().unwrap()).unwrap();
     let mut salted = [0; 32];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &salt, password.as_bytes(), &mut salted);
-    let sign = |key: &[u8], text: &[u8]| {
-        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
-    };
+    let sign =
+        |key: &[u8], text: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec();
     let client = sign(&salted, b"Client Key");
     let stored = digest::digest(&digest::SHA256, &client);
     let without = format!("c={},r={}", BASE64.encode(channel), field("r="));
@@ -66,7 +65,11 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
     if let Some(end) = line.strip_prefix("s ") {
         return end.to_owned();
     }
-    assert_eq!(BASE64.decode(line.strip_prefix("+ ").unwrap()).unwrap(), expected.as_bytes(), "the server's proof");
+    assert_eq!(
+        BASE64.decode(line.strip_prefix("+ ").unwrap()).unwrap(),
+        expected.as_bytes(),
+        "the server's proof"
+    );
     client.send("\r\n").await;
     let mut line = client.line().await.unwrap();
     if line.starts_with("* CAPABILITY") {
@@ -94,7 +97,11 @@ async fn scram_with_and_without_channel_binding() {
     assert_eq!(scram(&mut client, "scram-sha-256", "y,,", b"", "alice", PASSWORD).await, "OK Logged in");
     client.ok("SELECT INBOX").await;
 
-    for (flag, data, well) in [("p=tls-exporter,,", None, true), ("p=tls-exporter,,", Some("other"), false), ("n,,", Some(""), false)] {
+    for (flag, data, well) in [
+        ("p=tls-exporter,,", None, true),
+        ("p=tls-exporter,,", Some("other"), false),
+        ("n,,", Some(""), false),
+    ] {
         let mut client = Client::new(world.tls(TcpStream::connect(server.tls).await.unwrap()).await);
         let greeting = client.line().await.unwrap();
         assert!(greeting.contains(" AUTH=SCRAM-SHA-256-PLUS AUTH=SCRAM-SHA-256 AUTH=PLAIN "), "{greeting}");
@@ -114,8 +121,13 @@ async fn scram_with_and_without_channel_binding() {
 async fn garbage_at_every_step_ends_the_exchange_and_nothing_else() {
     let world = World::new();
     let server = world.serve(Settings { max_bad_before_login: 1_000, ..open() }).await;
-    let garbage = ["", "=", "!!!", "AAAA", "bixhPWJvYixuPWFsaWNlLHI9YQ==", "biwsbj1hbGljZQ==", "\0\0", "c=biws"];
-    for bad in garbage.iter().map(|text| text.to_string()).chain([BASE64.encode([0; 3_000]), BASE64.encode([0xff; 300])]) {
+    let garbage =
+        ["", "=", "!!!", "AAAA", "bixhPWJvYixuPWFsaWNlLHI9YQ==", "biwsbj1hbGljZQ==", "\0\0", "c=biws"];
+    for bad in garbage
+        .iter()
+        .map(|text| text.to_string())
+        .chain([BASE64.encode([0; 3_000]), BASE64.encode([0xff; 300])])
+    {
         let mut client = server.client().await;
         client.send(format!("a AUTHENTICATE SCRAM-SHA-256\r\n{bad}\r\n")).await;
         assert_eq!(client.line().await.unwrap(), "+ ");
@@ -127,10 +139,18 @@ async fn garbage_at_every_step_ends_the_exchange_and_nothing_else() {
         assert_eq!(client.run("NOOP").await, ["OK NOOP done"]);
         drop(client);
         // What was done to this address is another test's matter.
-        world.auth.login(
-            &auth::Attempt { name: "alice", need: auth::Privilege::Imap, from: Some([127, 0, 0, 1].into()), how: auth::How::Plain },
-            &zeroize::Zeroizing::new(PASSWORD.to_owned()),
-        ).unwrap();
+        world
+            .auth
+            .login(
+                &auth::Attempt {
+                    name: "alice",
+                    need: auth::Privilege::Imap,
+                    from: Some([127, 0, 0, 1].into()),
+                    how: auth::How::Plain,
+                },
+                &zeroize::Zeroizing::new(PASSWORD.to_owned()),
+            )
+            .unwrap();
     }
     let mut client = server.client().await;
     client.send("c AUTHENTICATE SCRAM-SHA-256\r\n*\r\n").await;
@@ -168,7 +188,10 @@ async fn sessions_end_with_what_they_came_by() {
     let mut other = server.alice().await;
     let listed = server.watch.sessions();
     let by: Vec<&str> = listed.iter().map(|entry| entry.by.as_str()).collect();
-    assert_eq!(by, [format!("app password {}", phone.id).as_str(), &format!("app password {}", phone.id), "password"]);
+    assert_eq!(
+        by,
+        [format!("app password {}", phone.id).as_str(), &format!("app password {}", phone.id), "password"]
+    );
 
     world.auth.revoke_app_password("alice", "Phone").unwrap();
     let bye = "* BYE The password was changed or revoked; log in again";

@@ -141,7 +141,8 @@ pub(crate) struct UserDoor {
 
 impl Act for UserDoor {
     fn audit(&self) -> String {
-        let from = self.allow_from.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let from =
+            self.allow_from.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
         format!("user.door {:?}: from {from:?}, must change {:?}", self.name, self.must_change)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {

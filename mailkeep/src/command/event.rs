@@ -125,9 +125,10 @@ impl From<anyhow::Error> for Failure {
 impl From<auth::Error> for Failure {
     fn from(error: auth::Error) -> Failure {
         let kind = match error {
-            auth::Error::BadName { .. } | auth::Error::BadPassword(_) | auth::Error::AppPassword(_) | auth::Error::BadAddress { .. } => {
-                Kind::Usage
-            }
+            auth::Error::BadName { .. }
+            | auth::Error::BadPassword(_)
+            | auth::Error::AppPassword(_)
+            | auth::Error::BadAddress { .. } => Kind::Usage,
             _ => Kind::Failed,
         };
         Failure::new(kind, error.to_string())

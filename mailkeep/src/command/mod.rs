@@ -35,8 +35,8 @@ pub(crate) use changes::{
 };
 pub(crate) use compact::StoreCompact;
 pub(crate) use credentials::{
-    AppPasswordCreate, AppPasswordList, AppPasswordRevoke, Factor, SessionKill, SessionList, UserDoor, UserLogins,
-    UserTotp,
+    AppPasswordCreate, AppPasswordList, AppPasswordRevoke, Factor, SessionKill, SessionList, UserDoor,
+    UserLogins, UserTotp,
 };
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};

@@ -37,8 +37,11 @@ pub(crate) const ENROLMENT: View = View::Text(|row| {
 
 pub(crate) const CODES: View = View::Text(|row| {
     let codes = row.get("codes").and_then(Value::as_array).cloned().unwrap_or_default();
-    let lines: String = codes.iter().filter_map(Value::as_str).map(|code| format!("  {}\n", clean(code))).collect();
-    Ok(format!("Recovery codes, each good once in place of a code of the app; they are shown this once:\n{lines}"))
+    let lines: String =
+        codes.iter().filter_map(Value::as_str).map(|code| format!("  {}\n", clean(code))).collect();
+    Ok(format!(
+        "Recovery codes, each good once in place of a code of the app; they are shown this once:\n{lines}"
+    ))
 });
 
 pub(crate) const LOGINS: View = View::Table(

@@ -13,7 +13,6 @@ use crate::output::clean;
 use crate::smtp::Letter;
 use crate::upkeep::told;
 use archiver::schedule::{Entry, Job, Task, due};
-use auth::Privilege;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -197,8 +196,8 @@ fn do_once(installation: &Installation, job: &Job, cancel: &Cancel) -> Result<Ou
         }
     });
     let drain = drain.map_err(|error| Failure::from(anyhow::Error::from(error)))?;
-    let privileges = vec![Privilege::Admin, Privilege::Modify, Privilege::Delete];
-    let caller = Caller { who: WHO.into(), from: "schedule", privileges };
+    let caller =
+        Caller { who: WHO.into(), from: "schedule".into(), subject: auth::Subject::Operator, near: true };
     let shown = (!matches!(job.task, Task::Profile { .. }))
         .then(|| installation.jobs.begin(job.name.clone(), WHO.into(), cancel.clone()));
     let cx = Context { installation, caller, cancel: cancel.clone(), events, noted: Default::default() };

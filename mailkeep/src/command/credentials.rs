@@ -1,6 +1,6 @@
 //! `user.appPassword*`, `user.totp*`, `user.door`, `user.logins`, `session.*`: what lets users in, and who is in.
 
-use super::{Act, Context, Failure, Outcome};
+use super::{Act, Context, Failure, Needs, Outcome};
 use auth::Network;
 use imapd::watch::SessionEntry;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ struct Made<'a> {
 }
 
 impl Act for AppPasswordCreate {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("user.appPasswordCreate {:?}: {:?}", self.name, self.label)
     }
@@ -41,6 +44,9 @@ pub(crate) struct AppPasswordList {
 }
 
 impl Act for AppPasswordList {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("user.appPasswordList {:?}", self.name)
     }
@@ -62,6 +68,9 @@ pub(crate) struct AppPasswordRevoke {
 }
 
 impl Act for AppPasswordRevoke {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("user.appPasswordRevoke {:?}: {:?}", self.name, self.which)
     }
@@ -103,6 +112,9 @@ struct Codes<'a> {
 }
 
 impl Act for UserTotp {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("user.totp {:?}: {:?}", self.name, self.what)
     }
@@ -140,6 +152,9 @@ pub(crate) struct UserDoor {
 }
 
 impl Act for UserDoor {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         let from =
             self.allow_from.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -167,6 +182,9 @@ pub(crate) struct UserLogins {
 }
 
 impl Act for UserLogins {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("user.logins {:?}", self.name)
     }
@@ -184,6 +202,9 @@ impl Act for UserLogins {
 pub(crate) struct SessionList {}
 
 impl Act for SessionList {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         "session.list".into()
     }
@@ -204,6 +225,9 @@ pub(crate) struct SessionKill {
 }
 
 impl Act for SessionKill {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("session.kill {:?} of user {:?}", self.session, self.user)
     }

@@ -128,7 +128,10 @@ impl From<auth::Error> for Failure {
             auth::Error::BadName { .. }
             | auth::Error::BadPassword(_)
             | auth::Error::AppPassword(_)
-            | auth::Error::BadAddress { .. } => Kind::Usage,
+            | auth::Error::BadAddress { .. }
+            | auth::Error::BadField { .. }
+            | auth::Error::AuditorWithoutEnd(_) => Kind::Usage,
+            auth::Error::Denied => Kind::Denied,
             _ => Kind::Failed,
         };
         Failure::new(kind, error.to_string())

@@ -6,6 +6,7 @@
 mod clean;
 pub(crate) mod credentials;
 mod hits;
+mod people;
 mod table;
 pub(crate) mod view;
 

@@ -1,5 +1,7 @@
 //! How each command's rows look to people.
 
+pub(crate) use super::people::{ACCESS, GROUPS, IMPORTED_USERS, USER, USERS};
+
 use super::clean;
 use super::table::{Column, Form, moment, size};
 use crate::command::{BackupReport, ChangeReport, KeyReport};
@@ -37,17 +39,6 @@ impl View {
         }
     }
 }
-
-pub(crate) const USERS: View = View::Table(
-    &[
-        Column("NAME", "/name", Form::Text),
-        Column("PRIVILEGES", "/privileges", Form::Text),
-        Column("RIGHTS", "/rights", Form::Text),
-        Column("ADDRESSES", "/addresses", Form::Text),
-        Column("ADDED", "/created", Form::Time),
-    ],
-    "There are no users; mailkeep user add NAME",
-);
 
 pub(crate) const FOLDERS: View = View::Table(
     &[

@@ -44,7 +44,7 @@ pub enum Error {
     #[error("the password must be changed first: mailkeep passwd")]
     MustChange,
     /// The password was right, and a code of the second factor is needed too.
-    #[error("a code of the second factor is needed too")]
+    #[error("a code of the second factor is needed too: --login-code asks for it")]
     CodeNeeded,
     /// Too many tries from there have failed.
     #[error("too many logins have failed; try again later")]

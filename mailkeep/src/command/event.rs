@@ -131,7 +131,7 @@ impl From<auth::Error> for Failure {
             | auth::Error::BadAddress { .. }
             | auth::Error::BadField { .. }
             | auth::Error::AuditorWithoutEnd(_) => Kind::Usage,
-            auth::Error::Denied => Kind::Denied,
+            auth::Error::Denied | auth::Error::CodeNeeded | auth::Error::MustChange => Kind::Denied,
             _ => Kind::Failed,
         };
         Failure::new(kind, error.to_string())

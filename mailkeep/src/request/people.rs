@@ -127,5 +127,6 @@ pub(crate) fn login(by: &By) -> Result<Option<Login>, Failure> {
     };
     let password =
         Secret(password::of_login(name, by.login_password_file.as_deref(), by.login_password_stdin)?);
-    Ok(Some(Login { name: name.clone(), password, code: None }))
+    let code = by.login_code.then(|| password::line("Code of the second factor")).transpose()?.map(Secret);
+    Ok(Some(Login { name: name.clone(), password, code }))
 }

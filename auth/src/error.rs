@@ -40,6 +40,27 @@ pub enum Error {
     /// The password breaks a rule.
     #[error("password refused: {0}")]
     BadPassword(&'static str),
+    /// The password was right and must be changed before it is good for anything else.
+    #[error("the password must be changed first: mailkeep passwd")]
+    MustChange,
+    /// The password was right, and a code of the second factor is needed too.
+    #[error("a code of the second factor is needed too: --login-code asks for it")]
+    CodeNeeded,
+    /// Too many tries from there have failed.
+    #[error("too many logins have failed; try again later")]
+    TooManyFailures,
+    /// The user's password is kept by a directory.
+    #[error("the password is the directory's; change it there")]
+    PasswordElsewhere,
+    /// The second factor is not in the state that was asked for.
+    #[error("second factor: {0}")]
+    Factor(&'static str),
+    /// An app password can't be made or revoked.
+    #[error("app password: {0}")]
+    AppPassword(&'static str),
+    /// A secret could not be sealed or opened.
+    #[error("a secret can't be sealed or opened: {0}")]
+    Seal(String),
     /// The database failed.
     #[error("user database: {0}")]
     Database(#[source] Box<redb::Error>),

@@ -1,29 +1,48 @@
 //! Users, passwords and privileges, decided in one place; and the audit log.
 //!
 //! Promise: an unknown user and a wrong password can't be told apart, in words or in time.
-//! Owns the tables `users`, `group_rights`, `auth_settings`, `directory` and `audit` of master.redb. Knows nothing of what archives hold: a
+//! Owns the tables `users`, `group_rights`, `auth_settings`, `directory`, `logins` and `audit` of master.redb. Knows nothing of what archives hold: a
 //! folder is a path here, and removing a user leaves the archive as it is.
 
 mod address;
+mod apppass;
 mod audit;
 mod book;
+mod credentials;
 pub mod directory;
 mod error;
 mod groups;
+mod history;
 mod known;
+mod login;
 mod looks;
 mod name;
+mod network;
 mod password;
 mod people;
 mod places;
 mod rights;
+mod rules;
+mod scram;
+mod scram_login;
 mod settings;
 mod signal;
 mod subject;
 pub mod throttle;
+mod totp;
 pub mod trust;
 mod users;
 mod verified;
+
+pub use apppass::{AppPasswordEntry, MAX_APP_PASSWORDS, MAX_LABEL_BYTES};
+pub use history::{How, LoginEntry};
+pub use login::{Attempt, Credential, Entered, Still};
+pub use network::Network;
+pub use password::HashCost;
+pub use rules::PasswordRules;
+pub use scram::MAX_SCRAM_BYTES;
+pub use scram_login::{Channel, ScramExchange, ScramProof};
+pub use totp::{Enrolment, RECOVERY_CODES, Sealer};
 
 pub use address::{MAX_ADDRESS_BYTES, check_address};
 pub use audit::AuditEntry;
@@ -96,11 +115,14 @@ impl Privilege {
 /// Passwords hashed at once unless told otherwise: with 19 MiB each, 76 MiB.
 pub const DEFAULT_PARALLEL_HASHES: usize = 4;
 
+/// SCRAM's iterations unless told otherwise; RFC 7677 §4 asks for 4,096 at least.
+pub const DEFAULT_SCRAM_ITERATIONS: u32 = 10_000;
+
 /// Users of whom it is remembered that their password was right.
 const MAX_VERIFIED: usize = 10_000;
 
 /// What checking passwords may cost, and what guessing them costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Passwords hashed at once; the others wait.
     pub parallel_hashes: usize,
@@ -108,6 +130,14 @@ pub struct Settings {
     pub remember_secs: u64,
     /// How guessing is slowed down.
     pub throttle: throttle::Bounds,
+    /// What new passwords must be.
+    pub passwords: PasswordRules,
+    /// What hashing one costs.
+    pub hash_cost: HashCost,
+    /// Iterations of SCRAM's verifiers; 0: SCRAM is not offered.
+    pub scram_iterations: u32,
+    /// Networks from which logins are taken; none named: from all.
+    pub allow_from: Vec<Network>,
 }
 
 impl Default for Settings {
@@ -116,6 +146,10 @@ impl Default for Settings {
             parallel_hashes: DEFAULT_PARALLEL_HASHES,
             remember_secs: 600,
             throttle: throttle::Bounds::default(),
+            passwords: PasswordRules::default(),
+            hash_cost: HashCost::default(),
+            scram_iterations: DEFAULT_SCRAM_ITERATIONS,
+            allow_from: Vec::new(),
         }
     }
 }
@@ -133,6 +167,7 @@ pub struct Auth {
     parallel_hashes: usize,
     signal: Arc<signal::Signal>,
     known: Arc<Known>,
+    logins: Arc<login::Logins>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -159,11 +194,13 @@ impl Auth {
         txn.open_table(settings::SETTINGS).map_err(Error::database)?;
         txn.open_table(audit::AUDIT).map_err(Error::database)?;
         directory::open_table(&txn)?;
+        txn.open_table(history::LOGINS).map_err(Error::database)?;
         txn.commit().map_err(Error::database)?;
         let keep = Duration::from_secs(settings.remember_secs);
+        let logins = Arc::new(login::Logins::new(settings, &settings::salt_key(&db)?));
         Ok(Auth {
             db,
-            hasher: Arc::new(Hasher::new(settings.parallel_hashes)?),
+            hasher: Arc::new(Hasher::new(settings.parallel_hashes, settings.hash_cost)?),
             verified: Arc::new(Mutex::new(Verified::new(keep, MAX_VERIFIED)?)),
             throttle: Arc::new(Mutex::new(Throttle::new(settings.throttle))),
             directory: Arc::default(),
@@ -171,6 +208,7 @@ impl Auth {
             parallel_hashes: settings.parallel_hashes.max(1),
             signal: Arc::default(),
             known: Arc::default(),
+            logins,
         })
     }
 
@@ -203,17 +241,6 @@ impl Auth {
     pub fn user(&self, name: &str) -> Result<User, Error> {
         let found = self.find(name)?.ok_or_else(|| Error::Unknown(name.to_owned()))?;
         Ok(found.user)
-    }
-
-    /// Sets a user's password.
-    /// # Errors
-    /// `Unknown`, `BadPassword`.
-    pub fn set_password(&self, name: &str, password: &Zeroizing<String>) -> Result<(), Error> {
-        check_password(password)?;
-        self.user(name)?;
-        let hash = self.hasher.hash(password)?;
-        self.change(name, |stored| stored.hash = hash)?;
-        Ok(())
     }
 
     /// Gives or takes a privilege.
@@ -287,6 +314,7 @@ impl Auth {
         let name = name::normal(name);
         let removed = self.written(users::remove(&self.db, &name));
         self.verified.lock().forget(&name);
+        self.logins.history.forget(&name);
         removed
     }
 
@@ -307,96 +335,14 @@ impl Auth {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// As [`Auth::login`], if the password was right not long ago and nothing has changed since; costs next to nothing.
-    /// `None` says nothing about the password.
-    /// # Errors
-    /// `Database`.
-    pub fn login_again(
-        &self,
-        name: &str,
-        password: &Zeroizing<String>,
-        need: Privilege,
-        from: Option<IpAddr>,
-    ) -> Result<Option<User>, Error> {
-        let Some(Stored { user, hash }) = self.find(name)? else { return Ok(None) };
-        let known = password::hashed_form(password).is_some_and(|form| {
-            self.verified.lock().knows(&user.name, form.as_bytes(), &hash, Instant::now())
-        });
-        if !known || !self.may(&user, Privilege::Login) || !self.may(&user, need) {
-            return Ok(None);
-        }
-        if let Some(from) = from {
-            self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
-        }
-        tracing::debug!(user = ?user.name, ?from, ?need, "the password was right not long ago");
-        Ok(Some(user))
-    }
-
-    /// Checks a password and the privileges `login` and `need`. Slow on purpose (argon2id): call it off the async threads.
-    /// The end counts for [`Auth::ask`].
-    /// # Errors
-    /// `Denied`, in the same words and time for every reason; `Unavailable` when that can't be told now; `Database`.
-    pub fn login(
-        &self,
-        name: &str,
-        password: &Zeroizing<String>,
-        need: Privilege,
-        from: Option<IpAddr>,
-    ) -> Result<User, Error> {
-        let found = self.find(name)?;
-        let matches = self.is_right(found.as_ref(), name, password).inspect_err(|_| {
-            // A directory that is away is not its users' failure.
-            let of_directory = found.as_ref().is_some_and(|stored| stored.user.mode == Mode::Directory);
-            if let Some(from) = from.filter(|_| !of_directory) {
-                self.gave_up(name, from);
-            }
-        })?;
-        let shown = from.map_or_else(|| "here".to_owned(), |address| address.to_string());
-        // A name that nobody has isn't logged: people type passwords where the name belongs.
-        let known = found.as_ref().map_or_else(|| "(unknown)".to_owned(), |stored| stored.user.name.clone());
-        match found {
-            Some(Stored { user, hash })
-                if matches && self.may(&user, Privilege::Login) && self.may(&user, need) =>
-            {
-                if let Some(form) = password::hashed_form(password) {
-                    self.verified.lock().note(&user.name, form.as_bytes(), &hash, Instant::now());
-                }
-                if let Some(from) = from {
-                    self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
-                }
-                tracing::debug!(user = ?user.name, from = shown, ?need, "password and privileges are right");
-                Ok(user)
-            }
-            _ => {
-                if let Some(from) = from {
-                    self.gave_up(name, from);
-                }
-                tracing::warn!(user = ?known, from = shown, ?need, "login refused");
-                Err(Error::Denied)
-            }
-        }
-    }
-
-    /// Checks who gives commands: name, password, and the second factor where one is on. Guessing is slowed down as for IMAP: to be
-    /// asked for by [`Auth::ask`] before.
-    /// # Errors
-    /// As [`Auth::login`].
-    pub fn login_command(
-        &self,
-        name: &str,
-        password: &Zeroizing<String>,
-        _code: Option<&str>,
-        from: IpAddr,
-    ) -> Result<User, Error> {
-        self.login(name, password, Privilege::Login, Some(from))
-    }
-
-    /// Whether this user has a privilege, by itself or with another one; who is disabled or expired has none.
+    /// Whether this user has a privilege, by itself or with another one; who is disabled or expired has none, who must change the
+    /// password first nothing but that.
     #[must_use]
     pub fn may(&self, user: &User, privilege: Privilege) -> bool {
         let audits = user.privileges.contains(&Privilege::Auditor);
         user.is_active(now())
             && !(audits && privilege.changes())
+            && (!user.must_change || privilege == Privilege::ChangePassword)
             && user.privileges.iter().any(|given| given.includes(privilege))
     }
 
@@ -480,5 +426,7 @@ fn now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
+#[cfg(test)]
+mod login_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Passwords: their rules, argon2id, and the gate that bounds how many are hashed at once.
 //!
-//! Invariant: every check of a password costs one argon2id of the same parameters, whether or not there is a hash to
-//! compare with. Secrets are wiped and have no `Debug`.
+//! Invariant: every check of a password costs one argon2id, whether or not there is a hash to compare with; with the parameters of the
+//! settings, but for hashes that were made with others and are renewed at their next login. Secrets are wiped and have no `Debug`.
 
 use crate::Error;
 use argon2::password_hash::phc::{Output, PasswordHash};
@@ -14,6 +14,24 @@ use zeroize::Zeroizing;
 pub const MIN_PASSWORD_CHARS: usize = 8;
 /// Longest password, bytes of UTF-8.
 pub const MAX_PASSWORD_BYTES: usize = 1_024;
+
+/// What hashing one password costs: argon2id's parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashCost {
+    /// Memory, KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl Default for HashCost {
+    fn default() -> Self {
+        // The first choice of OWASP's cheat sheet, and of the crate.
+        HashCost { memory_kib: 19 << 10, passes: 2, lanes: 1 }
+    }
+}
 
 /// The form in which passwords are hashed (RFC 8265 §4.2.2, OpaqueString): NFC, every kind of blank an ASCII one.
 fn opaque(password: &str) -> Zeroizing<String> {
@@ -63,8 +81,10 @@ impl std::fmt::Debug for Hasher {
 
 impl Hasher {
     /// A hasher that works on at most `parallel` passwords at once.
-    pub(crate) fn new(parallel: usize) -> Result<Hasher, Error> {
-        let argon2 = Argon2::default();
+    pub(crate) fn new(parallel: usize, cost: HashCost) -> Result<Hasher, Error> {
+        let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None)
+            .map_err(|e| Error::Hash(format!("argon2id with these parameters: {e}")))?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::default(), params);
         let mut random = [0u8; 32];
         getrandom::fill(&mut random).map_err(|e| Error::Hash(e.to_string()))?;
         let nobody = argon2.hash_password(&random).map_err(|e| Error::Hash(e.to_string()))?.to_string();
@@ -77,6 +97,16 @@ impl Hasher {
         let _turn = self.gate.enter();
         let hash = self.argon2.hash_password(password.as_bytes()).map_err(|e| Error::Hash(e.to_string()))?;
         Ok(hash.to_string())
+    }
+
+    /// Whether a hash was made otherwise than one would be now.
+    pub(crate) fn is_outdated(&self, hash: &str) -> bool {
+        let Ok(parsed) = PasswordHash::new(hash) else { return false };
+        let now = self.argon2.params();
+        parsed.algorithm.as_str() != Algorithm::Argon2id.as_str()
+            || Params::try_from(&parsed).is_ok_and(|then| {
+                (then.m_cost(), then.t_cost(), then.p_cost()) != (now.m_cost(), now.t_cost(), now.p_cost())
+            })
     }
 
     /// Whether `password` is the one of `hash`; without one (none, or an empty one) the answer is no, after the same work.
@@ -175,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_hash_matches_its_password_only_in_every_normal_form() {
-        let hasher = Hasher::new(1).unwrap();
+        let hasher = Hasher::new(1, HashCost::default()).unwrap();
         let hash = hasher.hash("gr\u{fc}n und\u{a0}blau").unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert!(hasher.matches("gr\u{fc}n und blau", Some(&hash)));
@@ -189,7 +219,7 @@ mod tests {
 
     #[test]
     fn work_areas_are_as_many_as_hashed_at_once() {
-        let hasher = Hasher::new(2).unwrap();
+        let hasher = Hasher::new(2, HashCost::default()).unwrap();
         let hash = hasher.hash("one after the other").unwrap();
         for _ in 0..3 {
             assert!(hasher.matches("one after the other", Some(&hash)));
@@ -211,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_password_past_the_bound_never_matches() {
-        let hasher = Hasher::new(1).unwrap();
+        let hasher = Hasher::new(1, HashCost::default()).unwrap();
         let longest = "y".repeat(MAX_PASSWORD_BYTES);
         let hash = hasher.hash(&longest).unwrap();
         assert!(hasher.matches(&longest, Some(&hash)));

@@ -4,6 +4,7 @@
 //! archive of the old name and gets one on that of the new. Rules of names, addresses and bounds are kept by [`crate::book`].
 
 use crate::book::{self, Book};
+use crate::credentials::Secrets;
 use crate::groups;
 use crate::rights::{Level, Right};
 use crate::users::{self, Mode, Stored, User};
@@ -197,8 +198,11 @@ impl Auth {
     fn stored(&self, new: &NewUser) -> Result<Stored, Error> {
         let mut stored = entry(new)?;
         if let Some(password) = &new.password {
-            check_password(password)?;
+            self.logins.rules.check(&stored.user, password)?;
             stored.hash = self.hasher.hash(password)?;
+            stored.secrets.changed = now();
+            let verifier = self.verifier(&stored, password);
+            stored.put_verifier(verifier);
         }
         Ok(stored)
     }
@@ -240,6 +244,11 @@ impl Auth {
         let mut verified = self.verified.lock();
         verified.forget(&name);
         verified.forget(&new);
+        drop(verified);
+        // Behind the rename: a crash between the two leaves a history that nobody has.
+        if renamed.is_ok() {
+            self.rename_logins(&name, &new)?;
+        }
         renamed
     }
 
@@ -287,7 +296,7 @@ fn entry(new: &NewUser) -> Result<Stored, Error> {
     let mut user = User { name, privileges, rights, created: now(), ..User::default() };
     new.edit.apply(&mut user)?;
     users::check(&user)?;
-    Ok(Stored { user, hash: String::new() })
+    Ok(Stored { user, hash: String::new(), secrets: Secrets::default() })
 }
 
 fn enter_all(

@@ -1,13 +1,28 @@
 //! The table `auth_settings` of master.redb: what is decided by commands, not by the configuration file, so that each change is
 //! audited: whether administrators may read others' archives.
 
+use crate::credentials::{Hash, random};
 use crate::{Auth, Error, write};
 use redb::{Database, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 pub(crate) const SETTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("auth_settings");
 
 const ARCHIVE_ACCESS: &str = "archiveAccess";
+const SALT_KEY: &str = "saltKey";
+
+/// The key that makes names' salts (`login`), made once: with another one, every name that nobody has would get a new salt and so be
+/// told from the others.
+pub(crate) fn salt_key(db: &Database) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let kept: Hash = load::<Option<Hash>>(db, SALT_KEY)?.unwrap_or_else(|| Hash(Vec::new()));
+    if !kept.0.is_empty() {
+        return Ok(Zeroizing::new(kept.0));
+    }
+    let made = random::<32>()?.to_vec();
+    save(db, SALT_KEY, &Hash(made.clone()))?;
+    Ok(Zeroizing::new(made))
+}
 
 /// Whether administrators may read archives that they have no rule for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

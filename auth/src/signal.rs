@@ -56,6 +56,14 @@ impl Auth {
     }
 }
 
+impl Auth {
+    /// Has all who go by what they know of rights look anew, though none have changed.
+    pub fn look_again(&self) {
+        self.known.forget();
+        self.signal.tell();
+    }
+}
+
 impl Sight {
     /// The second (since 1970, UTC) from which on it may be otherwise by time alone, when a user expires or archive access closes;
     /// none: it stays. See [`is_past`].

@@ -64,7 +64,8 @@ impl Auth {
     /// # Errors
     /// `Database`.
     pub fn sight(&self, user: &str) -> Result<Sight, Error> {
-        let Some(person) = self.active(user)? else { return Ok(Sight::default()) };
+        let person = self.active(user)?.filter(|person| !person.user.must_change);
+        let Some(person) = person else { return Ok(Sight::default()) };
         self.sight_of(&person)
     }
 

@@ -2,19 +2,23 @@
 
 use super::*;
 
-fn auth() -> Auth {
+pub(crate) fn auth() -> Auth {
     let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
     Auth::open(Arc::new(db)).unwrap()
 }
 
 const READ: Option<Level> = Some(Level::Read);
 
-fn secret(text: &str) -> Zeroizing<String> {
+pub(crate) fn secret(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.to_owned())
 }
 
 fn log_in(auth: &Auth, name: &str, password: &str) -> Result<User, Error> {
-    auth.login(name, &secret(password), Privilege::Imap, None)
+    auth.login(&attempt(name, None), &secret(password)).map(|entered| entered.user)
+}
+
+pub(crate) fn attempt(name: &str, from: Option<IpAddr>) -> Attempt<'_> {
+    Attempt { name, need: Privilege::Imap, from, how: How::Plain }
 }
 
 #[test]
@@ -156,9 +160,8 @@ fn secrets_are_never_shown() {
 fn a_password_that_was_right_is_known_until_anything_changes() {
     let auth = auth();
     auth.add("alice", &secret("gr\u{fc}n und blau"), false).unwrap();
-    let again = |password: &str| {
-        auth.login_again("alice", &secret(password), Privilege::Imap, None).unwrap().is_some()
-    };
+    let again =
+        |password: &str| auth.login_again(&attempt("alice", None), &secret(password)).unwrap().is_some();
     assert!(!again("gr\u{fc}n und blau"), "nobody has logged in yet");
     log_in(&auth, "alice", "gr\u{fc}n und blau").unwrap();
     assert!(
@@ -188,7 +191,7 @@ fn the_end_of_a_login_counts_for_the_next() {
     let auth = auth();
     auth.add("alice", &secret("correct horse"), false).unwrap();
     let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-    let from = |ip, password: &str| auth.login("alice", &secret(password), Privilege::Imap, Some(ip));
+    let from = |ip, password: &str| auth.login(&attempt("alice", Some(ip)), &secret(password));
     from(here, "correct horse").unwrap();
     for _ in 0..5 {
         assert_eq!(auth.ask("alice", there), Leave::Now);

@@ -1,8 +1,9 @@
-//! The table `users` of master.redb: a user and the hash of the password as JSON, by name.
+//! The table `users` of master.redb: a user, the hash of the password and what else is secret (`credentials`) as JSON, by name.
 
+use crate::credentials::Secrets;
 use crate::rights::Right;
-use crate::{Error, Privilege, address};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use crate::{Error, Network, Privilege, address};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 /// Longest name for people, bytes.
 pub const MAX_FULL_NAME_BYTES: usize = 1_024;
@@ -75,6 +76,11 @@ pub struct User {
     /// From this second on (since 1970, UTC) nothing is allowed; none: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<i64>,
+    /// The password must be changed before it is good for anything else.
+    pub must_change: bool,
+    /// Networks from which logins are taken; none named: from all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_from: Vec<Network>,
 }
 
 impl User {
@@ -145,6 +151,8 @@ pub(crate) struct Stored {
     #[serde(flatten)]
     pub(crate) user: User,
     pub(crate) hash: String,
+    #[serde(default)]
+    pub(crate) secrets: Secrets,
 }
 
 pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Stored, Error> {
@@ -197,9 +205,37 @@ pub(crate) fn change(
     Ok(user)
 }
 
-/// Removes an entry.
+/// Notes when passwords of an entry were last used: the account's (none), or the app password of an id. False: there is no such entry.
+pub(crate) fn note_used(
+    txn: &WriteTransaction,
+    name: &str,
+    used: impl Fn(Option<u64>) -> Option<i64>,
+) -> Result<bool, Error> {
+    let mut table = txn.open_table(USERS).map_err(Error::database)?;
+    let found = table.get(name).map_err(Error::database)?;
+    let Some(mut stored) = found.map(|bytes| decode(name, bytes.value())).transpose()? else {
+        return Ok(false);
+    };
+    let mut any = false;
+    let account = used(None);
+    if account.is_some() {
+        (stored.secrets.used, any) = (account, true);
+    }
+    for app in &mut stored.secrets.app_passwords {
+        if let Some(when) = used(Some(app.id)) {
+            (app.used, any) = (Some(when), true);
+        }
+    }
+    if any {
+        table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
+    }
+    Ok(true)
+}
+
+/// Removes an entry, and the history of its logins.
 pub(crate) fn remove(db: &Database, name: &str) -> Result<(), Error> {
     let txn = crate::write(db)?;
+    crate::history::rename(&txn, name, None)?;
     {
         let mut table = txn.open_table(USERS).map_err(Error::database)?;
         if table.remove(name).map_err(Error::database)?.is_none() {

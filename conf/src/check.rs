@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 65] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 70] {
         let Conf {
             imap,
             keys,
@@ -84,6 +84,11 @@ impl Conf {
             ("auth.remember_secs", auth.remember_secs, 0, DAY_SECS),
             ("auth.free_failures", auth.free_failures.into(), 1, 20),
             ("auth.max_delay_secs", auth.max_delay_secs, 1, 50),
+            ("auth.min_password_chars", wide(auth.min_password_chars), 8, 200),
+            ("auth.hash_memory_kib", auth.hash_memory_kib.into(), 1_024, 4 * MIB),
+            ("auth.hash_passes", auth.hash_passes.into(), 1, 100),
+            ("auth.hash_lanes", auth.hash_lanes.into(), 1, 64),
+            ("auth.scram_iterations", auth.scram_iterations.into(), 0, 1_000_000),
             ("metrics.min_free_bytes", metrics.min_free_bytes, 0, TIB),
             ("control.max_request_bytes", wide(control.max_request_bytes), KIB, 16 * MIB),
             ("control.max_connections", wide(control.max_connections), 1, 10_000),
@@ -115,6 +120,7 @@ impl Conf {
             .or_else(|| self.evidence.nonsense())
             .or_else(|| self.attachments.nonsense())
             .or_else(|| self.notify.nonsense())
+            .or_else(|| self.auth.nonsense())
         {
             Some((key, what)) => Err(Error::Value { path: path.to_owned(), key, what }),
             None => Ok(()),

@@ -160,6 +160,17 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 # Wrong passwords from one network, or of one account, that cost no delay; further ones cost more and more, up to this.
 #free_failures = 5
 #max_delay_secs = 20
+# New passwords: fewest characters; whether those that everybody tries first, and the user's own name with little besides, are refused.
+#min_password_chars = 8
+#refuse_common_passwords = true
+# What hashing a password costs (argon2id). Hashes that were made otherwise are renewed at the next login.
+#hash_memory_kib = 19456
+#hash_passes = 2
+#hash_lanes = 1
+# Iterations of SCRAM-SHA-256, at least 4096. 0: SCRAM is not offered.
+#scram_iterations = 10000
+# Networks from which logins are taken; none named: from all.
+#allow_from = ["10.0.0.0/8", "2001:db8::/32"]
 
 [control]
 # The socket that the command line talks to.

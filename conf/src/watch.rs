@@ -15,11 +15,47 @@ pub struct Auth {
     pub free_failures: u32,
     /// The longest delay; who would have to wait longer is refused.
     pub max_delay_secs: u64,
+    /// Fewest characters of a new password.
+    pub min_password_chars: usize,
+    /// Refuse new passwords that are tried first, and such as are little more than the user's own names.
+    pub refuse_common_passwords: bool,
+    /// argon2id: memory for one password. Hashes made otherwise are renewed at the next login.
+    pub hash_memory_kib: u32,
+    /// argon2id: passes over that memory.
+    pub hash_passes: u32,
+    /// argon2id: lanes.
+    pub hash_lanes: u32,
+    /// Iterations of SCRAM-SHA-256's verifiers; 0: SCRAM is not offered.
+    pub scram_iterations: u32,
+    /// Networks from which logins over the network are taken; none: from all.
+    pub allow_from: Vec<crate::Network>,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Auth { parallel_hashes: 4, remember_secs: 600, free_failures: 5, max_delay_secs: 20 }
+        Auth {
+            parallel_hashes: 4,
+            remember_secs: 600,
+            free_failures: 5,
+            max_delay_secs: 20,
+            min_password_chars: 8,
+            refuse_common_passwords: true,
+            hash_memory_kib: 19_456,
+            hash_passes: 2,
+            hash_lanes: 1,
+            scram_iterations: 10_000,
+            allow_from: Vec::new(),
+        }
+    }
+}
+
+impl Auth {
+    /// What no range says: the key, and what is wrong.
+    pub(crate) fn nonsense(&self) -> Option<(&'static str, String)> {
+        // RFC 7677 §4.
+        let few = (1..4_096).contains(&self.scram_iterations);
+        let words = "SCRAM takes at least 4096 iterations; 0 turns it off".to_owned();
+        few.then_some(("auth.scram_iterations", words))
     }
 }
 

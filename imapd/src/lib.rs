@@ -6,15 +6,14 @@
 mod cmd;
 mod gate;
 mod net;
-mod network;
 mod proto;
 mod queue;
 mod reply;
 mod session;
 pub mod watch;
 
+pub use auth::Network;
 pub use net::{Inherited, Pulse, Server};
-pub use network::Network;
 
 use std::net::SocketAddr;
 

@@ -108,6 +108,11 @@ impl From<auth::Error> for Refusal {
                 "UNAVAILABLE",
                 "Logging in is not possible now: the directory that checks passwords doesn't answer; try again later",
             ),
+            // RFC 5530: the password is right, and good for nothing until it is changed.
+            auth::Error::MustChange => Refusal::No(
+                "EXPIRED",
+                "The password must be changed before mail can be read with it; see your administrator",
+            ),
             error => {
                 tracing::error!(%error, "authentication failed for a reason of ours");
                 Refusal::No("UNAVAILABLE", "Logging in is not possible now")

@@ -1,5 +1,6 @@
 //! The command line: what can be said, and the help that teaches it. What is done stands elsewhere.
 
+pub(crate) mod credentials;
 pub(crate) mod directory;
 mod evidence;
 mod folder;
@@ -284,11 +285,17 @@ Who traced whom stands in the audit log.")]
         #[arg(long, value_name = "N", default_value_t = 60)]
         minutes: u32,
     },
+    /// The sessions of mail clients
+    #[command(subcommand)]
+    Session(credentials::SessionVerb),
     /// Print a unit for systemd
     #[command(after_help = "\
 Examples:
   mailkeep unit > /etc/systemd/system/mailkeep.service
   mailkeep unit imaps-socket > /etc/systemd/system/mailkeep-imaps.socket
+
+  mailkeep unit fail2ban-filter > /etc/fail2ban/filter.d/mailkeep.conf
+  mailkeep unit fail2ban-jail > /etc/fail2ban/jail.d/mailkeep.conf
 
 With a socket's unit no connection is refused while the server restarts.")]
     Unit {
@@ -327,6 +334,10 @@ pub(crate) enum UnitName {
     ImapSocket,
     /// The port 993
     ImapsSocket,
+    /// fail2ban's filter for failed logins
+    Fail2banFilter,
+    /// fail2ban's jail for it
+    Fail2banJail,
 }
 
 /// `tls …`.

@@ -5,7 +5,6 @@
 use crate::attachments;
 use crate::jobs::Jobs;
 use crate::keys::{Source, rotate};
-use crate::sealed::Sealed;
 use crate::serving::Serving;
 use crate::settings;
 use anyhow::{Context, Result, bail};
@@ -144,7 +143,7 @@ impl Data {
         let db = self.master()?;
         let auth = Auth::open_with(db.clone(), &settings::auth(&conf))?;
         let archiver = Archiver::open(storage.clone(), db.clone())?;
-        auth.seal_with(Arc::new(Sealed(archiver.profiles().clone())));
+        auth.seal_with(Arc::new(crate::logins::Vault(archiver.clone())));
         let key = Mutex::new(KeyInUse { id: key.id(), source });
         let data = self.clone();
         let (serving, jobs) = (Mutex::default(), Jobs::default());
@@ -271,6 +270,8 @@ impl Installation {
     }
     /// Commits the index and ends storage's threads; the last thing to do.
     pub(crate) fn close(&self) -> Result<()> {
-        Ok(self.storage.close()?)
+        let written = self.auth.flush_logins();
+        self.storage.close()?;
+        Ok(written?)
     }
 }

@@ -1,4 +1,4 @@
-//! Completions and manual pages, from the one definition of the command line; and the units for systemd.
+//! Completions and manual pages, from the one definition of the command line; and the files for systemd and fail2ban.
 
 use crate::cli::{Cli, UnitName};
 use anyhow::{Context, Result};
@@ -32,6 +32,8 @@ pub(crate) fn unit(which: UnitName) -> Result<ExitCode> {
     print(match which {
         UnitName::Service => include_bytes!("../systemd/mailkeep.service").as_slice(),
         UnitName::ImapSocket => include_bytes!("../systemd/mailkeep-imap.socket").as_slice(),
+        UnitName::Fail2banFilter => include_bytes!("../fail2ban/filter.conf").as_slice(),
+        UnitName::Fail2banJail => include_bytes!("../fail2ban/jail.conf").as_slice(),
         UnitName::ImapsSocket => include_bytes!("../systemd/mailkeep-imaps.socket").as_slice(),
     })
 }

@@ -87,6 +87,14 @@ pub(crate) fn of_login(user: &str, file: Option<&Path>, stdin: bool) -> Result<Z
     rpassword::prompt_password(prompt).map(Zeroizing::new).context("prompt")
 }
 
+/// A short secret: a line of standard input, asked for without echo at a terminal.
+pub(crate) fn line(what: &str) -> Result<Zeroizing<String>> {
+    if std::io::stdin().is_terminal() {
+        return Ok(Zeroizing::new(rpassword::prompt_password(format!("{what}: ")).context("prompt")?));
+    }
+    first_line(std::io::stdin().lock()).context("standard input")
+}
+
 /// The first line, without its end.
 fn first_line(source: impl Read) -> Result<Zeroizing<String>> {
     // Reserved whole, so that growing leaves no copies behind.

@@ -1,5 +1,6 @@
 //! From what was said on the command line to the command that is meant, and how its result is shown.
 
+mod credentials;
 mod directory;
 mod evidence;
 mod people;
@@ -49,6 +50,7 @@ pub(crate) fn command(verb: Verb, by: &By) -> Result<(Command, View), Failure> {
         Verb::Index(index) => return Ok(self::index(index)),
         Verb::Verify(verify) => return Ok(self::verify(verify)),
         Verb::Runs { which } => return Ok(profile::runs(which)),
+        Verb::Session(verb) => return Ok(credentials::session(verb)),
         Verb::Profile(verb) => return profile::profile(verb),
         Verb::Schedule(verb) => return profile::schedule(verb),
         Verb::Jobs { which } => return Ok(profile::jobs(which)),

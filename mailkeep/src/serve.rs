@@ -85,7 +85,7 @@ impl Service {
         tls.say_expiry(&loaded, OffsetDateTime::now_utc().unix_timestamp());
         let shown = listeners(&settings);
         let (storage, auth) = (installation.storage.clone(), installation.auth.clone());
-        let imap = imapd::Server::bind_with(settings, inherited, loaded.config, storage, auth)
+        let imap = imapd::Server::bind_with(settings, inherited, loaded.for_listeners(), storage, auth)
             .await
             .with_context(|| format!("IMAP can't listen on {shown}"))?;
         let metrics = Metrics::bind(installation.clone(), imap.watch(), imap.pulse()).await?;
@@ -120,6 +120,7 @@ impl Service {
         let upkeep = tokio::spawn(crate::upkeep::run(Arc::clone(&self.installation), stopped.clone()));
         let schedule = tokio::spawn(crate::schedule::run(Arc::clone(&self.installation), stopped.clone()));
         let users = self.users.map(|users| tokio::spawn(users.run(stopped.clone())));
+        let logins = tokio::spawn(crate::logins::keep(Arc::clone(&self.installation), stopped.clone()));
         let control = tokio::spawn(self.control.run(stopped));
         systemd::ready(&status);
         let broke = tokio::select! {
@@ -149,6 +150,7 @@ impl Service {
         schedule.await.context("the schedule broke")?;
         heads.await.context("the sending of evidence heads broke")?;
         upkeep.await.context("the server's own work broke")?;
+        logins.await.context("the keeper of logins broke")?;
         metrics.await.context("the metrics' server broke")?;
         watchdog.await.context("the watchdog's keeper broke")?;
         reloads.await.context("the reading of certificates broke")?;

@@ -22,7 +22,7 @@ impl Serving {
     pub(crate) fn reload_tls(&self) -> Result<i64> {
         match self.tls.load() {
             Ok(loaded) => {
-                self.watch.set_tls(loaded.config.clone());
+                self.watch.set_tls(loaded.for_listeners());
                 tracing::info!("certificate and key were read again");
                 self.tls.say_expiry(&loaded, OffsetDateTime::now_utc().unix_timestamp());
                 Ok(loaded.expires)

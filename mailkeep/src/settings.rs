@@ -79,7 +79,22 @@ pub(crate) fn auth(conf: &Conf) -> auth::Settings {
         max_delay_ms: auth.max_delay_secs.saturating_mul(1_000),
         ..auth::throttle::Bounds::default()
     };
-    auth::Settings { parallel_hashes: auth.parallel_hashes, remember_secs: auth.remember_secs, throttle }
+    auth::Settings {
+        parallel_hashes: auth.parallel_hashes,
+        remember_secs: auth.remember_secs,
+        throttle,
+        passwords: auth::PasswordRules {
+            min_chars: auth.min_password_chars,
+            refuse_common: auth.refuse_common_passwords,
+        },
+        hash_cost: auth::HashCost {
+            memory_kib: auth.hash_memory_kib,
+            passes: auth.hash_passes,
+            lanes: auth.hash_lanes,
+        },
+        scram_iterations: auth.scram_iterations,
+        allow_from: auth.allow_from.iter().map(|n| auth::Network::new(n.address, n.prefix)).collect(),
+    }
 }
 
 #[cfg(test)]

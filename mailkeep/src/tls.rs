@@ -74,6 +74,33 @@ pub(crate) struct Loaded {
     pub(crate) config: Arc<ServerConfig>,
     /// When the certificate expires, seconds since 1970.
     pub(crate) expires: i64,
+    /// The certificate's hash that logins can be bound to.
+    pub(crate) end_point: Option<Arc<[u8]>>,
+}
+
+impl Loaded {
+    /// For the listeners, with all that they need.
+    pub(crate) fn for_listeners(&self) -> imapd::watch::Tls {
+        imapd::watch::Tls { config: Arc::clone(&self.config), end_point: self.end_point.clone() }
+    }
+}
+
+/// RFC 5929 §4.1: the hash of the certificate's signature, SHA-256 in place of MD5 and SHA-1; none where the signature has no single
+/// one (Ed25519, RSA-PSS).
+fn end_point(certificate: &[u8], signature: &str) -> Option<Arc<[u8]>> {
+    use sha2::{Digest, Sha256, Sha384, Sha512};
+    let hash = match signature {
+        // md5, sha1, sha256 with RSA; sha1, sha256 with ECDSA.
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.1"
+        | "1.2.840.10045.4.3.2" => Sha256::digest(certificate).to_vec(),
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => Sha384::digest(certificate).to_vec(),
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => Sha512::digest(certificate).to_vec(),
+        _ => return None,
+    };
+    Some(hash.into())
 }
 
 impl Tls {
@@ -96,13 +123,14 @@ impl Tls {
             .map_err(|error| anyhow!("{error}"))
             .with_context(|| format!("{}: no certificate that can be read", shown()))?;
         let expires = parsed.validity().not_after.timestamp();
+        let end_point = end_point(first, &parsed.signature_algorithm.algorithm.to_id_string());
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .with_context(|| format!("{}: certificate and key can't be used", shown()))?;
         config.ticketer = Arc::clone(tickets);
-        Ok(Loaded { config: Arc::new(config), expires })
+        Ok(Loaded { config: Arc::new(config), expires, end_point })
     }
 
     /// Says when the certificate expires, as a warning if that is soon.
@@ -132,6 +160,7 @@ mod tests {
         let days = (loaded.expires - OffsetDateTime::now_utc().unix_timestamp()) / 86_400;
         assert!((VALID.whole_days() - 2..=VALID.whole_days()).contains(&days), "{days}");
         assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(loaded.end_point.map(|hash| hash.len()), Some(32), "ECDSA with SHA-256");
         assert!(self_signed(dir.path()).is_err(), "nothing is written over");
         assert!(load(&key, &key).is_err());
         assert!(load(&certificate, &certificate).is_err());

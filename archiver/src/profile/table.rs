@@ -23,6 +23,11 @@ pub struct Profiles {
     vault: Vault,
 }
 
+/// What no profile can be called: secrets of profiles are sealed for their names.
+fn other(about: &str) -> String {
+    format!("\0{about}")
+}
+
 impl Profiles {
     pub(crate) fn open(db: Arc<Database>, storage: Storage) -> Result<Profiles, Error> {
         let profiles = Profiles { vault: Vault::open(db.clone(), storage)?, db };
@@ -119,6 +124,20 @@ impl Profiles {
         Ok(Some(Secret::new(text.to_owned())))
     }
 
+    /// Seals a secret that isn't a profile's, for `about`, under the same key.
+    /// # Errors
+    /// `Vault`, `Database`.
+    pub fn seal_other(&self, about: &str, secret: &[u8]) -> Result<Vec<u8>, Error> {
+        self.vault.seal(&other(about), secret)
+    }
+
+    /// Opens what [`Profiles::seal_other`] sealed for the same `about`.
+    /// # Errors
+    /// `Vault`, `Database`.
+    pub fn open_other(&self, about: &str, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+        self.vault.unseal(&other(about), sealed)
+    }
+
     /// Whether a profile has a password.
     /// # Errors
     /// `Database`.
@@ -148,20 +167,6 @@ impl Profiles {
     /// `Vault`, `Database`.
     pub fn wrap_by(&self, new: &MasterKey) -> Result<(), Error> {
         self.vault.wrap_by(new)
-    }
-
-    /// Seals a secret that isn't a profile's, with the key that theirs are sealed with. `about` is what it is for.
-    /// # Errors
-    /// `Vault`, `Database`.
-    pub fn seal(&self, about: &str, secret: &[u8]) -> Result<Vec<u8>, Error> {
-        self.vault.seal(about, secret)
-    }
-
-    /// Opens what [`Profiles::seal`] sealed for the same `about`.
-    /// # Errors
-    /// `Vault`, `Database`.
-    pub fn unseal(&self, about: &str, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
-        self.vault.unseal(about, sealed)
     }
 
     /// Has only the present master key open the secrets; after all stores know it.

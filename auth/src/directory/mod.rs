@@ -1,7 +1,7 @@
 //! The directory that users come from: its settings, synchronising, and asking it about passwords.
 //!
 //! Owns the table `directory` of master.redb: the settings as JSON and the bind DN's password, sealed by whoever holds the keys
-//! ([`Vault`]). Invariant: only `synchronise` makes or changes users; a login changes nothing. One directory an installation. When
+//! ([`crate::Sealer`]). Invariant: only `synchronise` makes or changes users; a login changes nothing. One directory an installation. When
 //! it is synchronised is decided by others.
 
 mod apply;
@@ -34,7 +34,7 @@ use login::Loaded;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const DIRECTORY: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("directory");
@@ -43,22 +43,9 @@ const PASSWORD: &str = "password";
 /// What the sealed password is about.
 const SEALED_FOR: &str = "directory";
 
-/// Who seals secrets and opens them again.
-pub trait Vault: Send + Sync {
-    /// Seals a secret of `about`.
-    /// # Errors
-    /// Why it can't.
-    fn seal(&self, about: &str, secret: &[u8]) -> Result<Vec<u8>, String>;
-    /// Opens what was sealed for `about`.
-    /// # Errors
-    /// Why it can't.
-    fn open(&self, about: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, String>;
-}
-
-/// The directory in use, and who holds its password.
+/// The directory in use.
 #[derive(Default)]
 pub(crate) struct Handle {
-    vault: OnceLock<Arc<dyn Vault>>,
     /// Read from the database once; the inner one is none without a directory.
     loaded: Mutex<Option<Option<Arc<Loaded>>>>,
 }
@@ -116,13 +103,6 @@ fn kept(db: &Database, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
 }
 
 impl Auth {
-    /// Who seals the bind DN's password. Counts once.
-    pub fn seal_with(&self, vault: Arc<dyn Vault>) {
-        if self.directory.vault.set(vault).is_err() {
-            tracing::debug!("the vault is set already");
-        }
-    }
-
     /// The directory's settings, and whether a password is kept for its bind DN.
     /// # Errors
     /// `Database`, `Entry`.
@@ -156,7 +136,7 @@ impl Auth {
                 ));
             }
             Some(password) => {
-                Some(self.vault()?.seal(SEALED_FOR, password.as_bytes()).map_err(Error::Directory)?)
+                Some(self.sealer()?.seal(SEALED_FOR, password.as_bytes()).map_err(Error::Directory)?)
             }
             None if directory.bind_dn.is_some() && !stays => {
                 return Err(Error::Directory("the bind DN's password is missing; it must be given anew with other servers, trust or bind DN".into()));
@@ -262,13 +242,6 @@ impl Auth {
         loaded.check(user, typed, password)
     }
 
-    fn vault(&self) -> Result<&Arc<dyn Vault>, Error> {
-        self.directory
-            .vault
-            .get()
-            .ok_or_else(|| Error::Directory("nobody holds the key for passwords here".into()))
-    }
-
     /// Settings count anew; what was known of passwords is forgotten.
     fn forget_directory(&self) -> Result<(), Error> {
         *self.directory.loaded.lock() = None;
@@ -291,7 +264,7 @@ impl Auth {
                 let password = match kept(&self.db, PASSWORD)? {
                     None => None,
                     Some(sealed) => {
-                        let open = self.vault()?.open(SEALED_FOR, &sealed).map_err(Error::Directory)?;
+                        let open = self.sealer()?.open(SEALED_FOR, &sealed).map_err(Error::Directory)?;
                         let text = std::str::from_utf8(&open).map_err(|error| entry(PASSWORD, &error))?;
                         Some(Zeroizing::new(text.to_owned()))
                     }

@@ -15,7 +15,13 @@ pub(crate) fn list(session: &Session) -> String {
         if !session.tls {
             all.push_str(" STARTTLS");
         }
-        all.push_str(if session.is_private() { " AUTH=PLAIN" } else { " LOGINDISABLED" });
+        match (session.is_private(), session.world.auth.offers_scram()) {
+            (false, _) => all.push_str(" LOGINDISABLED"),
+            (true, false) => all.push_str(" AUTH=PLAIN"),
+            // Many clients take the first that they know.
+            (true, true) if session.channel.0.is_empty() => all.push_str(" AUTH=SCRAM-SHA-256 AUTH=PLAIN"),
+            (true, true) => all.push_str(" AUTH=SCRAM-SHA-256-PLUS AUTH=SCRAM-SHA-256 AUTH=PLAIN"),
+        }
     }
     all.push(' ');
     if session.world.settings.unauthenticate {

@@ -1,4 +1,4 @@
-//! STARTTLS, LOGIN, AUTHENTICATE PLAIN (RFC 3501 §6.2, RFC 4616, RFC 4959), UNAUTHENTICATE (RFC 8437).
+//! STARTTLS, LOGIN, AUTHENTICATE (RFC 3501 §6.2, RFC 4616, RFC 4959; SCRAM: `scram`), UNAUTHENTICATE (RFC 8437).
 //!
 //! Promise: no password is taken on a connection that others can read, and all failures look alike. Who may try a password,
 //! and after which delay, `auth` says; the network waits, without a thread, until it is checked.
@@ -8,7 +8,7 @@ use crate::reply::Refusal;
 use crate::session::{Call, Done, Mode, Session};
 use crate::watch::figures;
 use auth::throttle::Leave;
-use auth::{Auth, Privilege, User};
+use auth::{Attempt, Auth, Entered, How, Privilege, ScramProof};
 use std::net::IpAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -31,7 +31,7 @@ pub(crate) fn login(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) ->
     let (Some(name), Some(password)) = (text(&name), text(&password).map(Zeroizing::new)) else {
         return Err(auth::Error::Denied.into());
     };
-    enter(s, &name, &password, call.out)
+    enter(s, How::Login, &name, &password, call.out)
 }
 
 /// AUTHENTICATE mechanism [initial response]
@@ -44,8 +44,18 @@ pub(crate) fn authenticate(
     let mechanism = c.atom()?;
     let response = if c.eat(b' ') { Some(c.take_while(|b| b.is_ascii_graphic())) } else { None };
     c.end()?;
+    if let Some(plus) = super::scram::mechanism(s, mechanism) {
+        private(s)?;
+        return match response {
+            Some(response) => super::scram::first(s, plus, response, call.out),
+            None => {
+                call.out.extend_from_slice(b"+ \r\n");
+                Ok(Done::Continue(Mode::ScramFirst(plus)))
+            }
+        };
+    }
     if !mechanism.eq_ignore_ascii_case(b"PLAIN") {
-        return Err(Refusal::No("CANNOT", "Only AUTH=PLAIN is offered"));
+        return Err(Refusal::No("CANNOT", "The mechanism is not offered"));
     }
     private(s)?;
     match response {
@@ -82,7 +92,7 @@ pub(crate) fn plain(s: &mut Session, response: &[u8], out: &mut Vec<u8>) -> Resu
         return Err(Refusal::Bad("AUTHENTICATE cancelled"));
     }
     match simple::sasl_plain(response) {
-        Some((name, password)) => enter(s, &name, &password, out),
+        Some((name, password)) => enter(s, How::Plain, &name, &password, out),
         None => Err(auth::Error::Denied.into()),
     }
 }
@@ -100,10 +110,17 @@ fn private(s: &Session) -> Result<(), Refusal> {
 pub(crate) struct Pending {
     auth: Auth,
     name: String,
-    password: Zeroizing<String>,
+    how: How,
+    secret: Secret,
     from: IpAddr,
     delay: Duration,
     checked: bool,
+}
+
+/// By what it is to be proven.
+enum Secret {
+    Password(Zeroizing<String>),
+    Proof(ScramProof),
 }
 
 impl Pending {
@@ -121,44 +138,80 @@ impl Drop for Pending {
     }
 }
 
+/// Whether a login may be tried now, and after which delay.
+fn leave(s: &Session, name: &str, how: How) -> Result<Duration, Refusal> {
+    let (auth, figures) = (&s.world.auth, s.world.watch.figures());
+    let attempt = Attempt { name, need: Privilege::Imap, from: Some(s.ip), how };
+    if !auth.admits(s.ip) {
+        figures::add(&figures.logins_refused, 1);
+        auth.turned_away(&attempt, "not from this network");
+        return Err(Refusal::No("NOPERM", "Logins are not taken from your network"));
+    }
+    match auth.ask(name, s.ip) {
+        Leave::Now => Ok(Duration::ZERO),
+        Leave::After(ms) => {
+            figures::add(&figures.logins_delayed, 1);
+            Ok(Duration::from_millis(ms))
+        }
+        Leave::Refused => {
+            figures::add(&figures.logins_refused, 1);
+            auth.turned_away(&attempt, "too many failures");
+            Err(Refusal::No("UNAVAILABLE", "Too many logins have failed; try again later"))
+        }
+    }
+}
+
 fn enter(
     s: &mut Session,
+    how: How,
     name: &str,
     password: &Zeroizing<String>,
     out: &mut Vec<u8>,
 ) -> Result<Done, Refusal> {
-    let (auth, figures) = (s.world.auth.clone(), s.world.watch.figures());
-    let delay = match auth.ask(name, s.ip) {
-        Leave::Now => {
-            if let Some(user) = auth.login_again(name, password, Privilege::Imap, Some(s.ip))? {
-                figures::add(&figures.logins_again, 1);
-                return welcome(s, user, out);
-            }
-            Duration::ZERO
+    let delay = leave(s, name, how)?;
+    let auth = s.world.auth.clone();
+    if delay.is_zero() {
+        let attempt = Attempt { name, need: Privilege::Imap, from: Some(s.ip), how };
+        if let Some(entered) = auth.login_again(&attempt, password)? {
+            figures::add(&s.world.watch.figures().logins_again, 1);
+            return welcome(s, entered, out);
         }
-        Leave::After(ms) => {
-            figures::add(&figures.logins_delayed, 1);
-            Duration::from_millis(ms)
-        }
-        Leave::Refused => {
-            figures::add(&figures.logins_refused, 1);
-            tracing::warn!(from = %s.ip, "a login was refused untried: too many have failed from there");
-            return Err(Refusal::No("UNAVAILABLE", "Too many logins have failed; try again later"));
-        }
-    };
-    let password = password.clone();
-    let (name, from) = (name.to_owned(), s.ip);
-    s.pending = Some(Pending { auth, name, password, from, delay, checked: false });
+    }
+    let (secret, name) = (Secret::Password(password.clone()), name.to_owned());
+    s.pending = Some(Pending { auth, name, how, secret, from: s.ip, delay, checked: false });
     Ok(Done::Login)
 }
 
-/// Checks the password of the login that waited. `auth` takes its time on purpose.
+/// A proof of SCRAM has come. It costs next to nothing, so that without a delay it takes no turn among those that hash.
+pub(crate) fn prove(
+    s: &mut Session,
+    how: How,
+    proof: ScramProof,
+    out: &mut Vec<u8>,
+) -> Result<Done, Refusal> {
+    let name = proof.name().to_owned();
+    let delay = leave(s, &name, how)?;
+    let auth = s.world.auth.clone();
+    let secret = Secret::Proof(proof);
+    s.pending = Some(Pending { auth, name, how, secret, from: s.ip, delay, checked: false });
+    if delay.is_zero() { complete(s, out) } else { Ok(Done::Login) }
+}
+
+/// Checks what the login that waited gave. `auth` takes its time on purpose.
 pub(crate) fn complete(s: &mut Session, out: &mut Vec<u8>) -> Result<Done, Refusal> {
     let Some(mut pending) = s.pending.take() else { return Err(auth::Error::Denied.into()) };
     pending.checked = true;
-    let Pending { auth, name, password, from, .. } = &pending;
-    match auth.login(name, password, Privilege::Imap, Some(*from)) {
-        Ok(user) => welcome(s, user, out),
+    let Pending { auth, name, how, secret, from, .. } = &pending;
+    let attempt = Attempt { name, need: Privilege::Imap, from: Some(*from), how: *how };
+    let done = match secret {
+        Secret::Password(password) => auth.login(&attempt, password).map(|entered| (entered, None)),
+        Secret::Proof(proof) => auth
+            .scram_prove(proof, Privilege::Imap, Some(*from))
+            .map(|(entered, words)| (entered, Some(words))),
+    };
+    match done {
+        Ok((entered, None)) => welcome(s, entered, out),
+        Ok((entered, Some(words))) => Ok(super::scram::proven(s, entered, &words, out)),
         Err(error) => {
             figures::add(&s.world.watch.figures().logins_failed, 1);
             Err(error.into())
@@ -166,13 +219,14 @@ pub(crate) fn complete(s: &mut Session, out: &mut Vec<u8>) -> Result<Done, Refus
     }
 }
 
-fn welcome(s: &mut Session, user: User, out: &mut Vec<u8>) -> Result<Done, Refusal> {
+pub(crate) fn welcome(s: &mut Session, entered: Entered, out: &mut Vec<u8>) -> Result<Done, Refusal> {
+    let Entered { user, by } = entered;
     if !s.place.login(&user.name) {
         return Err(Refusal::Bye("Too many connections of this user"));
     }
     figures::add(&s.world.watch.figures().logins_ok, 1);
     tracing::debug!(user = ?user.name, ip = %s.ip, "logged in over IMAP");
-    s.logged_in(user.name);
+    s.logged_in(user.name, by);
     // What is offered has changed (RFC 3501 §6.2.3 lets the server say it unasked).
     out.extend_from_slice(format!("* CAPABILITY {}\r\n", super::capability::list(s)).as_bytes());
     Ok(Done::Ok("Logged in"))

@@ -19,6 +19,7 @@ pub(crate) mod namespace;
 pub(crate) mod noop;
 pub(crate) mod notify;
 pub(crate) mod objects;
+pub(crate) mod scram;
 pub(crate) mod search;
 pub(crate) mod section;
 pub(crate) mod select;

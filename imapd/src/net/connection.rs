@@ -193,7 +193,8 @@ async fn converse(
         Line::Tls => (stream, Box::new(session)),
     };
     let mut session = *session;
-    let stream = handshake(stream, shared).await?;
+    let (stream, end_point) = handshake(stream, shared).await?;
+    session.channel = channel(&stream, end_point);
     let _secure = Gauge::new(watch, |figures| &figures.tls_sessions);
     notes.tls = Some(match stream.get_ref().1.protocol_version() {
         Some(tokio_rustls::rustls::ProtocolVersion::TLSv1_3) => "1.3",
@@ -221,19 +222,37 @@ async fn turn_away(mut stream: TcpStream, line: Line, full: Full, shared: &Share
     if let Ok(_turn) = shared.farewells.try_acquire() {
         match line {
             Line::Plain => last_words(&mut stream, words).await?,
-            Line::Tls => last_words(&mut handshake(stream, shared).await?, words).await?,
+            Line::Tls => last_words(&mut handshake(stream, shared).await?.0, words).await?,
         }
     }
     Ok(Reason::Full)
 }
 
-async fn handshake(stream: TcpStream, shared: &Shared) -> io::Result<TlsStream<TcpStream>> {
+/// What SCRAM can be bound to on this connection.
+fn channel(stream: &TlsStream<TcpStream>, end_point: Option<Arc<[u8]>>) -> auth::Channel {
+    let connection = stream.get_ref().1;
+    let mut ways = Vec::new();
+    // RFC 9266 §3: with TLS 1.2 only where the extended master secret is in use, which isn't told here.
+    if connection.protocol_version() == Some(tokio_rustls::rustls::ProtocolVersion::TLSv1_3) {
+        match connection.export_keying_material([0_u8; 32], b"EXPORTER-Channel-Binding", Some(b"")) {
+            Ok(exported) => ways.push(("tls-exporter", exported.to_vec())),
+            Err(error) => tracing::warn!(%error, "TLS gives nothing to bind logins to"),
+        }
+    }
+    ways.extend(end_point.map(|hash| ("tls-server-end-point", hash.to_vec())));
+    auth::Channel(ways)
+}
+
+type Secured = (TlsStream<TcpStream>, Option<Arc<[u8]>>);
+
+async fn handshake(stream: TcpStream, shared: &Shared) -> io::Result<Secured> {
     let limit = Duration::from_secs(shared.world.settings.handshake_timeout_secs);
-    let acceptor = TlsAcceptor::from(shared.world.watch.tls());
+    let crate::watch::Tls { config, end_point } = shared.world.watch.tls();
+    let acceptor = TlsAcceptor::from(config);
     let mut stop = shared.stop.clone();
     tokio::select! {
         done = timeout(limit, acceptor.accept(stream)) => match done {
-            Ok(Ok(stream)) => Ok(stream),
+            Ok(Ok(stream)) => Ok((stream, end_point)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "TLS did not begin");
                 Err(io::Error::other(NO_TLS))

@@ -13,7 +13,7 @@ use crate::Settings;
 use crate::gate::Gate;
 use crate::queue::Queue;
 use crate::session::World;
-use crate::watch::{Watch, figures};
+use crate::watch::{Tls, Watch, figures};
 use auth::Auth;
 use connection::{Line, Shared};
 use std::net::SocketAddr;
@@ -23,7 +23,6 @@ use storage::Storage;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::rustls::ServerConfig;
 
 /// Time that sessions get to say BYE when the server stops. Whoever reads hears it in less; a client that doesn't read, in the
 /// midst of an answer or not, loses nothing by a dropped connection that it would have got from a longer wait.
@@ -90,7 +89,7 @@ impl Server {
     /// The first address that can't be bound.
     pub async fn bind(
         settings: Settings,
-        tls: Arc<ServerConfig>,
+        tls: impl Into<Tls>,
         storage: Storage,
         auth: Auth,
     ) -> std::io::Result<Server> {
@@ -103,7 +102,7 @@ impl Server {
     pub async fn bind_with(
         settings: Settings,
         inherited: Inherited,
-        tls: Arc<ServerConfig>,
+        tls: impl Into<Tls>,
         storage: Storage,
         auth: Auth,
     ) -> std::io::Result<Server> {
@@ -113,7 +112,7 @@ impl Server {
             } else {
                 (adopt(inherited.imap)?, adopt(inherited.imaps)?)
             };
-        let watch = Watch::new(tls);
+        let watch = Watch::new(tls.into());
         Ok(Server {
             imap,
             imaps,

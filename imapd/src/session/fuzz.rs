@@ -444,7 +444,7 @@ impl Fuzzed {
         let settings = Settings { max_bad: 1_000, plain_on_loopback: true, ..Settings::default() };
         let gate = Gate::new(&settings);
         let queue = Queue::new(settings.max_searches);
-        let watch = Watch::new(Arc::new(no_tls()));
+        let watch = Watch::new(Arc::new(no_tls()).into());
         Fuzzed { world: Arc::new(World { settings, storage, auth, watch }), gate, queue, _dir: dir }
     }
 
@@ -467,7 +467,7 @@ impl Fuzzed {
         let peer = Peer { ip: address, proxied: false };
         let mut session = Session::new(Arc::clone(&self.world), peer, false, place, Arc::default());
         if let Some(user) = user {
-            session.logged_in(user.to_owned());
+            session.logged_in(user.to_owned(), auth::Credential::Token);
         }
         Client { world: self, session, out: Vec::new(), stands: Stands::Open }
     }

@@ -31,7 +31,7 @@ use crate::reply::Refusal;
 use crate::watch::Watch;
 use crate::watch::figures::Outcome;
 use crate::watch::tally::{Reason, Tally};
-use auth::{Auth, Sight};
+use auth::{Auth, Channel, Credential, Entered, ScramExchange, Sight};
 use sight::{Asked, Guest, Sighted};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -141,8 +141,20 @@ pub(crate) enum Mode {
     Command,
     /// PLAIN's response.
     Plain,
+    /// SCRAM's first message, with channel binding or without.
+    ScramFirst(bool),
+    /// What comes next in SCRAM's exchange.
+    ScramNext,
     /// DONE.
     Idle,
+}
+
+/// How far an exchange of SCRAM is.
+pub(crate) enum Sasl {
+    /// The challenge is out; with channel binding or without.
+    Asked(bool, Box<ScramExchange>),
+    /// The proof was right, and the server's own is out.
+    Proven(Box<Entered>),
 }
 
 /// A command being run.
@@ -171,6 +183,12 @@ pub(crate) struct Session {
     pub(crate) compressed: bool,
     /// A login whose password is still to be checked.
     pub(crate) pending: Option<Pending>,
+    /// An exchange of SCRAM.
+    pub(crate) sasl: Option<Sasl>,
+    /// What SCRAM can be bound to; empty without TLS.
+    pub(crate) channel: Channel,
+    /// By what the user has logged in.
+    by: Option<Credential>,
     pub(crate) user: Option<String>,
     pub(crate) mailbox: Option<Mailbox>,
     pub(crate) place: Place,
@@ -210,6 +228,9 @@ impl Session {
             tls,
             compressed: false,
             pending: None,
+            sasl: None,
+            channel: Channel::default(),
+            by: None,
             watched,
             user: None,
             mailbox: None,
@@ -419,6 +440,8 @@ impl Session {
             let result = match (line, mode) {
                 (Err(_), _) => Err(Refusal::Bad("The line is too long")),
                 (Ok(line), Mode::Plain) => crate::cmd::login::plain(self, &line, out),
+                (Ok(line), Mode::ScramFirst(plus)) => crate::cmd::scram::first(self, plus, &line, out),
+                (Ok(line), Mode::ScramNext) => crate::cmd::scram::next(self, &line, out),
                 (Ok(line), _) if line.eq_ignore_ascii_case(b"DONE") => Ok(Done::Ok("IDLE done")),
                 (Ok(_), _) => Err(Refusal::Bad("IDLE ends with DONE")),
             };
@@ -528,7 +551,8 @@ impl Session {
     pub(crate) fn guest(&self) -> Option<Guest> {
         let selected = self.mailbox.as_ref().map(|mailbox| mailbox.target.clone());
         let user = self.user.clone()?;
-        Some(Guest { world: Arc::clone(&self.world), user, since: self.since, selected })
+        let came = sight::Came { by: self.by, from: self.ip, tally: self.watched.tally() };
+        Some(Guest { world: Arc::clone(&self.world), user, since: self.since, selected, came })
     }
 
     /// Whether rights may be others than when they were asked, by a change or by time.
@@ -647,8 +671,9 @@ impl Session {
         self.mailbox.as_ref().ok_or(Refusal::Bad("Select a mailbox first"))
     }
     /// A login has succeeded: bad commands before it are forgiven.
-    pub(crate) fn logged_in(&mut self, user: String) {
-        self.watched.logged_in(&self.world.watch, &user);
+    pub(crate) fn logged_in(&mut self, user: String, by: Credential) {
+        self.watched.logged_in(&self.world.watch, &user, by, self.tls);
+        self.by = Some(by);
         self.since = self.world.auth.user(&user).ok().map(|user| user.created);
         self.asked = Asked::default();
         self.user = Some(user);

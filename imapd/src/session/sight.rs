@@ -7,8 +7,10 @@
 use super::names::{self, Target};
 use super::{Mailbox, VANISHED, World};
 use crate::reply::Refusal;
-use auth::{Privilege, Sight};
+use crate::watch::tally::Tally;
+use auth::{Credential, Privilege, Sight, Still};
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 use storage::{FolderInfo, FolderView, Look};
@@ -130,6 +132,15 @@ pub(crate) struct Guest {
     /// When the user was added: somebody else may have the name later.
     pub(crate) since: Option<i64>,
     pub(crate) selected: Option<Target>,
+    pub(crate) came: Came,
+}
+
+/// How somebody came in.
+#[derive(Debug, Clone)]
+pub(crate) struct Came {
+    pub(crate) by: Option<Credential>,
+    pub(crate) from: IpAddr,
+    pub(crate) tally: Arc<Tally>,
 }
 
 const LOGGED_OUT: Refusal = Refusal::Bye("Logged out by the administrator");
@@ -147,7 +158,21 @@ impl Guest {
         let auth = &self.world.auth;
         // First the number: a change meanwhile is then looked at again.
         let generation = auth.generation();
+        if self.came.tally.is_killed() {
+            return Err(LOGGED_OUT);
+        }
         let user = auth.user(&self.user).map_err(|_| LOGGED_OUT)?;
+        // First by what it came, since a forced change takes all rights.
+        if let Some(by) = self.came.by {
+            match auth.still(&self.user, by, Privilege::Imap, Some(self.came.from)) {
+                Ok(Still::Welcome) => {}
+                Ok(Still::Revoked) => {
+                    return Err(Refusal::Bye("The password was changed or revoked; log in again"));
+                }
+                Ok(Still::MustChange) => return Err(Refusal::Bye("[EXPIRED] The password must be changed")),
+                Ok(Still::Ended) | Err(_) => return Err(LOGGED_OUT),
+            }
+        }
         if self.since.is_some_and(|since| since != user.created)
             || !auth.may(&user, Privilege::Login)
             || !auth.may(&user, Privilege::Imap)

@@ -6,8 +6,10 @@ use super::table;
 use crate::reply::Refusal;
 use crate::watch::Watch;
 use crate::watch::figures::{self, Gauge, Outcome};
+use crate::watch::sessions::Listed;
 use crate::watch::tally::{Reason, Tally};
 use crate::watch::trace::Pen;
+use auth::Credential;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,11 +32,20 @@ pub(super) struct Watched {
     pen: Option<Pen>,
     reason: Reason,
     user: Option<(String, Gauge)>,
+    listed: Option<Listed>,
 }
 
 impl Watched {
     pub(super) fn new(tally: Arc<Tally>, address: IpAddr) -> Watched {
-        Watched { tally, address, at_work: None, pen: None, reason: Reason::Dropped, user: None }
+        Watched {
+            tally,
+            address,
+            at_work: None,
+            pen: None,
+            reason: Reason::Dropped,
+            user: None,
+            listed: None,
+        }
     }
 
     /// A command has been taken. Which one shows when its name has been read.
@@ -121,14 +132,20 @@ impl Watched {
         self.reason
     }
 
-    pub(super) fn logged_in(&mut self, watch: &Watch, user: &str) {
+    /// The connection's counts.
+    pub(super) fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
+    pub(super) fn logged_in(&mut self, watch: &Watch, user: &str, by: Credential, tls: bool) {
+        self.listed = Some(watch.list(user, self.address, by, tls, &self.tally));
         *self.tally.user.lock() = Some(user.to_owned());
         self.user = Some((user.to_owned(), Gauge::new(watch, |figures| &figures.logged_in)));
     }
 
     /// The next login may be another user's.
     pub(super) fn logged_out(&mut self) {
-        (self.user, self.pen) = (None, None);
+        (self.user, self.pen, self.listed) = (None, None, None);
     }
 
     /// Bytes go to the client.

@@ -1,7 +1,7 @@
 //! What one session comes to, for the line in the log at its end; and why it ended.
 
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Counts of one connection. Session and socket both write here.
 #[derive(Debug, Default)]
@@ -14,11 +14,16 @@ pub(crate) struct Tally {
     /// Messages of which something was told by FETCH.
     pub(crate) messages: AtomicU64,
     pub(crate) user: Mutex<Option<String>>,
+    /// An administrator wants the session to end.
+    pub(crate) killed: AtomicBool,
 }
 
 impl Tally {
     pub(crate) fn add(counter: &AtomicU64, n: u64) {
         counter.fetch_add(n, Ordering::Relaxed);
+    }
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Relaxed)
     }
     pub(crate) fn read(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)

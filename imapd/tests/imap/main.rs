@@ -10,6 +10,7 @@ mod dialogues;
 mod ends;
 mod leaks;
 mod limit;
+mod logins;
 mod multisearch;
 mod notify;
 mod proxy;

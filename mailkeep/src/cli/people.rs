@@ -18,6 +18,9 @@ pub(crate) struct By {
     /// Read the login's password from standard input: one line, before any other
     #[arg(long, global = true)]
     pub(crate) login_password_stdin: bool,
+    /// The login has a second factor: ask for a code, or a recovery code, behind the password, or read it as the next line of standard input
+    #[arg(long, global = true, requires = "login")]
+    pub(crate) login_code: bool,
     /// The socket of a running server for everybody on the machine (users_socket in its configuration); --data isn't needed
     #[arg(long, value_name = "PATH", env = "MAILKEEP_SOCKET", global = true, value_hint = ValueHint::FilePath)]
     pub(crate) socket: Option<PathBuf>,

@@ -97,6 +97,19 @@ Examples:
 
 Taking a rule lets the next one above decide, or a group's.")]
     Revoke(Revokes),
+    /// Passwords for single devices
+    #[command(subcommand)]
+    AppPassword(super::credentials::AppPassword),
+    /// The second factor: codes of an authenticator app
+    #[command(subcommand)]
+    Totp(super::credentials::TotpVerb),
+    /// From where a user may come, and whether the password must be changed
+    Door(super::credentials::Door),
+    /// When, from where and how somebody logged in or tried to
+    Logins {
+        /// The login name
+        name: String,
+    },
     /// Remove a user; the archive stays
     #[command(visible_alias = "remove")]
     Delete {

@@ -127,10 +127,11 @@ impl From<auth::Error> for Failure {
         let kind = match error {
             auth::Error::BadName { .. }
             | auth::Error::BadPassword(_)
+            | auth::Error::AppPassword(_)
             | auth::Error::BadAddress { .. }
             | auth::Error::BadField { .. }
             | auth::Error::AuditorWithoutEnd(_) => Kind::Usage,
-            auth::Error::Denied => Kind::Denied,
+            auth::Error::Denied | auth::Error::CodeNeeded | auth::Error::MustChange => Kind::Denied,
             _ => Kind::Failed,
         };
         Failure::new(kind, error.to_string())

@@ -119,6 +119,15 @@ table! {
     UserRename: UserRename { name: text(), new: text() } => ADMIN;
     UserImport: UserImport { file: path(), columns: vec![], update: false, dry_run: true } => ADMIN_NEAR;
     OwnPassword: OwnPassword { password: secret() } => rule(&[ChangePassword]);
+    AppPasswordCreate: AppPasswordCreate { name: text(), label: text() } => ADMIN;
+    AppPasswordList: AppPasswordList { name: text() } => ADMIN;
+    AppPasswordRevoke: AppPasswordRevoke { name: text(), which: text() } => ADMIN;
+    UserTotp: UserTotp { name: text(), what: Factor::Enable, code: None } => ADMIN,
+        UserTotp { name: text(), what: Factor::Disable, code: None } => ADMIN;
+    UserDoor: UserDoor { name: text(), allow_from: None, must_change: None } => ADMIN;
+    UserLogins: UserLogins { name: text() } => ADMIN;
+    SessionList: SessionList {} => ADMIN;
+    SessionKill: SessionKill { session: Some(u64::MAX), user: None } => ADMIN;
     GroupList: GroupList {} => ADMIN;
     GroupRights: GroupRights { group: text(), give: true, folders: vec![] } => ADMIN;
     AccessShow: AccessShow {} => LOOKS_ON;

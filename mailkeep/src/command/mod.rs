@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod changes;
 mod compact;
+mod credentials;
 mod directory;
 mod event;
 mod evidence;
@@ -38,6 +39,10 @@ pub(crate) use changes::{
     Report as ChangeReport,
 };
 pub(crate) use compact::StoreCompact;
+pub(crate) use credentials::{
+    AppPasswordCreate, AppPasswordList, AppPasswordRevoke, Factor, SessionKill, SessionList, UserDoor,
+    UserLogins, UserTotp,
+};
 pub(crate) use directory::{DirectoryRemove, DirectorySet, DirectoryShow, DirectorySync, DirectoryTest};
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
@@ -260,6 +265,22 @@ pub(crate) enum Command {
     DirectorySync(DirectorySync),
     #[serde(rename = "directory.remove")]
     DirectoryRemove(DirectoryRemove),
+    #[serde(rename = "user.appPasswordCreate")]
+    AppPasswordCreate(AppPasswordCreate),
+    #[serde(rename = "user.appPasswordList")]
+    AppPasswordList(AppPasswordList),
+    #[serde(rename = "user.appPasswordRevoke")]
+    AppPasswordRevoke(AppPasswordRevoke),
+    #[serde(rename = "user.totp")]
+    UserTotp(UserTotp),
+    #[serde(rename = "user.door")]
+    UserDoor(UserDoor),
+    #[serde(rename = "user.logins")]
+    UserLogins(UserLogins),
+    #[serde(rename = "session.list")]
+    SessionList(SessionList),
+    #[serde(rename = "session.kill")]
+    SessionKill(SessionKill),
 }
 
 impl Command {
@@ -341,6 +362,14 @@ impl Command {
             Command::DirectoryTest(c) => c,
             Command::DirectorySync(c) => c,
             Command::DirectoryRemove(c) => c,
+            Command::AppPasswordCreate(c) => c,
+            Command::AppPasswordList(c) => c,
+            Command::AppPasswordRevoke(c) => c,
+            Command::UserTotp(c) => c,
+            Command::UserDoor(c) => c,
+            Command::UserLogins(c) => c,
+            Command::SessionList(c) => c,
+            Command::SessionKill(c) => c,
         }
     }
 }

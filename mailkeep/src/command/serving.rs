@@ -16,7 +16,7 @@ pub(crate) const MAX_TRACE_BYTES: u64 = 64 << 20;
 /// How often a trace looks whether it should end.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-fn serving(cx: &Context<'_>) -> Result<Serving, Failure> {
+pub(super) fn serving(cx: &Context<'_>) -> Result<Serving, Failure> {
     let serving = cx.installation.serving.lock().clone();
     serving.ok_or_else(|| Failure::usage("no server runs on this data directory; mailkeep serve"))
 }

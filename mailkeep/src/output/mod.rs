@@ -4,6 +4,7 @@
 //! reader that closes the pipe ends the command quietly.
 
 mod clean;
+pub(crate) mod credentials;
 mod hits;
 mod people;
 mod table;

@@ -46,6 +46,10 @@ pub(super) fn user(user: User) -> Result<(Command, View), Failure> {
             let password = Secret(password.read(&name)?);
             (Command::UserPassword(UserPassword { name, password }), View::Done("The password is set."))
         }
+        User::AppPassword(verb) => super::credentials::app_password(verb),
+        User::Totp(verb) => super::credentials::totp(verb)?,
+        User::Door(door) => super::credentials::door(door),
+        User::Logins { name } => super::credentials::logins(name),
         User::Address(given) => profile::addresses(given),
         User::Grant(grants) => {
             let privileges = grants.privilege.into_iter().map(Into::into).collect();
@@ -123,5 +127,6 @@ pub(crate) fn login(by: &By) -> Result<Option<Login>, Failure> {
     };
     let password =
         Secret(password::of_login(name, by.login_password_file.as_deref(), by.login_password_stdin)?);
-    Ok(Some(Login { name: name.clone(), password, code: None }))
+    let code = by.login_code.then(|| password::line("Code of the second factor")).transpose()?.map(Secret);
+    Ok(Some(Login { name: name.clone(), password, code }))
 }

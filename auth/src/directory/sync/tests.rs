@@ -1,3 +1,5 @@
+//! Plans: who comes, changes, is renamed, disabled, removed, and who stands in the way.
+
 use super::*;
 use crate::Privilege;
 use std::slice::from_ref;

@@ -148,7 +148,7 @@ const LOGGED_OUT: Refusal = Refusal::Bye("Logged out by the administrator");
 impl Guest {
     /// Whether rights may be others than when they were asked.
     pub(crate) fn is_doubtful(world: &World, asked: Asked) -> bool {
-        asked.generation != world.auth.generation() || asked.until.is_some_and(|end| auth::is_past(end))
+        asked.generation != world.auth.generation() || asked.until.is_some_and(auth::is_past)
     }
 
     /// Asks for the rights.

@@ -2,7 +2,6 @@
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,21 +9,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tests::mailserver::MASTER;
 use tests::program::PATIENCE;
+use tests::runs::{self, folders, hash, hashes, last, letter as message, run, sums};
 use tests::{Archive, MailServer, Output, Result};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
-
-fn message(n: u32, head: &str) -> String {
-    format!(
-        "{head}From: sender{n}@example.com\r\nSubject: letter {n}\r\nDate: Thu, 1 Jan 2015 00:00:{:02} +0100\r\n\r\nbody {n}\r\n",
-        n % 60
-    )
-}
-
-fn hash(message: &str) -> String {
-    hex::encode(Sha256::digest(message.as_bytes()))
-}
 
 /// Runs `profile create` with the server's address and a password on standard input.
 fn create(
@@ -34,45 +23,7 @@ fn create(
     password: &str,
     more: &[&str],
 ) -> Result<Output> {
-    let (host, port) = (server.imap.ip().to_string(), server.imap.port().to_string());
-    let mut arguments = vec!["profile", "create", name, "--host", &host, "--port", &port, "--tls", "none"];
-    arguments.extend(more);
-    archive.run_with(arguments, format!("{password}\n").as_bytes())
-}
-
-/// The sums of a run: seen, archived, already, moved, filtered, failed, deleted.
-fn sums(run: &Value) -> Result<[u64; 7]> {
-    let keys = ["seen", "archived", "already", "moved", "filtered", "failed", "deleted"];
-    let mut sums = [0; 7];
-    for (sum, key) in sums.iter_mut().zip(keys) {
-        *sum = run[key].as_u64().with_context(|| format!("{key} in {run}"))?;
-    }
-    Ok(sums)
-}
-
-fn last(archive: &Archive) -> Result<Value> {
-    let mut rows = archive.run(["runs", "show", "last", "--json"])?.ok()?.json()?;
-    ensure!(rows.len() == 1, "one object: {rows:?}");
-    Ok(rows.remove(0))
-}
-
-fn run(archive: &Archive, name: &str) -> Result<[u64; 7]> {
-    archive.run(["profile", "run", name])?.ok()?;
-    sums(&last(archive)?)
-}
-
-/// Folders with messages: path and count.
-fn folders(archive: &Archive) -> Result<Vec<(String, u64)>> {
-    let rows = archive.run(["folders", "--json"])?.ok()?.json()?;
-    let row = |row: &Value| Some((row["folder"].as_str()?.to_owned(), row["messages"].as_u64()?));
-    Ok(rows.iter().filter_map(row).filter(|(_, messages)| *messages > 0).collect())
-}
-
-/// The hashes of the messages that a search of an archive finds.
-fn hashes(archive: &Archive, user: &str) -> Result<BTreeSet<String>> {
-    let rows =
-        archive.run(["search", "--archive", user, "letter", "--json", "--no-snippets"])?.ok()?.json()?;
-    rows.iter().map(|row| Ok(row["sha256"].as_str().context("sha256")?.to_owned())).collect()
+    runs::create(archive, server.imap, name, password, more)
 }
 
 #[test]

@@ -462,12 +462,6 @@ impl Profile {
                 return Some("many.separator goes with privileged = \"master-user\"".into());
             }
         }
-        if self.kind == Kind::ImapShared && self.folders.include.is_empty() {
-            return Some(
-                "folders.include is missing: name the shared folders, such as \"Public/*\" (--include)"
-                    .into(),
-            );
-        }
         if let Some(deletion) = &self.deletion
             && deletion.after_days.is_none()
             && deletion.older_than_days.is_none()

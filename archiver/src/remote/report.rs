@@ -90,7 +90,7 @@ pub(crate) fn test_mailbox(
         );
     }
     if !folders.iter().any(|folder| folder.wanted) {
-        warnings.push("the rules want none of its folders".into());
+        warnings.push("the rules want none of its folders; name those that are wanted (--include)".into());
     }
     client.logout();
     Ok(Report { folders, warnings })

@@ -201,6 +201,7 @@ pub(crate) const RUNS: View = View::Table(
         Column("SEEN", "/sums/seen", Form::Count),
         Column("ARCHIVED", "/sums/archived", Form::Count),
         Column("THERE", "/sums/already", Form::Count),
+        Column("MOVED", "/sums/moved", Form::Count),
         Column("FILTERED", "/sums/filtered", Form::Count),
         Column("FAILED", "/sums/failed", Form::Count),
         Column("INTO", "/into", Form::Text),
@@ -210,7 +211,7 @@ pub(crate) const RUNS: View = View::Table(
 );
 
 pub(crate) const ITEMS: View = View::Table(
-    &[Column("PLACE", "/place", Form::Text), Column("REASON", "/reason", Form::Text)],
+    &[Column("PLACE", "/place", Form::Words), Column("REASON", "/reason", Form::Words)],
     "There are none.",
 );
 
@@ -257,8 +258,8 @@ pub(crate) const TESTED: View = View::Table(
         Column("FOLDER", "/folder", Form::Text),
         Column("MESSAGES", "/messages", Form::Count),
         Column("ARCHIVED", "/wanted", Form::Text),
-        Column("NOTE", "/note", Form::Text),
-        Column("TROUBLE", "/trouble", Form::Text),
+        Column("NOTE", "/note", Form::Words),
+        Column("TROUBLE", "/trouble", Form::Words),
     ],
     "There is no mailbox.",
 );
@@ -275,17 +276,17 @@ pub(crate) const IMPORTED: View = View::Table(
 pub(crate) const OPEN: View = View::Table(
     &[
         Column("SOURCE", "/source", Form::Text),
-        Column("PLACE", "/place", Form::Text),
-        Column("REASON", "/reason", Form::Text),
         Column("FIRST RUN", "/firstRun", Form::Count),
         Column("LAST RUN", "/lastRun", Form::Count),
         Column("TRIES", "/tries", Form::Count),
+        Column("PLACE", "/place", Form::Words),
+        Column("REASON", "/reason", Form::Words),
     ],
     "Nothing failed that is not solved.",
 );
 
 pub(crate) const LOG: View = View::Table(
-    &[Column("WHEN", "/when", Form::Time), Column("WHAT", "/text", Form::Text)],
+    &[Column("WHEN", "/when", Form::Time), Column("WHAT", "/text", Form::Words)],
     "Nothing was written down.",
 );
 
@@ -585,9 +586,11 @@ fn account(run: &Run, text: &mut String) -> std::fmt::Result {
         writeln!(text, "  {}", clean(error))?;
     }
     for folder in &run.folders {
-        let given = if folder.given { "given" } else { "detected" };
-        let format = format!("{:?}", folder.format).to_lowercase();
-        writeln!(text, "  {} ({format}, {given}): {}", clean(&folder.folder), equation(&folder.sums))?;
+        let mut format = format!("{:?}", folder.format).to_lowercase();
+        if !matches!(folder.format, archiver::Format::Imap | archiver::Format::Pop3) {
+            format.push_str(if folder.given { ", given" } else { ", detected" });
+        }
+        writeln!(text, "  {} ({format}): {}", clean(&folder.folder), equation(&folder.sums))?;
     }
     writeln!(text, "  in all: {}; {} new", equation(&run.sums), size(run.sums.bytes))?;
     if run.sums.seen > 0 && run.sums.already == run.sums.seen {

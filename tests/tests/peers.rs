@@ -142,7 +142,7 @@ fn courier() -> Result {
             ("INBOX", "INBOX"),
             ("INBOX.R&-D", "INBOX/R&D"),
             ("INBOX.quo\"te", "INBOX/quo\"te"),
-            ("INBOX.Entw&APw-rfe", "INBOX/Entwürfe"),
+            ("INBOX.M&APw-ll", "INBOX/Müll"),
             ("INBOX.a.b", "INBOX/a/b"),
             ("INBOX.a", "INBOX/a"),
             ("INBOX.back\\slash", "INBOX/back\\slash"),

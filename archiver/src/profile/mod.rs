@@ -414,6 +414,9 @@ impl Profile {
             let bad = value.is_empty() || value.len() > most || value.chars().any(char::is_control);
             bad.then(|| format!("{key} has 1 to {most} bytes and no control characters"))
         };
+        if server.host.is_empty() {
+            return Some("server.host is missing: the server's name (--host)".into());
+        }
         if let Some(bad) = text("server.host", &server.host, 253) {
             return Some(bad);
         }

@@ -136,7 +136,10 @@ mod tests {
     fn columns_align_and_nothing_harmful_passes() {
         let (mut table, mut out) = (Table::new(COLUMNS), Vec::new());
         table
-            .row(&json!({"name": "a\u{1b}\n", "size": 2048, "sums": {"seen": 7}, "at": 0, "why": true}), &mut out)
+            .row(
+                &json!({"name": "a\u{1b}\n", "size": 2048, "sums": {"seen": 7}, "at": 0, "why": true}),
+                &mut out,
+            )
             .unwrap();
         table.row(&json!({"name": ["x", "y"], "size": 5, "at": null}), &mut out).unwrap();
         table.end(Some("nothing"), &mut out).unwrap();

@@ -590,7 +590,9 @@ fn account(run: &Run, text: &mut String) -> std::fmt::Result {
         if !matches!(folder.format, archiver::Format::Imap | archiver::Format::Pop3) {
             format.push_str(if folder.given { ", given" } else { ", detected" });
         }
-        writeln!(text, "  {} ({format}): {}", clean(&folder.folder), equation(&folder.sums))?;
+        // What failed as a whole came to no folder.
+        let name = if folder.folder.is_empty() { &folder.source } else { &folder.folder };
+        writeln!(text, "  {} ({format}): {}", clean(name), equation(&folder.sums))?;
     }
     writeln!(text, "  in all: {}; {} new", equation(&run.sums), size(run.sums.bytes))?;
     if run.sums.seen > 0 && run.sums.already == run.sums.seen {

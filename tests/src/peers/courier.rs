@@ -120,6 +120,8 @@ impl Mail {
             .env("IMAP_KEYWORDS", "1")
             .env("IMAP_ACL", "1")
             .env("IMAP_ENHANCEDIDLE", "0")
+            // Its locks ask a daemon that is not there, and wait for it a second each.
+            .env("IMAP_USELOCKS", "0")
             .env("AUTHADDR", user)
             .env("TCPREMOTEIP", "127.0.0.1")
             .env("TCPREMOTEPORT", "0")

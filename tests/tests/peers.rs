@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tests::imap::{Imap, quoted};
 use tests::mailserver::MASTER;
 use tests::peers::{Courier, Cyrus, Layout};
-use tests::runs::{create, folders, hash, hashes, last, letter, run, sums};
+use tests::profile::{create, folders, hash, hashes, last, message as letter, run, sums};
 use tests::{Archive, MailServer, Result};
 
 /// A mailbox at a server: as the wire has it, and the folder below the source's top folder in the archive.

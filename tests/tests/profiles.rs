@@ -4,12 +4,14 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tests::mailserver::MASTER;
+use tests::profile::{folders, hash, hashes, last, message, run, sums};
 use tests::program::PATIENCE;
-use tests::runs::{self, folders, hash, hashes, last, letter as message, run, sums};
+use tests::relay::take_mail;
 use tests::{Archive, MailServer, Output, Result};
 
 const ANN: &str = "ann@example.org";
@@ -23,7 +25,7 @@ fn create(
     password: &str,
     more: &[&str],
 ) -> Result<Output> {
-    runs::create(archive, server.imap, name, password, more)
+    tests::profile::create(archive, server.imap, name, password, more)
 }
 
 #[test]
@@ -264,18 +266,27 @@ fn who_is_to_know_is_told_of_a_failed_run() -> Result {
     let script = format!("cat > '{0}.new' && mv '{0}.new' '{0}'", told.display());
     let before = fs::read_to_string(&conf)?;
     ensure!(before.contains("\n[notify]\n"));
-    fs::write(
-        &conf,
-        before.replace("\n[notify]\n", &format!("\n[notify]\ncommand = [\"sh\", \"-c\", \"{script}\"]\n")),
-    )?;
+    let relay = TcpListener::bind("127.0.0.1:0")?;
+    let notify = format!(
+        "\n[notify]\ncommand = [\"sh\", \"-c\", \"{script}\"]\nmail_to = [\"ops@example.org\"]\n\
+         mail_from = \"archive@example.org\"\nsmtp_relay = \"{}\"\n",
+        relay.local_addr()?
+    );
+    fs::write(&conf, before.replace("\n[notify]\n", &notify))?;
+    let mail = std::thread::spawn(move || take_mail(&relay));
     let serving = archive.serve()?;
     let words = until("the command", || Ok(fs::read_to_string(&told).ok()))?;
-    ensure!(
-        words.contains("profile ann failed")
-            && words.contains("mailkeep runs failed")
-            && !words.contains("hunter2"),
-        "{words}"
-    );
+    until("the mail", || Ok(mail.is_finished().then_some(())))?;
+    let mail = mail.join().map_err(|_| anyhow::anyhow!("the relay panicked"))??;
+    for words in [&words, &mail] {
+        ensure!(
+            words.contains("profile ann failed")
+                && words.contains("mailkeep runs failed")
+                && !words.contains("hunter2"),
+            "{words}"
+        );
+    }
+    ensure!(mail.contains("To: <ops@example.org>") && mail.contains("From: <archive@example.org>"), "{mail}");
     ensure!(serving.terminate()?.success());
     Ok(())
 }
@@ -390,6 +401,66 @@ fn deleting_at_the_source_is_asked_for_and_can_be_tried() -> Result {
     archive.run(["profile", "edit", "ann", "--delete-nothing"])?.ok()?;
     let three = server.deliver(ANN, "INBOX", &message(3, ""))?;
     ensure!(run(&archive, "ann")?[1] == 1 && at_server(&three)? == 1, "{}", last(&archive)?);
+    Ok(())
+}
+
+#[test]
+fn each_filter_at_a_server_and_nothing_left_out_or_flagged_is_deleted() -> Result {
+    let Some(mut server) = MailServer::with_users("filters at a server", &[ANN])? else { return Ok(()) };
+    let archive = Archive::with_users(&["alice"])?;
+    let from_bad = message(2, "").replace("@example.com", "@mail.bad.example");
+    let long = message(4, "") + &"a long letter\r\n".repeat(1_000);
+    let mails = [
+        message(1, ""),
+        from_bad,
+        message(3, "").replace("letter", "an offer: letter"),
+        long,
+        "Subject: letter\r\n\r\n".to_owned(),
+        message(6, ""),
+        message(7, ""),
+        message(8, ""),
+    ];
+    let mut paths = Vec::new();
+    for mail in &mails {
+        paths.push(server.deliver(ANN, "INBOX", mail)?);
+    }
+    // As Maildir has it: the letters behind `:2,` are flags, and a file's time is that of its arrival.
+    let renamed = |path: &Path, flags: &str| -> Result {
+        let name = path.to_string_lossy().replace(":2,S", &format!(":2,{flags}"));
+        Ok(fs::rename(path, name)?)
+    };
+    renamed(&paths[5], "")?;
+    renamed(&paths[7], "FS")?;
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::open(&paths[6])?.set_modified(long_ago)?;
+    let flags = [
+        &["--kind", "imap", "--user", ANN, "--password-stdin", "--into", "alice", "--delete-after", "0"][..],
+        &["--only-read", "true", "--younger-than", "3650", "--min-bytes", "50", "--max-bytes", "5000"],
+        &[
+            "--not-from",
+            "@bad.example",
+            "--not-subject",
+            "offer",
+            "--from",
+            "@example.com",
+            "--from",
+            "@bad.example",
+        ],
+    ];
+    create(&archive, &server, "ann", &Archive::password(ANN), &flags.concat())?.ok()?;
+    // The first is archived and deleted, the flagged one is archived and stays.
+    ensure!(run(&archive, "ann")? == [8, 2, 0, 0, 6, 0, 1], "{}", last(&archive)?);
+    let filtered = archive.run(["runs", "filtered", "last", "--json"])?.ok()?.text();
+    for rule in
+        ["(not-from)", "(not-subject)", "(max-bytes)", "(min-bytes)", "(only-read)", "(younger-than-days)"]
+    {
+        ensure!(filtered.contains(rule), "{rule}: {filtered}");
+    }
+    ensure!(at_server(&paths[0])? == 7);
+    ensure!(run(&archive, "ann")? == [7, 0, 1, 0, 6, 0, 0], "{}", last(&archive)?);
+    archive.run(["profile", "edit", "ann", "--not-subject", "", "--only-read", "false"])?.ok()?;
+    ensure!(run(&archive, "ann")? == [7, 2, 1, 0, 4, 0, 2], "{}", last(&archive)?);
+    ensure!(at_server(&paths[0])? == 5 && hashes(&archive, "alice")?.len() == 4);
     Ok(())
 }
 

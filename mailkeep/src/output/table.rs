@@ -28,6 +28,8 @@ pub(crate) enum Form {
     Size,
     /// Seconds since 1970, as date and time (UTC).
     Time,
+    /// Made of the value; the maker cleans it.
+    Made(fn(&Value) -> String),
 }
 
 /// A column: heading, JSON pointer into the row, form.
@@ -72,7 +74,7 @@ impl Table {
             table.add_row(row.into_iter().zip(self.columns).map(|(text, Column(_, _, form))| {
                 let side = match form {
                     Form::Count | Form::Size => CellAlignment::Right,
-                    Form::Text | Form::Words | Form::Time => CellAlignment::Left,
+                    Form::Text | Form::Words | Form::Time | Form::Made(_) => CellAlignment::Left,
                 };
                 Cell::new(text).set_alignment(side)
             }));
@@ -91,6 +93,7 @@ fn cell(row: &Value, Column(_, pointer, form): &Column) -> String {
     let text = match (form, value) {
         (Form::Size, Value::Number(n)) => n.as_u64().map_or_else(|| n.to_string(), size),
         (Form::Time, Value::Number(n)) => n.as_i64().map_or_else(|| n.to_string(), moment),
+        (Form::Made(make), value) => make(value),
         (_, Value::String(text)) => clean(text),
         (_, Value::Bool(true)) => "yes".into(),
         (_, Value::Bool(false)) => "no".into(),

@@ -16,6 +16,7 @@ pub mod mail;
 pub mod mailserver;
 pub mod office;
 pub mod pages;
+pub mod peers;
 pub mod profile;
 pub mod program;
 pub mod proxy;

@@ -1,4 +1,5 @@
-//! A Dovecot that listens on a port, for archiving from it: users with passwords, and a master user who opens all mailboxes.
+//! A Dovecot that listens on ports, for archiving from it by IMAP and POP3: users with passwords, a master user who opens all
+//! mailboxes, public folders (`Public/`) and those that users share (`Other Users/`).
 //!
 //! Promise: mail lies in Maildirs that tests write to; the server is only handed out once it answers, and ended on drop.
 
@@ -29,6 +30,8 @@ pub struct MailServer {
     delivered: u32,
     /// Where it listens, without TLS.
     pub imap: SocketAddr,
+    /// Where it listens for POP3, without TLS; none where that isn't installed.
+    pub pop3: Option<SocketAddr>,
 }
 
 impl MailServer {
@@ -43,7 +46,7 @@ impl MailServer {
         let dir = tempfile::tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         let root = rustix::process::geteuid().is_root();
-        for folder in ["home", "mail", "run"] {
+        for folder in ["home", "mail", "run", "public"] {
             fs::create_dir(dir.path().join(folder))?;
         }
         let passwords: String =
@@ -51,8 +54,13 @@ impl MailServer {
         fs::write(dir.path().join("users"), passwords)?;
         fs::write(dir.path().join("masters"), format!("{}:{{PLAIN}}{}\n", MASTER.0, MASTER.1))?;
         let imap = free_port()?;
+        let has_pop3 = ["/usr/lib/dovecot/pop3", "/usr/libexec/dovecot/pop3"]
+            .map(Path::new)
+            .iter()
+            .any(|path| path.is_file());
+        let pop3 = if has_pop3 { Some(free_port()?) } else { None };
         let conf = dir.path().join("dovecot.conf");
-        fs::write(&conf, configuration(dir.path(), imap.port(), root)?)?;
+        fs::write(&conf, configuration(dir.path(), imap.port(), pop3.map(|pop3| pop3.port()), root)?)?;
         let child = Command::new(&program)
             .args(["-F", "-c"])
             .arg(&conf)
@@ -61,11 +69,11 @@ impl MailServer {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
-        let mut server = MailServer { child, dir, root, delivered: 0, imap };
+        let mut server = MailServer { child, dir, root, delivered: 0, imap, pop3 };
         for user in users {
             server.own(&server.mail(user), true)?;
         }
-        for folder in ["home", "mail"] {
+        for folder in ["home", "mail", "public"] {
             server.own(&server.dir.path().join(folder), false)?;
         }
         server.answers()?;
@@ -89,6 +97,16 @@ impl MailServer {
         }
     }
 
+    /// Where POP3 is spoken; none after saying what is skipped without it.
+    /// # Errors
+    /// With `CI=true` that it isn't installed.
+    pub fn need_pop3(&self, what: &str) -> crate::Result<Option<SocketAddr>> {
+        if self.pop3.is_none() {
+            skip(what, "dovecot-pop3d is not installed")?;
+        }
+        Ok(self.pop3)
+    }
+
     fn mail(&self, user: &str) -> PathBuf {
         self.dir.path().join("mail").join(user)
     }
@@ -107,9 +125,25 @@ impl MailServer {
     /// # Errors
     /// It can't be written.
     pub fn deliver(&mut self, user: &str, folder: &str, message: &str) -> crate::Result<PathBuf> {
+        self.put(self.mail(user), folder, message)
+    }
+
+    /// Puts a message into a public folder, which everybody may read; gives the file that holds it.
+    /// # Errors
+    /// It can't be written.
+    pub fn publish(&mut self, folder: &str, message: &str) -> crate::Result<PathBuf> {
+        let root = self.dir.path().join("public");
+        let place = self.put(root.clone(), folder, message)?;
+        let rights = root.join(folder).join("dovecot-acl");
+        fs::write(&rights, "anyone lrs\n")?;
+        self.own(&rights, false)?;
+        Ok(place)
+    }
+
+    fn put(&mut self, root: PathBuf, folder: &str, message: &str) -> crate::Result<PathBuf> {
         self.delivered += 1;
-        let mailbox = self.mail(user).join(folder);
-        let mut path = self.mail(user);
+        let mailbox = root.join(folder);
+        let mut path = root;
         for level in folder.split('/') {
             path.push(level);
             self.own(&path, true)?;
@@ -128,7 +162,7 @@ impl MailServer {
     }
 }
 
-fn configuration(dir: &Path, port: u16, root: bool) -> crate::Result<String> {
+fn configuration(dir: &Path, port: u16, pop3: Option<u16>, root: bool) -> crate::Result<String> {
     let path = dir.display();
     let (uid, gid) = if root {
         (NOBODY, NOBODY)
@@ -136,16 +170,26 @@ fn configuration(dir: &Path, port: u16, root: bool) -> crate::Result<String> {
         (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
     };
     let mut conf = format!(
-        "base_dir = {path}/run\nstate_dir = {path}/run\nlog_path = {path}/log\nprotocols = imap\nlisten = 127.0.0.1\nssl = no\n\
+        "base_dir = {path}/run\nstate_dir = {path}/run\nlog_path = {path}/log\nprotocols = imap{}\nlisten = 127.0.0.1\nssl = no\n\
          disable_plaintext_auth = no\nauth_mechanisms = plain login\nauth_master_user_separator = *\n\
          first_valid_uid = 0\nfirst_valid_gid = 0\nmail_max_userip_connections = 100\n\
          mail_location = maildir:{path}/mail/%u:LAYOUT=fs:INBOX={path}/mail/%u/INBOX\n\
          namespace inbox {{\n  separator = /\n  prefix =\n  inbox = yes\n  mailbox Trash {{\n    special_use = \\Trash\n  }}\n}}\n\
+         namespace {{\n  type = public\n  separator = /\n  prefix = Public/\n  location = maildir:{path}/public:LAYOUT=fs\n  subscriptions = no\n  list = children\n}}\n\
+         namespace {{\n  type = shared\n  separator = /\n  prefix = Other Users/%%u/\n  location = maildir:{path}/mail/%%u:LAYOUT=fs:INBOX={path}/mail/%%u/INBOX\n  subscriptions = no\n  list = children\n}}\n\
+         mail_plugins = acl\nprotocol imap {{\n  mail_plugins = acl imap_acl\n}}\n\
+         plugin {{\n  acl = vfile\n  acl_user = %u\n  acl_shared_dict = file:{path}/home/shared.db\n}}\n\
          passdb {{\n  driver = passwd-file\n  master = yes\n  args = {path}/masters\n}}\n\
          passdb {{\n  driver = passwd-file\n  args = {path}/users\n}}\n\
          userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={path}/home/%u\n}}\n\
-         service imap-login {{\n  inet_listener imap {{\n    port = {port}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n  chroot =\n}}\n"
+         service imap-login {{\n  inet_listener imap {{\n    port = {port}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n  chroot =\n}}\n",
+        if pop3.is_some() { " pop3" } else { "" }
     );
+    if let Some(port) = pop3 {
+        conf.push_str(&format!(
+            "service pop3-login {{\n  inet_listener pop3 {{\n    port = {port}\n  }}\n  inet_listener pop3s {{\n    port = 0\n  }}\n  chroot =\n}}\n"
+        ));
+    }
     if !root {
         let who = |flag: &str| -> crate::Result<String> {
             let output = Command::new("id").arg(flag).output().context("id")?;

@@ -78,11 +78,11 @@ pub fn folders(archive: &Archive) -> Result<Vec<(String, u64)>> {
     Ok(rows.iter().filter_map(row).filter(|(_, messages)| *messages > 0).collect())
 }
 
-/// The hashes of all letters in an archive, as its search finds them.
+/// The hashes of all letters in an archive, or in one folder of one (`alice/INBOX`), as the search finds them.
 /// # Errors
 /// The search fails.
-pub fn hashes(archive: &Archive, user: &str) -> Result<BTreeSet<String>> {
-    let rows =
-        archive.run(["search", "--archive", user, "letter", "--json", "--no-snippets"])?.ok()?.json()?;
+pub fn hashes(archive: &Archive, place: &str) -> Result<BTreeSet<String>> {
+    let flag = if place.contains('/') { "--folder" } else { "--archive" };
+    let rows = archive.run(["search", flag, place, "letter", "--json", "--no-snippets"])?.ok()?.json()?;
     rows.iter().map(|row| Ok(row["sha256"].as_str().context("sha256")?.to_owned())).collect()
 }

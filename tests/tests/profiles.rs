@@ -208,7 +208,7 @@ fn passwords_are_sealed_exported_on_demand_and_survive_a_new_master_key() -> Res
     fs::write(&file, exported)?;
     let path = file.to_string_lossy();
     let refused = archive.run(["profile", "import", &path])?;
-    ensure!(refused.code() == 1 && refused.stderr.contains("there is a profile"), "{}", refused.stderr);
+    ensure!(refused.code() == 1 && refused.stderr.contains("--replace"), "{}", refused.stderr);
     archive.run(["profile", "delete", "ann"])?.ok()?;
     archive.run(["profile", "import", &path])?.ok()?;
     ensure!(run(&archive, "ann")?[1] == 0);

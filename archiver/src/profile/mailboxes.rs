@@ -6,7 +6,7 @@ use super::route::Router;
 use super::rules::{Filters, FolderRules, MessageFacts};
 use super::{Kind, LoginAs, Many, Privileged, Profile, csv, header};
 use crate::remote::access::{Access, Login, Secret};
-use crate::remote::job::{Deletion, FilterFacts, Into, MailboxJob, Protocol, Rules};
+use crate::remote::job::{Deletion, FilterFacts, Into, MailboxJob, Protocol, Rules, is_own};
 use crate::{Archiver, Error, names, remote};
 use auth::{Auth, User};
 use sha2::{Digest, Sha256};
@@ -138,6 +138,7 @@ impl Mailboxes {
         let router = profile.kind.is_multidrop().then(|| router(profile, &users));
         let rules = ProfileRules {
             folders: profile.folders.clone(),
+            shared: profile.kind == Kind::ImapShared,
             filters: profile.filters.clone(),
             deletion: profile.deletion.clone(),
             routes: router.as_ref().map(Router::fingerprint).unwrap_or_default(),
@@ -267,6 +268,8 @@ fn key(protocol: Protocol, user: &str, access: &Access) -> String {
 /// A profile's rules as the engine asks them.
 pub(crate) struct ProfileRules {
     pub(crate) folders: FolderRules,
+    /// Without names: what is shared and what is others', instead of the user's own.
+    pub(crate) shared: bool,
     pub(crate) filters: Filters,
     pub(crate) deletion: Option<Deletion>,
     routes: String,
@@ -275,7 +278,9 @@ pub(crate) struct ProfileRules {
 
 impl Rules for ProfileRules {
     fn wants_folder(&self, name: &str, special_use: &[String]) -> bool {
-        self.folders.wants(name, special_use)
+        // Who names a folder wants it, whosever it is.
+        let whose = !self.folders.include.is_empty() || is_own(special_use) != self.shared;
+        whose && self.folders.wants(name, special_use)
     }
 
     fn filter(&self, known: &FilterFacts) -> Option<String> {

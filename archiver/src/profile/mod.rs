@@ -414,6 +414,9 @@ impl Profile {
             let bad = value.is_empty() || value.len() > most || value.chars().any(char::is_control);
             bad.then(|| format!("{key} has 1 to {most} bytes and no control characters"))
         };
+        if server.host.is_empty() {
+            return Some("server.host is missing: the server's name (--host)".into());
+        }
         if let Some(bad) = text("server.host", &server.host, 253) {
             return Some(bad);
         }
@@ -461,12 +464,6 @@ impl Profile {
             if many.separator.is_some() && many.privileged != Privileged::MasterUser {
                 return Some("many.separator goes with privileged = \"master-user\"".into());
             }
-        }
-        if self.kind == Kind::ImapShared && self.folders.include.is_empty() {
-            return Some(
-                "folders.include is missing: name the shared folders, such as \"Public/*\" (--include)"
-                    .into(),
-            );
         }
         if let Some(deletion) = &self.deletion
             && deletion.after_days.is_none()

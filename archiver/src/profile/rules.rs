@@ -101,7 +101,7 @@ fn is(usage: &str, lower: &str, special_use: &[String]) -> bool {
         return true;
     }
     // A server that tells special uses is believed about all its folders that have one.
-    if !special_use.is_empty() {
+    if special_use.iter().any(|flag| flag.starts_with('\\')) {
         return false;
     }
     let names = USUAL.iter().find(|(flag, _)| flag.eq_ignore_ascii_case(&wanted)).map(|(_, names)| *names);

@@ -59,6 +59,8 @@ fn include_and_exclude() {
     }
     assert!(folders(&["Trash"], &[]).wants("Trash", &flags(&["\\Trash"])), "who names it wants it");
     assert!(!folders(&[], &["*"]).wants("INBOX", &[]));
+    let trash = flags(&["namespace:shared"]);
+    assert!(!folders(&[], &[]).wants("Trash", &trash), "whose it is tells nothing of what it is for");
     let level = folders(&["Lists/%"], &[]);
     assert!(level.wants("Lists/a", &[]) && !level.wants("Lists/a/b", &[]));
 }

@@ -144,7 +144,7 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
     assert_eq!(change(&|p| p.name = "n".repeat(MAX_NAME_BYTES)), "");
     assert_eq!(change(&|p| (p.parallel, p.max_minutes) = (32, 100_000)), "");
     type Case<'a> = (&'a str, &'a dyn Fn(&mut Profile));
-    let cases: [Case<'_>; 19] = [
+    let cases: [Case<'_>; 18] = [
         ("name has", &|p| p.name = "n".repeat(MAX_NAME_BYTES + 1)),
         ("name has", &|p| p.name = "a b".into()),
         ("into is missing", &|p| p.into = None),
@@ -163,7 +163,6 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
         ("after-days", &|p| p.deletion = Some(Deletion::default())),
         ("parallel is 33", &|p| p.parallel = 33),
         ("max-minutes is 100001", &|p| p.max_minutes = 100_001),
-        ("folders.include", &|p| p.kind = Kind::ImapShared),
     ];
     for (words, case) in cases {
         let error = change(case);

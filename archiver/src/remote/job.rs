@@ -33,6 +33,16 @@ pub(crate) trait Route: Sync {
     fn folders(&self, header: &[u8]) -> Result<Vec<FolderPath>, String>;
 }
 
+/// What is said of a folder that is another user's (RFC 2342), beside its special uses.
+pub(crate) const OTHERS: &str = "namespace:others";
+/// What is said of a folder that is many users'.
+pub(crate) const SHARED: &str = "namespace:shared";
+
+/// Whether a folder is the user's own, by what is said of it.
+pub(crate) fn is_own(special_use: &[String]) -> bool {
+    !special_use.iter().any(|word| word == OTHERS || word == SHARED)
+}
+
 /// What is known of a message before it is fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FilterFacts {
@@ -48,7 +58,8 @@ pub(crate) struct FilterFacts {
 
 /// What is wanted of a mailbox.
 pub(crate) trait Rules: Sync {
-    /// Whether a folder is archived. `name`: decoded, levels separated by `/`; `special_use`: as the server lists them (`\Trash`).
+    /// Whether a folder is archived. `name`: decoded, levels separated by `/`; `special_use`: as the server lists them (`\Trash`), with
+    /// [`OTHERS`] or [`SHARED`] for what isn't the user's own.
     fn wants_folder(&self, name: &str, special_use: &[String]) -> bool;
     /// Why a message is left out, if it is.
     fn filter(&self, known: &FilterFacts) -> Option<String>;

@@ -23,7 +23,7 @@ const ASK: Duration = Duration::from_secs(60);
 /// What a mailbox looks like from here.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
-    /// The folders, those first that would be archived.
+    /// The folders by name, those first that would be archived.
     pub folders: Vec<ReportFolder>,
     /// What can be better.
     pub warnings: Vec<String>,
@@ -78,7 +78,10 @@ pub(crate) fn test_mailbox(
             special_use: folder.special_use,
         });
     }
-    folders.sort_by_key(|folder| !folder.wanted);
+    let order = |folder: &ReportFolder| {
+        (!folder.wanted, !folder.name.eq_ignore_ascii_case("INBOX"), folder.name.to_lowercase())
+    };
+    folders.sort_by_cached_key(order);
     let mut warnings = Vec::new();
     if job.rules.deletion().is_some_and(|rule| !rule.force_without_uidplus)
         && !client.offers("UIDPLUS")
@@ -90,7 +93,7 @@ pub(crate) fn test_mailbox(
         );
     }
     if !folders.iter().any(|folder| folder.wanted) {
-        warnings.push("the rules want none of its folders".into());
+        warnings.push("the rules want none of its folders; name those that are wanted (--include)".into());
     }
     client.logout();
     Ok(Report { folders, warnings })

@@ -40,6 +40,16 @@ pub(crate) fn name(mechanism: Mechanism) -> &'static str {
     }
 }
 
+/// What to do about a login that was refused.
+pub(crate) fn advice(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::Xoauth2 => {
+            "the access token may have expired, or be for another mailbox: give a new one (profile edit NAME --password-stdin)"
+        }
+        _ => "check the name and the password, and whether the server wants an app password",
+    }
+}
+
 /// What `Auto` tries, the best first, of what the server offers (names in capitals). Without TLS nothing that tells the
 /// password comes before what doesn't; with an authorization identity only what can carry one.
 pub(crate) fn order(offered: &dyn Fn(&str) -> bool, authzid: bool) -> Vec<Mechanism> {

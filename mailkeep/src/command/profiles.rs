@@ -285,6 +285,11 @@ impl Act for ProfileRun {
 
 /// Shows a run's progress.
 pub(super) fn told(cx: &Context<'_>, p: &archiver::Progress) {
+    if p.total_bytes.is_none() && p.done_bytes == 0 {
+        // A server's mail has no size that is known before.
+        cx.progress(Progress { done: p.sums.seen, total: None, unit: Unit::Messages, text: p.at.clone() });
+        return;
+    }
     let text = format!("{} messages, {}", p.sums.seen, p.at);
     cx.progress(Progress { done: p.done_bytes, total: p.total_bytes, unit: Unit::Bytes, text });
 }
@@ -404,7 +409,12 @@ impl Act for ProfileImport {
                     theirs(cx, name)?;
                     profiles.replace(&whole)?;
                 }
-                Ok(_) | Err(archiver::Error::UnknownProfile(_)) => profiles.create(&whole)?,
+                Ok(_) => {
+                    return Err(told(format!(
+                        "there is a profile {name:?} already; --replace puts those of the file in the place of those of the same name"
+                    )));
+                }
+                Err(archiver::Error::UnknownProfile(_)) => profiles.create(&whole)?,
                 Err(error) => return Err(error.into()),
             }
             let needs_password = whole.profile.needs_secret() && !profiles.has_secret(name)?;

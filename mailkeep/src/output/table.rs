@@ -12,12 +12,16 @@ use time::macros::format_description;
 const PAGE: usize = 1_000;
 /// Longest text of a cell, characters.
 const MAX_CELL: usize = 72;
+/// Longest text of a cell that says what is wrong and what to do.
+const MAX_WORDS: usize = 1_000;
 
 /// What a column shows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Form {
-    /// Text as it is, a list with commas.
+    /// Text as it is, a list with commas, yes or no.
     Text,
+    /// Text that is of no use if its end is missing: reasons, places of messages.
+    Words,
     /// A number.
     Count,
     /// A size in KiB, MiB …
@@ -70,7 +74,7 @@ impl Table {
             table.add_row(row.into_iter().zip(self.columns).map(|(text, Column(_, _, form))| {
                 let side = match form {
                     Form::Count | Form::Size => CellAlignment::Right,
-                    Form::Text | Form::Time | Form::Made(_) => CellAlignment::Left,
+                    Form::Text | Form::Words | Form::Time | Form::Made(_) => CellAlignment::Left,
                 };
                 Cell::new(text).set_alignment(side)
             }));
@@ -91,13 +95,16 @@ fn cell(row: &Value, Column(_, pointer, form): &Column) -> String {
         (Form::Time, Value::Number(n)) => n.as_i64().map_or_else(|| n.to_string(), moment),
         (Form::Made(make), value) => make(value),
         (_, Value::String(text)) => clean(text),
+        (_, Value::Bool(true)) => "yes".into(),
+        (_, Value::Bool(false)) => "no".into(),
         (_, Value::Array(items)) => {
             let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), clean));
             texts.collect::<Vec<_>>().join(", ")
         }
         (_, other) => other.to_string(),
     };
-    match text.char_indices().nth(MAX_CELL) {
+    let most = if matches!(form, Form::Words) { MAX_WORDS } else { MAX_CELL };
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
     }
@@ -125,21 +132,25 @@ mod tests {
         Column("SIZE", "/size", Form::Size),
         Column("SEEN", "/sums/seen", Form::Count),
         Column("AT", "/at", Form::Time),
+        Column("WHY", "/why", Form::Words),
     ];
 
     #[test]
     fn columns_align_and_nothing_harmful_passes() {
         let (mut table, mut out) = (Table::new(COLUMNS), Vec::new());
         table
-            .row(&json!({"name": "a\u{1b}\n", "size": 2048, "sums": {"seen": 7}, "at": 0}), &mut out)
+            .row(
+                &json!({"name": "a\u{1b}\n", "size": 2048, "sums": {"seen": 7}, "at": 0, "why": true}),
+                &mut out,
+            )
             .unwrap();
         table.row(&json!({"name": ["x", "y"], "size": 5, "at": null}), &mut out).unwrap();
         table.end(Some("nothing"), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
-        assert_eq!(lines[0], ["NAME", "SIZE", "SEEN", "AT"]);
-        assert_eq!(lines[1], [r"a\u{1b}\u{a}", "2.00", "KiB", "7", "1970-01-01", "00:00:00Z"]);
-        assert_eq!(lines[2], ["x,", "y", "5", "B", "-", "-"]);
+        assert_eq!(lines[0], ["NAME", "SIZE", "SEEN", "AT", "WHY"]);
+        assert_eq!(lines[1], [r"a\u{1b}\u{a}", "2.00", "KiB", "7", "1970-01-01", "00:00:00Z", "yes"]);
+        assert_eq!(lines[2], ["x,", "y", "5", "B", "-", "-", "-"]);
     }
 
     #[test]
@@ -168,5 +179,8 @@ mod tests {
         assert_eq!(cell(&json!({ "name": text }), &COLUMNS[0]), text);
         let cut = cell(&json!({ "name": format!("{text}ü") }), &COLUMNS[0]);
         assert_eq!(cut, format!("{text}…"));
+        let (whole, why) = ("ü".repeat(MAX_WORDS), &COLUMNS[4]);
+        assert_eq!(cell(&json!({ "why": whole }), why), whole);
+        assert_eq!(cell(&json!({ "why": format!("{whole}ü") }), why), format!("{whole}…"));
     }
 }

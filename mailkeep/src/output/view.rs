@@ -221,6 +221,7 @@ pub(crate) const RUNS: View = View::Table(
         Column("SEEN", "/sums/seen", Form::Count),
         Column("ARCHIVED", "/sums/archived", Form::Count),
         Column("THERE", "/sums/already", Form::Count),
+        Column("MOVED", "/sums/moved", Form::Count),
         Column("FILTERED", "/sums/filtered", Form::Count),
         Column("FAILED", "/sums/failed", Form::Count),
         Column("INTO", "/into", Form::Text),
@@ -230,7 +231,7 @@ pub(crate) const RUNS: View = View::Table(
 );
 
 pub(crate) const ITEMS: View = View::Table(
-    &[Column("PLACE", "/place", Form::Text), Column("REASON", "/reason", Form::Text)],
+    &[Column("PLACE", "/place", Form::Words), Column("REASON", "/reason", Form::Words)],
     "There are none.",
 );
 
@@ -277,8 +278,8 @@ pub(crate) const TESTED: View = View::Table(
         Column("FOLDER", "/folder", Form::Text),
         Column("MESSAGES", "/messages", Form::Count),
         Column("ARCHIVED", "/wanted", Form::Text),
-        Column("NOTE", "/note", Form::Text),
-        Column("TROUBLE", "/trouble", Form::Text),
+        Column("NOTE", "/note", Form::Words),
+        Column("TROUBLE", "/trouble", Form::Words),
     ],
     "There is no mailbox.",
 );
@@ -295,17 +296,17 @@ pub(crate) const IMPORTED: View = View::Table(
 pub(crate) const OPEN: View = View::Table(
     &[
         Column("SOURCE", "/source", Form::Text),
-        Column("PLACE", "/place", Form::Text),
-        Column("REASON", "/reason", Form::Text),
         Column("FIRST RUN", "/firstRun", Form::Count),
         Column("LAST RUN", "/lastRun", Form::Count),
         Column("TRIES", "/tries", Form::Count),
+        Column("PLACE", "/place", Form::Words),
+        Column("REASON", "/reason", Form::Words),
     ],
     "Nothing failed that is not solved.",
 );
 
 pub(crate) const LOG: View = View::Table(
-    &[Column("WHEN", "/when", Form::Time), Column("WHAT", "/text", Form::Text)],
+    &[Column("WHEN", "/when", Form::Time), Column("WHAT", "/text", Form::Words)],
     "Nothing was written down.",
 );
 
@@ -605,9 +606,13 @@ fn account(run: &Run, text: &mut String) -> std::fmt::Result {
         writeln!(text, "  {}", clean(error))?;
     }
     for folder in &run.folders {
-        let given = if folder.given { "given" } else { "detected" };
-        let format = format!("{:?}", folder.format).to_lowercase();
-        writeln!(text, "  {} ({format}, {given}): {}", clean(&folder.folder), equation(&folder.sums))?;
+        let mut format = format!("{:?}", folder.format).to_lowercase();
+        if !matches!(folder.format, archiver::Format::Imap | archiver::Format::Pop3) {
+            format.push_str(if folder.given { ", given" } else { ", detected" });
+        }
+        // What failed as a whole came to no folder.
+        let name = if folder.folder.is_empty() { &folder.source } else { &folder.folder };
+        writeln!(text, "  {} ({format}): {}", clean(name), equation(&folder.sums))?;
     }
     writeln!(text, "  in all: {}; {} new", equation(&run.sums), size(run.sums.bytes))?;
     if run.sums.seen > 0 && run.sums.already == run.sums.seen {

@@ -57,16 +57,14 @@ fn auto(client: &mut Client, login: &Login) -> Result<Told, Fault> {
 
 fn by_command(client: &mut Client, login: &Login) -> Result<Told, Fault> {
     let args = [Arg::Str(login.user.as_bytes()), Arg::Str(login.secret.reveal().as_bytes())];
-    client.run("LOGIN", &args, &mut ignore).map_err(|fault| failed(login, fault))
+    client.run("LOGIN", &args, &mut ignore).map_err(|fault| failed(login, Mechanism::Login, fault))
 }
 
 /// A refused login, in words.
-fn failed(login: &Login, fault: Fault) -> Fault {
+fn failed(login: &Login, mechanism: Mechanism, fault: Fault) -> Fault {
     match fault {
         Fault::Refused { text, .. } => {
-            let text = format!(
-                "{text}; check the name and the password, and whether the server wants an app password"
-            );
+            let text = format!("{text}; {}", sasl::advice(mechanism));
             Fault::Login { user: super::super::fault::shown(login.user.as_bytes()), text }
         }
         other => other,
@@ -111,7 +109,7 @@ fn authenticate(client: &mut Client, mechanism: Mechanism, login: &Login) -> Res
             }
             Response::Tagged(own, told) if own == tag => {
                 if told.state != State::Ok {
-                    return Err(failed(login, refusal("AUTHENTICATE", &told)));
+                    return Err(failed(login, mechanism, refusal("AUTHENTICATE", &told)));
                 }
                 if !sasl.may_end() {
                     return Err(wrong("the server didn't prove that it knows the password".into()));

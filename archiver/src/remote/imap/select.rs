@@ -8,6 +8,7 @@ use super::lexer::Spans;
 use super::names::{decoded, set};
 use super::response::{Figures, Listed, State, Untagged};
 use crate::remote::fault::{Fault, shown};
+use crate::remote::job::{OTHERS, SHARED};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use storage::{Uid, UidRanges};
@@ -16,6 +17,8 @@ use storage::{Uid, UidRanges};
 const SET_BYTES: usize = 6_000;
 /// STATUS commands under way at once.
 const STATUS_AHEAD: usize = 50;
+/// Namespaces that are listed by themselves, all of them together counted as one.
+const MAX_NAMESPACES: usize = 16;
 /// What is asked of every mailbox.
 const FIGURES: &str = "MESSAGES UIDNEXT UIDVALIDITY";
 
@@ -26,7 +29,7 @@ pub(crate) struct Folder {
     pub(crate) raw: Vec<u8>,
     /// Levels, decoded.
     pub(crate) levels: Vec<Vec<u8>>,
-    /// Special uses (`\Trash`), and `namespace:others` or `namespace:shared` for what isn't the user's own.
+    /// Special uses (`\Trash`), and [`OTHERS`] or [`SHARED`] for what isn't the user's own.
     pub(crate) special_use: Vec<String>,
     /// What STATUS says; none when it was refused.
     pub(crate) figures: Option<Figures>,
@@ -66,13 +69,16 @@ impl Client {
         let mut all: Vec<Folder> = Vec::new();
         let mut known = HashSet::new();
         let mut figures: HashMap<Vec<u8>, Figures> = HashMap::new();
-        let mut patterns: Vec<Vec<u8>> = vec![b"*".to_vec()];
-        let covered = |prefix: &[u8]| prefix.is_empty();
-        for prefix in spaces.iter().flatten().filter(|prefix| !covered(prefix)) {
-            patterns.push([prefix.as_slice(), b"*"].concat());
-        }
-        for pattern in patterns.iter().take(16) {
-            for listed in self.list(pattern, &mut figures)? {
+        let prefixes = spaces.iter().flatten().map(Vec::as_slice).filter(|prefix| !prefix.is_empty());
+        let [own, ..] = &spaces;
+        for prefix in std::iter::once(b"".as_slice()).chain(prefixes).take(MAX_NAMESPACES) {
+            // Asked for everything, servers list all that is the user's own; of what others share Dovecot may leave some out.
+            let listed = own.iter().any(|own| own == prefix)
+                && known.iter().any(|raw: &Vec<u8>| raw.starts_with(prefix));
+            if !prefix.is_empty() && listed {
+                continue;
+            }
+            for listed in self.list(&[prefix, b"*"].concat(), &mut figures)? {
                 if !known.insert(listed.raw.clone()) {
                     continue;
                 }
@@ -115,15 +121,7 @@ impl Client {
             ["\\all", "\\archive", "\\drafts", "\\flagged", "\\junk", "\\sent", "\\trash", "\\important"];
         let is_use = |attribute: &&String| USES.contains(&attribute.to_ascii_lowercase().as_str());
         let mut special_use: Vec<String> = listed.attributes.iter().filter(is_use).cloned().collect();
-        for (space, name) in spaces.iter().zip(["", "namespace:others", "namespace:shared"]).skip(1) {
-            let below = |prefix: &Vec<u8>| {
-                let bare = prefix.get(..prefix.len().saturating_sub(1)).unwrap_or_default();
-                !prefix.is_empty() && (listed.raw.starts_with(prefix) || listed.raw == bare)
-            };
-            if space.iter().any(below) {
-                special_use.push(name.into());
-            }
-        }
+        special_use.extend(namespace(&listed.raw, spaces).map(Into::into));
         Folder { raw: listed.raw, levels, special_use, figures: None }
     }
 
@@ -421,6 +419,25 @@ impl Client {
     }
 }
 
+/// Whose a mailbox is, unless it is the user's own: that of the longest prefix that it has (RFC 2342 §5; some servers have shared
+/// mailboxes under the empty prefix, beside `INBOX.` for the user's own). INBOX is always the user's.
+fn namespace(raw: &[u8], spaces: &[Vec<Vec<u8>>; 3]) -> Option<&'static str> {
+    if raw.eq_ignore_ascii_case(b"INBOX") {
+        return None;
+    }
+    let below = |prefix: &Vec<u8>| {
+        let bare = prefix.get(..prefix.len().saturating_sub(1)).unwrap_or_default();
+        raw.starts_with(prefix) || (!bare.is_empty() && raw == bare)
+    };
+    let longest = |space: &Vec<Vec<u8>>| space.iter().filter(|prefix| below(prefix)).map(Vec::len).max();
+    let [own, others, shared] = spaces.each_ref().map(longest);
+    match (others, shared) {
+        (Some(others), _) if Some(others) > own && Some(others) >= shared => Some(OTHERS),
+        (_, Some(shared)) if Some(shared) > own => Some(SHARED),
+        _ => None,
+    }
+}
+
 /// A refusal is no reason to stop here.
 fn tolerate<T: Default>(done: Result<T, Fault>) -> Result<T, Fault> {
     match done {
@@ -456,5 +473,44 @@ pub(crate) fn first(uids: &UidRanges, count: u64) -> UidRanges {
     match uids.uid_at(count) {
         Some(Uid(last)) => uids.intersect(&UidRanges::from_spans([(1, last)])),
         None => uids.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_a_mailbox_is() {
+        let spaces = |own: &[&str], others: &[&str], shared: &[&str]| {
+            [own, others, shared].map(|list| list.iter().map(|prefix| prefix.as_bytes().to_vec()).collect())
+        };
+        let of = |raw: &str, spaces: &[Vec<Vec<u8>>; 3]| namespace(raw.as_bytes(), spaces);
+        let modern = spaces(&[""], &["Other Users/"], &["Shared Folders/", "Public."]);
+        for (raw, whose) in [
+            ("INBOX", None),
+            ("Sent", None),
+            ("Other Users", Some(OTHERS)),
+            ("Other Users/bob/x", Some(OTHERS)),
+            ("Other Users too", None),
+            ("Public.x", Some(SHARED)),
+            ("Shared Folders/x", Some(SHARED)),
+        ] {
+            assert_eq!(of(raw, &modern), whose, "{raw}");
+        }
+        // Cyrus as it was in the beginning: what is nobody's stands at the top.
+        let netnews = spaces(&["INBOX."], &["user."], &[""]);
+        for (raw, whose) in [
+            ("INBOX", None),
+            ("INBOX.Sent", None),
+            ("inbox", None),
+            ("user.bob", Some(OTHERS)),
+            ("news", Some(SHARED)),
+            ("users", Some(SHARED)),
+        ] {
+            assert_eq!(of(raw, &netnews), whose, "{raw}");
+        }
+        assert_eq!(of("anything", &spaces(&[], &[], &[])), None, "a server without namespaces");
+        assert_eq!(of("x", &spaces(&[""], &[""], &[""])), None, "one prefix for all");
     }
 }

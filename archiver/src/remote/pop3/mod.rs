@@ -117,8 +117,8 @@ impl Client {
         };
         plain(&login.user)?;
         plain(login.secret.reveal())?;
-        self.run("USER", &login.user).map_err(|fault| wrong(login, fault))?;
-        self.run("PASS", login.secret.reveal()).map_err(|fault| wrong(login, fault))?;
+        self.run("USER", &login.user).map_err(|fault| wrong(login, Mechanism::Login, fault))?;
+        self.run("PASS", login.secret.reveal()).map_err(|fault| wrong(login, Mechanism::Login, fault))?;
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl Client {
         loop {
             let line = self.line()?;
             let Some(challenge) = line.strip_prefix(b"+").filter(|rest| !rest.starts_with(b"OK")) else {
-                said("AUTH", &line).map_err(|fault| wrong(login, fault))?;
+                said("AUTH", &line).map_err(|fault| wrong(login, mechanism, fault))?;
                 return if sasl.may_end() {
                     Ok(())
                 } else {
@@ -305,11 +305,11 @@ fn said(name: &str, line: &[u8]) -> Result<Vec<u8>, Fault> {
     }
 }
 
-fn wrong(login: &Login, fault: Fault) -> Fault {
+fn wrong(login: &Login, mechanism: Mechanism, fault: Fault) -> Fault {
     match fault {
         Fault::Refused { text, .. } => Fault::Login {
             user: shown(login.user.as_bytes()),
-            text: format!("{text}; check the name and the password"),
+            text: format!("{text}; {}", sasl::advice(mechanism)),
         },
         other => other,
     }

@@ -20,14 +20,17 @@ use std::time::{Instant, SystemTime};
 const NOBODY: u32 = 65_534;
 
 /// A running Dovecot; killed on drop.
-struct Dovecot {
+pub(super) struct Dovecot {
     child: Child,
     dir: tempfile::TempDir,
-    port: u16,
-    tls_port: u16,
+    pub(super) port: u16,
+    pub(super) tls_port: u16,
+    /// The same for POP3.
+    pub(super) pop3_port: u16,
+    pub(super) pop3_tls_port: u16,
     /// The authority that its certificate is from (PEM), and the certificate's fingerprint.
-    ca: String,
-    fingerprint: String,
+    pub(super) ca: String,
+    pub(super) fingerprint: String,
 }
 
 impl Drop for Dovecot {
@@ -50,13 +53,19 @@ fn own(path: &Path) {
 
 impl Dovecot {
     /// None after saying so where it can't run: it is not installed, or this is no root, whom it needs.
-    fn start(capabilities: &str) -> Option<Dovecot> {
-        let here = Path::new("/usr/sbin/dovecot").is_file() && Path::new("/usr/lib/dovecot/imap").is_file();
+    pub(super) fn start(capabilities: &str) -> Option<Dovecot> {
+        Dovecot::start_with(capabilities, None)
+    }
+
+    /// `tokens`: the port where somebody knows whose an access token is (RFC 7662).
+    pub(super) fn start_with(capabilities: &str, tokens: Option<u16>) -> Option<Dovecot> {
+        let programs = ["/usr/sbin/dovecot", "/usr/lib/dovecot/imap", "/usr/lib/dovecot/pop3"];
+        let here = programs.iter().all(|program| Path::new(program).is_file());
         let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
         if !here || !root {
             assert!(
                 std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-                "CI=true, but there is no Dovecot that can run"
+                "CI=true, but there is no Dovecot that can run (dovecot-imapd, dovecot-pop3d)"
             );
             eprintln!("skipped: archiving from Dovecot: it is not installed, or not run as root");
             return None;
@@ -84,8 +93,9 @@ impl Dovecot {
         }
         let ca = AsRef::<rcgen::Certificate>::as_ref(&ca).pem();
         let (port, tls_port) = (free_port(), free_port());
+        let (pop3_port, pop3_tls_port) = (free_port(), free_port());
         let mut conf = format!(
-            "base_dir = {path}/run\nstate_dir = {path}/run\nlog_path = {path}/log\nprotocols = imap\nlisten = 127.0.0.1\n\
+            "base_dir = {path}/run\nstate_dir = {path}/run\nlog_path = {path}/log\nprotocols = imap pop3\nlisten = 127.0.0.1\n\
              default_internal_user = nobody\ndefault_internal_group = nogroup\ndefault_login_user = nobody\n\
              ssl = yes\nssl_cert = <{path}/cert.pem\nssl_key = <{path}/key.pem\ndisable_plaintext_auth = no\n\
              auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256\nauth_master_user_separator = *\nauth_failure_delay = 0\n\
@@ -98,8 +108,23 @@ impl Dovecot {
              namespace inbox {{\n separator = /\n prefix =\n inbox = yes\n}}\n\
              service imap-login {{\n chroot =\n inet_listener imap {{\n port = {port}\n }}\n \
              inet_listener imaps {{\n port = {tls_port}\n ssl = yes\n }}\n}}\n\
+             service pop3-login {{\n chroot =\n inet_listener pop3 {{\n port = {pop3_port}\n }}\n \
+             inet_listener pop3s {{\n port = {pop3_tls_port}\n ssl = yes\n }}\n}}\n\
              service anvil {{\n chroot =\n}}\nservice stats {{\n chroot =\n}}\n"
         );
+        if let Some(tokens) = tokens {
+            conf.push_str(&format!(
+                "auth_mechanisms = $auth_mechanisms xoauth2\n\
+                 passdb {{\n driver = oauth2\n mechanisms = xoauth2\n args = {path}/oauth2.conf\n}}\n"
+            ));
+            write(
+                "oauth2.conf",
+                &format!(
+                    "introspection_mode = auth\nintrospection_url = http://127.0.0.1:{tokens}/\nforce_introspection = yes\n\
+                     username_attribute = username\nactive_attribute = active\nactive_value = true\n"
+                ),
+            );
+        }
         if !capabilities.is_empty() {
             conf.push_str(&format!("protocol imap {{\n imap_capability = {capabilities}\n}}\n"));
         }
@@ -113,7 +138,7 @@ impl Dovecot {
             .spawn()
             .unwrap();
         let fingerprint = hex::encode(Sha256::digest(leaf.der()));
-        let dovecot = Dovecot { child, dir, port, tls_port, ca, fingerprint };
+        let dovecot = Dovecot { child, dir, port, tls_port, pop3_port, pop3_tls_port, ca, fingerprint };
         let end = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < end, "Dovecot doesn't come up: {}", dovecot.log());
@@ -122,12 +147,12 @@ impl Dovecot {
         Some(dovecot)
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// Puts messages into a mailbox of alice; names as on disk.
-    fn fill(&self, name: &str, mails: &[&[u8]]) {
+    pub(super) fn fill(&self, name: &str, mails: &[&[u8]]) {
         let root = self.dir.path().join("mail/alice");
         let mailbox = root.join(name);
         fs::create_dir_all(&mailbox).unwrap();
@@ -149,7 +174,7 @@ impl Dovecot {
         }
     }
 
-    fn account(&self) -> Account {
+    pub(super) fn account(&self) -> Account {
         Account {
             access: Access { timeout: Duration::from_secs(60), ..Account::at(self.port).access },
             ..Account::at(self.port)
@@ -157,7 +182,7 @@ impl Dovecot {
     }
 
     /// Runs commands as alice; each must be answered OK.
-    fn commands(&self, commands: &[&str]) {
+    pub(super) fn commands(&self, commands: &[&str]) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let mut input = BufReader::new(stream.try_clone().unwrap());
         for (number, command) in ["LOGIN alice secret"].iter().chain(commands).enumerate() {
@@ -175,7 +200,7 @@ impl Dovecot {
 }
 
 /// A report, or the error's words.
-fn report(account: &Account) -> Result<Report, Fault> {
+pub(super) fn report(account: &Account) -> Result<Report, Fault> {
     test_mailbox(&account.job(&Plain::default()), &Limits::default(), &Cancel::default())
 }
 
@@ -354,6 +379,11 @@ fn archive_twice_and_after_changes(capabilities: &str, compress: bool, mails: &[
         "{:?}",
         house.reasons(&third)
     );
+    // What is fetched: the new message, headers of what moved, and the folder whose UIDs became others.
+    let walked: Vec<&Vec<u8>> = mails.iter().skip(30).step_by(names.len()).collect();
+    let bytes: u64 = walked.iter().map(|mail| mail.len() as u64).sum();
+    let (over, most) = (wire(), bytes + bytes / 8 + walked.len() as u64 * 600 + (64 << 10));
+    assert!(over < most, "{over} bytes over the wire for changes in four folders, not {most}");
     let after = house.folders();
     assert_eq!(after["alice/mail/folder21"].len(), wanted["alice/mail/folder21"].len() + 5);
     assert_eq!(after["alice/mail/folder20"].len(), wanted["alice/mail/folder20"].len() - 5);

@@ -8,6 +8,7 @@ mod histories;
 mod lies;
 mod runs;
 mod server;
+mod ways;
 
 use super::access::{Access, Login, Mechanism, Secret, Tls, Trust};
 use super::engine::{Patience, archive_with};

@@ -10,14 +10,14 @@ use crate::walk::{Found, Sink, Skipped, SourceFolder, Stop};
 use crate::{Format, Item, Sums, names};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use storage::incoming::Content;
 use storage::{
-    Cancel, Error, FolderId, FolderPath, Incoming, InternalDate, Prepared, Sighting, SourceFlags, Storage,
-    Uid, Whereabouts,
+    Cancel, ContentHash, Error, FolderId, FolderPath, Incoming, InternalDate, Prepared, Sighting,
+    SourceFlags, Storage, Uid, Whereabouts,
 };
 
 /// Bytes of messages under way.
@@ -115,6 +115,8 @@ pub(crate) struct Claim {
     pub(crate) free: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// The folder is walked by identity: what lies in the target folder counts, wherever it came from.
     pub(crate) walking: bool,
+    /// So do these: they left another folder of the source, and aren't where they lay in the archive.
+    pub(crate) strays: Arc<HashSet<ContentHash>>,
 }
 
 /// A message that a server sent.
@@ -471,7 +473,7 @@ fn sightings(storage: &Storage, work: &Work, again: bool) -> Result<Vec<Sighting
 }
 
 /// The placements that a server's message may be: the one that has its occurrence, else those whose own message is gone from the
-/// source. While a folder is walked by identity also what else lies in the target folder: what moved there at the source.
+/// source. While a folder is walked by identity, and of strays, also what else lies in the target folder: what moved there at the source.
 fn claimable(
     storage: &Storage,
     work: &Work,
@@ -482,7 +484,7 @@ fn claimable(
     let mut all = storage.sightings(&work.path, &work.incoming.hash)?;
     all.retain(|sighting| sighting.source == work.source);
     let mut others = Vec::new();
-    if claim.walking
+    if (claim.walking || claim.strays.contains(&work.incoming.hash))
         && let Some(view) = storage.view(&work.path)
     {
         for uid in storage.with_identity(&view, &work.incoming.hash.0)?.iter() {

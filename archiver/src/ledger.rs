@@ -1,13 +1,14 @@
-//! The account of runs: tables `runs` and `ledger` of master.redb, JSON values.
+//! The account of runs: tables `runs`, `ledger` and `last_runs` of master.redb, JSON values.
 //!
 //! `runs` has a run's head by its number; `ledger` has, by run, kind and number, its folders and its failed and filtered
-//! items. Invariant: written after the storage batch that it tells of has committed, never before, so it may lag behind
+//! items; `last_runs` has the newest run's number by source, made again from `runs` where it is missing. Invariant: written after the storage batch that it tells of has committed, never before, so it may lag behind
 //! the archive after a crash (a rerun then finds the messages there) but never claims what is not archived.
 
 use crate::remote::checkpoint::{self, Change, Checkpoints};
 use crate::{Error, FolderRun, Item, Run, State};
 use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+    WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 const RUNS: TableDefinition<u64, &[u8]> = TableDefinition::new("runs");
 const LEDGER: TableDefinition<(u64, u8, u64), &[u8]> = TableDefinition::new("ledger");
+const LAST_RUNS: TableDefinition<&str, u64> = TableDefinition::new("last_runs");
 
 /// What an entry of the ledger is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,10 +77,15 @@ impl Ledger {
             crate::unsolved::open(&txn)?;
             Checkpoints::create(&txn)?;
             let mut runs = txn.open_table(RUNS).map_err(database)?;
+            let mut last = txn.open_table(LAST_RUNS).map_err(database)?;
+            let fill = last.is_empty().map_err(database)?;
             let mut died = Vec::new();
             for entry in runs.iter().map_err(database)? {
                 let (_, value) = entry.map_err(database)?;
                 let run: Run = decode(value.value())?;
+                if fill {
+                    last.insert(run.source.as_str(), run.id).map_err(database)?;
+                }
                 if run.state == State::Running {
                     died.push(run);
                 }
@@ -101,11 +108,15 @@ impl Ledger {
             let mut runs = txn.open_table(RUNS).map_err(database)?;
             run.id = runs.last().map_err(database)?.map_or(1, |(id, _)| id.value() + 1);
             runs.insert(run.id, encode(&run)?.as_slice()).map_err(database)?;
+            let mut last = txn.open_table(LAST_RUNS).map_err(database)?;
+            last.insert(run.source.as_str(), run.id).map_err(database)?;
             let mut ledger = txn.open_table(LEDGER).map_err(database)?;
             while runs.len().map_err(database)? > MAX_RUNS {
-                let Some(oldest) = runs.pop_first().map_err(database)?.map(|(id, _)| id.value()) else {
-                    break;
-                };
+                let Some((oldest, source)) = pop(&mut runs)? else { break };
+                let newest = last.get(source.as_str()).map_err(database)?.map(|id| id.value());
+                if newest == Some(oldest) {
+                    last.remove(source.as_str()).map_err(database)?;
+                }
                 ledger
                     .retain_in((oldest, 0, 0)..=(oldest, u8::MAX, u64::MAX), |_, _| false)
                     .map_err(database)?;
@@ -139,6 +150,15 @@ impl Ledger {
         let runs = txn.open_table(RUNS).map_err(database)?;
         let id = runs.last().map_err(database)?.map(|(id, _)| id.value()).ok_or(Error::NoRun)?;
         self.run(id)
+    }
+
+    /// The newest run of a source, without its folders; none: there is none that is kept. Reads no other run.
+    pub(crate) fn last_of(&self, source: &str) -> Result<Option<Run>, Error> {
+        let txn = self.db.begin_read().map_err(database)?;
+        let last = txn.open_table(LAST_RUNS).map_err(database)?;
+        let Some(id) = last.get(source).map_err(database)?.map(|id| id.value()) else { return Ok(None) };
+        let runs = txn.open_table(RUNS).map_err(database)?;
+        runs.get(id).map_err(database)?.map(|run| decode(run.value())).transpose()
     }
 
     /// Writes a run as it stands, with what has changed. `run.sums` counts the new items already.
@@ -225,6 +245,13 @@ impl Ledger {
     }
 }
 
+/// Takes the oldest run out: its number and source.
+fn pop(runs: &mut Table<'_, u64, &'static [u8]>) -> Result<Option<(u64, String)>, Error> {
+    let Some((id, value)) = runs.pop_first().map_err(database)? else { return Ok(None) };
+    let run: Run = decode(value.value())?;
+    Ok(Some((id.value(), run.source)))
+}
+
 /// A run without its folders, which are entries of the ledger.
 fn head(run: &Run) -> Run {
     Run {
@@ -260,4 +287,85 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 
 fn damaged(error: serde_json::Error) -> Error {
     database(redb::Error::Corrupted(format!("ledger: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sums;
+    use crate::testing::in_memory;
+
+    fn run(source: &str) -> Run {
+        Run {
+            id: 0,
+            source: source.into(),
+            into: "a".into(),
+            who: "test".into(),
+            started: 0,
+            ended: None,
+            state: State::Running,
+            sums: Sums::default(),
+            folders: Vec::new(),
+            error: None,
+        }
+    }
+
+    fn last(ledger: &Ledger, source: &str) -> Option<u64> {
+        ledger.last_of(source).unwrap().map(|run| run.id)
+    }
+
+    /// Has each run of these numbers say something that can't be read.
+    fn damage(ledger: &Ledger, ids: impl Iterator<Item = u64>) {
+        let txn = ledger.write_txn().unwrap();
+        {
+            let mut runs = txn.open_table(RUNS).unwrap();
+            ids.for_each(|id| drop(runs.insert(id, &b"damaged"[..]).unwrap()));
+        }
+        txn.commit().unwrap();
+    }
+
+    #[test]
+    fn the_last_run_of_a_source_reads_no_other() {
+        let ledger = Ledger::open(Arc::new(in_memory())).unwrap();
+        let txn = ledger.write_txn().unwrap();
+        {
+            let mut runs = txn.open_table(RUNS).unwrap();
+            for id in 1..=5_000 {
+                let run = Run { id, ..run(&format!("profile p{}", id % 3)) };
+                runs.insert(id, encode(&run).unwrap().as_slice()).unwrap();
+            }
+        }
+        txn.commit().unwrap();
+        // As an older program left it: the table is made from the runs.
+        let ledger = Ledger::open(ledger.db).unwrap();
+        let new = ledger.begin(run("profile p0")).unwrap();
+        damage(&ledger, (1..=4_998).chain([5_000]));
+        assert_eq!((last(&ledger, "profile p0"), new.id), (Some(5_001), 5_001));
+        assert_eq!(last(&ledger, "profile p1"), Some(4_999));
+        assert!(ledger.last_of("profile p2").is_err(), "its own is the damaged one");
+        assert_eq!(last(&ledger, "profile p3"), None);
+        assert!(ledger.runs().is_err(), "all are read here");
+    }
+
+    #[test]
+    fn a_source_whose_runs_are_no_longer_kept_has_none() {
+        let ledger = Ledger::open(Arc::new(in_memory())).unwrap();
+        ledger.begin(run("old")).unwrap();
+        ledger.begin(run("both")).unwrap();
+        let txn = ledger.write_txn().unwrap();
+        {
+            let mut runs = txn.open_table(RUNS).unwrap();
+            for id in 3..=MAX_RUNS {
+                runs.insert(id, encode(&Run { id, ..run("other") }).unwrap().as_slice()).unwrap();
+            }
+        }
+        txn.commit().unwrap();
+        assert_eq!((last(&ledger, "old"), last(&ledger, "both")), (Some(1), Some(2)));
+        let new = ledger.begin(run("both")).unwrap();
+        assert_eq!(new.id, MAX_RUNS + 1);
+        assert_eq!((last(&ledger, "old"), last(&ledger, "both")), (None, Some(new.id)));
+        ledger.begin(run("more")).unwrap();
+        assert_eq!(last(&ledger, "both"), Some(new.id), "an older run of it went");
+        assert!(matches!(ledger.run(2), Err(Error::Unknown(2))));
+    }
 }

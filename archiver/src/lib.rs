@@ -1,7 +1,7 @@
 //! Brings mail from sources into the archive and accounts for every item it saw.
 //!
 //! Invariant: for every run, seen = archived + already there + moved + filtered + failed; what a run counts is committed. Owns the
-//! tables `runs`, `ledger`, `unsolved`, `checkpoints`, `source_folders`, `source_uids`, and those of `profile` and `schedule`, of
+//! tables `runs`, `ledger`, `last_runs`, `unsolved`, `checkpoints`, `source_folders`, `source_uids`, and those of `profile` and `schedule`, of
 //! master.redb. Changes nothing at a source but by
 //! a deletion rule, and that only after what is deleted was read back from the archive.
 //!
@@ -343,6 +343,13 @@ impl Archiver {
     /// `NoRun` when there is none.
     pub fn last_run(&self) -> Result<Run, Error> {
         self.ledger.last()
+    }
+    /// The newest run of a profile, without its folders; none: it never ran, or that is no longer kept. Costs one look, however
+    /// many runs there are.
+    /// # Errors
+    /// `Database`.
+    pub fn last_run_of(&self, profile: &str) -> Result<Option<Run>, Error> {
+        self.ledger.last_of(&format!("{PROFILE_SOURCE}{profile}"))
     }
     /// What failed in any run and was not archived since.
     /// # Errors

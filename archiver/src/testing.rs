@@ -1,10 +1,46 @@
-//! What the tests of the readers share: a sink that remembers, and a folder of the corpus.
+//! What tests share: an installation of their own, a sink that remembers, and a folder of the corpus.
 
-use crate::Format;
 use crate::walk::{Found, Sink, Skipped, SourceFolder, Stop, walk};
+use crate::{Archiver, Format};
+use redb::Database;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use storage::SourceFlags;
+use std::sync::Arc;
+use storage::{Limits, MasterKey, SourceFlags, Storage};
+
+/// Stores in a scratch directory and master.redb in memory; closed on drop.
+pub(crate) struct Installation {
+    pub(crate) archiver: Archiver,
+    pub(crate) storage: Storage,
+    pub(crate) db: Arc<Database>,
+    pub(crate) key: MasterKey,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        if let Err(error) = self.storage.close() {
+            eprintln!("close: {error}");
+        }
+    }
+}
+
+impl Installation {
+    pub(crate) fn new(limits: Limits) -> Installation {
+        let dir = tempfile::tempdir().unwrap();
+        let key = MasterKey::generate().unwrap();
+        Storage::create(dir.path(), &key, &limits).unwrap();
+        let storage = Storage::open(dir.path(), &key, limits).unwrap();
+        let db = Arc::new(in_memory());
+        let archiver = Archiver::open(storage.clone(), db.clone()).unwrap();
+        Installation { archiver, storage, db, key, dir }
+    }
+}
+
+/// An empty database in memory.
+pub(crate) fn in_memory() -> Database {
+    Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap()
+}
 
 /// A message as the reader gave it.
 #[derive(Debug, Clone)]

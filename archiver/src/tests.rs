@@ -1,26 +1,21 @@
 //! Runs on a real store: accounts, reruns, cancelling, dead runs.
 
 use super::*;
-use crate::testing::{corpus, sha256_lf};
+use crate::testing::{Installation, corpus, sha256_lf};
 use std::fs;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use storage::{Limits, MasterKey, SourceFlags, UidRanges};
+use storage::{Limits, SourceFlags, UidRanges};
 
 const FROM: &str = "From a@b Fri Sep  4 14:55:26 2020\n";
 
-struct House {
-    archiver: Archiver,
-    storage: Storage,
-    db: Arc<Database>,
-    dir: tempfile::TempDir,
-}
+struct House(Installation);
 
-impl Drop for House {
-    fn drop(&mut self) {
-        if let Err(error) = self.storage.close() {
-            eprintln!("close: {error}");
-        }
+impl Deref for House {
+    type Target = Installation;
+    fn deref(&self) -> &Installation {
+        &self.0
     }
 }
 
@@ -30,15 +25,7 @@ impl House {
     }
 
     fn with(limits: Limits) -> House {
-        let dir = tempfile::tempdir().unwrap();
-        let key = MasterKey::generate().unwrap();
-        Storage::create(dir.path(), &key, &limits).unwrap();
-        let storage = Storage::open(dir.path(), &key, limits).unwrap();
-        let db = Arc::new(
-            Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap(),
-        );
-        let archiver = Archiver::open(storage.clone(), db.clone()).unwrap();
-        House { archiver, storage, db, dir }
+        House(Installation::new(limits))
     }
 
     fn archive(&self, path: &Path) -> Run {

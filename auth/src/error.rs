@@ -51,9 +51,45 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// The directory, or the settings for it.
+    #[error("directory: {0}")]
+    Directory(String),
+    /// There are no settings for a directory.
+    #[error("there is no directory yet; `mailkeep directory set` names one")]
+    NoDirectory,
+    /// The directory that checks the password can't be asked: try again later.
+    #[error("the directory that checks passwords can't be asked now; try again later")]
+    Unavailable,
     /// Hashing failed.
     #[error("password hashing: {0}")]
     Hash(String),
+    /// The name looks like another user's, in letters of another alphabet.
+    #[error("{name:?} looks like the user {other:?}: people would take one for the other")]
+    Alike {
+        /// The name.
+        name: String,
+        /// The user's.
+        other: String,
+    },
+    /// Another user has the alias, or is called so.
+    #[error("{alias:?} is an alias or the name of {user:?} already; take it from that user first")]
+    AliasTaken {
+        /// The alias.
+        alias: String,
+        /// Who has it.
+        user: String,
+    },
+    /// Something that is to be known of a user can't be.
+    #[error("{field}: {why}")]
+    BadField {
+        /// What it is.
+        field: &'static str,
+        /// The rule it breaks.
+        why: String,
+    },
+    /// An auditor reads everything, and so has an end.
+    #[error("{0:?} would be an auditor for ever; auditors need a day on which they end (--expires)")]
+    AuditorWithoutEnd(String),
 }
 
 impl Error {

@@ -1,15 +1,27 @@
 //! Users, passwords and privileges, decided in one place; and the audit log.
 //!
 //! Promise: an unknown user and a wrong password can't be told apart, in words or in time.
-//! Owns the tables `users` and `audit` of master.redb. Knows nothing of folders: an archive is a name here, and
-//! removing a user leaves the archive as it is.
+//! Owns the tables `users`, `group_rights`, `auth_settings`, `directory` and `audit` of master.redb. Knows nothing of what archives hold: a
+//! folder is a path here, and removing a user leaves the archive as it is.
 
 mod address;
 mod audit;
+mod book;
+pub mod directory;
 mod error;
+mod groups;
+mod known;
+mod looks;
 mod name;
 mod password;
+mod people;
+mod places;
+mod rights;
+mod settings;
+mod signal;
+mod subject;
 pub mod throttle;
+pub mod trust;
 mod users;
 mod verified;
 
@@ -18,8 +30,14 @@ pub use audit::AuditEntry;
 pub use error::Error;
 pub use name::{MAX_NAME_BYTES, check_name};
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, check_password};
-pub use users::User;
+pub use people::{Edit, Effective, Imported, NewUser, Source};
+pub use rights::{Level, MAX_RULE_BYTES, MAX_RULES, Right, Sight};
+pub use settings::ArchiveAccess;
+pub use signal::{Subscription, is_past};
+pub use subject::{Deed, Subject};
+pub use users::{MAX_ALIASES, MAX_DN_BYTES, MAX_FULL_NAME_BYTES, MAX_GROUPS, Mode, Origin, User};
 
+use known::Known;
 use parking_lot::Mutex;
 use password::Hasher;
 use redb::{Database, WriteTransaction};
@@ -47,6 +65,32 @@ pub enum Privilege {
     Modify,
     /// Delete messages, and folders with what is in them.
     Delete,
+    /// Archive mail.
+    Archive,
+    /// Make, change and run archiving profiles.
+    ModifyArchiveProfiles,
+    /// Export mail.
+    Export,
+    /// Make, change and run export profiles.
+    ModifyExportProfiles,
+    /// Read all archives and change nothing, whatever else is given; until the user expires.
+    Auditor,
+}
+
+impl Privilege {
+    /// Whether whoever has this privilege has that one too. What reads or changes mail is not among what administrators have by
+    /// themselves, nor is logging in.
+    #[must_use]
+    pub fn includes(self, other: Privilege) -> bool {
+        use Privilege::{Admin, Archive, ModifyArchiveProfiles, ModifyExportProfiles};
+        self == other
+            || (self == Admin && matches!(other, Archive | ModifyArchiveProfiles | ModifyExportProfiles))
+    }
+    /// Whether it lets something be changed or taken out, which an auditor can't.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        !matches!(self, Privilege::Login | Privilege::Imap | Privilege::ChangePassword | Privilege::Auditor)
+    }
 }
 
 /// Passwords hashed at once unless told otherwise: with 19 MiB each, 76 MiB.
@@ -83,9 +127,12 @@ pub struct Auth {
     hasher: Arc<Hasher>,
     verified: Arc<Mutex<Verified>>,
     throttle: Arc<Mutex<Throttle>>,
+    directory: Arc<directory::Handle>,
     /// The throttle's time begins here.
     begun: Instant,
     parallel_hashes: usize,
+    signal: Arc<signal::Signal>,
+    known: Arc<Known>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -108,7 +155,10 @@ impl Auth {
     pub fn open_with(db: Arc<Database>, settings: &Settings) -> Result<Auth, Error> {
         let txn = write(&db)?;
         txn.open_table(users::USERS).map_err(Error::database)?;
+        txn.open_table(groups::GROUPS).map_err(Error::database)?;
+        txn.open_table(settings::SETTINGS).map_err(Error::database)?;
         txn.open_table(audit::AUDIT).map_err(Error::database)?;
+        directory::open_table(&txn)?;
         txn.commit().map_err(Error::database)?;
         let keep = Duration::from_secs(settings.remember_secs);
         Ok(Auth {
@@ -116,8 +166,11 @@ impl Auth {
             hasher: Arc::new(Hasher::new(settings.parallel_hashes)?),
             verified: Arc::new(Mutex::new(Verified::new(keep, MAX_VERIFIED)?)),
             throttle: Arc::new(Mutex::new(Throttle::new(settings.throttle))),
+            directory: Arc::default(),
             begun: Instant::now(),
             parallel_hashes: settings.parallel_hashes.max(1),
+            signal: Arc::default(),
+            known: Arc::default(),
         })
     }
 
@@ -132,14 +185,9 @@ impl Auth {
     /// # Errors
     /// `Exists`, `BadName`, `BadPassword`.
     pub fn add(&self, name: &str, password: &Zeroizing<String>, admin: bool) -> Result<User, Error> {
-        let name = check_name(name)?;
-        check_password(password)?;
-        let mut privileges = vec![Privilege::Login, Privilege::Imap, Privilege::ChangePassword];
-        privileges.extend(admin.then_some(Privilege::Admin));
-        let user = User { read: vec![name.clone()], name, privileges, created: now(), addresses: Vec::new() };
-        let stored = Stored { user, hash: self.hasher.hash(password)? };
-        users::insert(&self.db, &stored)?;
-        Ok(stored.user)
+        let privileges = Vec::from_iter(admin.then_some(Privilege::Admin));
+        let password = Some(password.clone());
+        self.create(&NewUser { name: name.to_owned(), password, privileges, ..NewUser::default() })
     }
 
     /// All users, by name.
@@ -170,7 +218,7 @@ impl Auth {
 
     /// Gives or takes a privilege.
     /// # Errors
-    /// `Unknown`.
+    /// `Unknown`, `AuditorWithoutEnd`.
     pub fn set_privilege(&self, name: &str, privilege: Privilege, given: bool) -> Result<User, Error> {
         self.change(name, |stored| {
             stored.user.privileges.retain(|&p| p != privilege);
@@ -179,16 +227,38 @@ impl Auth {
         })
     }
 
-    /// Gives or takes the right to read an archive, whether or not it is there yet.
+    /// Gives a user a rule on an archive or folder, whether or not it is there yet; `None` takes the rule away.
     /// # Errors
-    /// `Unknown`, `BadName` for a name that no archive can have.
-    pub fn set_read(&self, name: &str, archive: &str, given: bool) -> Result<User, Error> {
-        let archive = if given { check_name(archive)? } else { name::normal(archive) };
-        self.change(name, |stored| {
-            stored.user.read.retain(|a| *a != archive);
-            stored.user.read.extend(given.then_some(archive));
-            stored.user.read.sort_unstable();
-        })
+    /// `Unknown`, `BadName` for a path that no folder can have, or past the bound of rules.
+    pub fn set_right(&self, name: &str, folder: &str, level: Option<Level>) -> Result<User, Error> {
+        let right = Right::new(folder, level.unwrap_or_default());
+        // A rule of a name that can't be given any more can still be taken.
+        let folder =
+            right.as_ref().map_or_else(|_| name::normal(bounded(folder)), |right| right.folder.clone());
+        let right = level.map(|_| right).transpose()?;
+        self.try_change(name, |stored| rights::put(&mut stored.user.rights, &folder, right))
+    }
+
+    /// Gives everyone in a group a rule, or takes it; as [`Auth::set_right`].
+    /// # Errors
+    /// `BadName`, `BadField`, `Database`.
+    pub fn set_group_right(
+        &self,
+        group: &str,
+        folder: &str,
+        level: Option<Level>,
+    ) -> Result<Vec<Right>, Error> {
+        users::check_group(group)?;
+        let right = level.map(|level| Right::new(folder, level)).transpose()?;
+        let folder = right.as_ref().map_or_else(|| name::normal(folder), |right| right.folder.clone());
+        self.written(groups::change(&self.db, group, |rights| rights::put(rights, &folder, right)))
+    }
+
+    /// All groups that have rules, with these, by name.
+    /// # Errors
+    /// `Database`.
+    pub fn group_rights(&self) -> Result<Vec<(String, Vec<Right>)>, Error> {
+        groups::all(&self.db)
     }
 
     /// Gives a user an e-mail address, or takes it. No two users have the same.
@@ -196,10 +266,18 @@ impl Auth {
     /// `Unknown`, `BadAddress`, `AddressTaken`.
     pub fn set_address(&self, name: &str, address: &str, given: bool) -> Result<User, Error> {
         let address = address::check_address(address)?;
-        if given {
-            return users::add_address(&self.db, &name::normal(name), &address);
-        }
-        self.change(name, |stored| stored.user.addresses.retain(|known| *known != address))
+        let name = name::normal(name);
+        self.written(book::with(&self.db, |book| {
+            book.change(&name, |stored| {
+                let known = stored.user.addresses.iter().position(|known| *known == address);
+                match known {
+                    Some(at) if !given => drop(stored.user.addresses.remove(at)),
+                    None if given => stored.user.addresses.push(address),
+                    _ => {}
+                }
+                Ok(stored.user.clone())
+            })
+        }))
     }
 
     /// Removes a user; the archive stays.
@@ -207,7 +285,7 @@ impl Auth {
     /// `Unknown`.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let name = name::normal(name);
-        let removed = users::remove(&self.db, &name);
+        let removed = self.written(users::remove(&self.db, &name));
         self.verified.lock().forget(&name);
         removed
     }
@@ -257,7 +335,7 @@ impl Auth {
     /// Checks a password and the privileges `login` and `need`. Slow on purpose (argon2id): call it off the async threads.
     /// The end counts for [`Auth::ask`].
     /// # Errors
-    /// `Denied`, in the same words and time for every reason; `Database`.
+    /// `Denied`, in the same words and time for every reason; `Unavailable` when that can't be told now; `Database`.
     pub fn login(
         &self,
         name: &str,
@@ -266,7 +344,13 @@ impl Auth {
         from: Option<IpAddr>,
     ) -> Result<User, Error> {
         let found = self.find(name)?;
-        let matches = self.hasher.matches(password, found.as_ref().map(|stored| stored.hash.as_str()));
+        let matches = self.is_right(found.as_ref(), name, password).inspect_err(|_| {
+            // A directory that is away is not its users' failure.
+            let of_directory = found.as_ref().is_some_and(|stored| stored.user.mode == Mode::Directory);
+            if let Some(from) = from.filter(|_| !of_directory) {
+                self.gave_up(name, from);
+            }
+        })?;
         let shown = from.map_or_else(|| "here".to_owned(), |address| address.to_string());
         // A name that nobody has isn't logged: people type passwords where the name belongs.
         let known = found.as_ref().map_or_else(|| "(unknown)".to_owned(), |stored| stored.user.name.clone());
@@ -293,34 +377,33 @@ impl Auth {
         }
     }
 
-    /// The one place that decides: may this user do that?
+    /// Checks who gives commands: name, password, and the second factor where one is on. Guessing is slowed down as for IMAP: to be
+    /// asked for by [`Auth::ask`] before.
+    /// # Errors
+    /// As [`Auth::login`].
+    pub fn login_command(
+        &self,
+        name: &str,
+        password: &Zeroizing<String>,
+        _code: Option<&str>,
+        from: IpAddr,
+    ) -> Result<User, Error> {
+        self.login(name, password, Privilege::Login, Some(from))
+    }
+
+    /// Whether this user has a privilege, by itself or with another one; who is disabled or expired has none.
     #[must_use]
     pub fn may(&self, user: &User, privilege: Privilege) -> bool {
-        user.privileges.contains(&privilege)
+        let audits = user.privileges.contains(&Privilege::Auditor);
+        user.is_active(now())
+            && !(audits && privilege.changes())
+            && user.privileges.iter().any(|given| given.includes(privilege))
     }
 
-    /// The one place that decides: may this user read this archive? Asked anew for every command, so that changes count at once.
+    /// [`Auth::allows`] for reading a folder, by its path.
     #[must_use]
-    pub fn may_read(&self, user: &str, archive: &str) -> bool {
-        match self.find(user) {
-            Ok(found) => found.is_some_and(|stored| stored.user.read.iter().any(|a| a == archive)),
-            Err(error) => {
-                tracing::error!(%error, "rights can't be read; access is refused");
-                false
-            }
-        }
-    }
-
-    /// All archives of which [`Auth::may_read`] is true, there or not, sorted.
-    #[must_use]
-    pub fn readable(&self, user: &str) -> Vec<String> {
-        match self.find(user) {
-            Ok(found) => found.map(|stored| stored.user.read).unwrap_or_default(),
-            Err(error) => {
-                tracing::error!(%error, "rights can't be read; access is refused");
-                Vec::new()
-            }
-        }
+    pub fn may_read(&self, user: &str, folder: &str) -> bool {
+        self.allows(&Subject::User(user.to_owned()), Deed::Read(folder))
     }
 
     /// Appends to the audit log.
@@ -339,10 +422,37 @@ impl Auth {
 
     /// Changes a user; what was known of the password is forgotten.
     fn change(&self, name: &str, change: impl FnOnce(&mut Stored)) -> Result<User, Error> {
+        self.try_change(name, |stored| {
+            change(stored);
+            Ok(())
+        })
+    }
+
+    /// As [`Auth::change`], unless the change itself is refused.
+    fn try_change(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Stored) -> Result<(), Error>,
+    ) -> Result<User, Error> {
         let name = name::normal(name);
-        let changed = users::change(&self.db, &name, change);
+        let changed = self.written(users::change(&self.db, &name, change));
         self.verified.lock().forget(&name);
         changed
+    }
+
+    /// The end of a write to the tables of users, groups or settings: what was known of them is forgotten before anybody is told
+    /// that it is done. Every such write is handed through this.
+    fn written<T>(&self, done: T) -> T {
+        self.known.forget();
+        self.signal.tell();
+        done
+    }
+
+    /// A number that each change of users, rights, groups or settings raises: while it stays, only time can have changed what
+    /// somebody may (who expires, archive access that ends).
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.known.generation()
     }
 
     /// A name that no user can have is simply not found, whatever its length.

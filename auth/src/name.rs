@@ -1,9 +1,9 @@
 //! What a user's name may be. The name is also the name of the user's archive, the first level of folder paths.
 //!
 //! Invariant: a checked name is NFC, one level of a folder path, and can't be mistaken for another name on a screen
-//! by characters that have no shape.
+//! by characters that have no shape, or by letters of another alphabet in the midst of a word.
 
-use crate::Error;
+use crate::{Error, looks};
 use unicode_normalization::UnicodeNormalization;
 
 /// Longest name, bytes of UTF-8 in NFC.
@@ -21,6 +21,18 @@ pub(crate) fn normal(name: &str) -> String {
 /// # Errors
 /// `BadName` with the rule.
 pub fn check_name(name: &str) -> Result<String, Error> {
+    let checked = check_archive(name)?;
+    if looks::is_mixed(&checked) {
+        let why = "a word of it mixes letters of alphabets that look alike";
+        return Err(Error::BadName { name: name.chars().take(40).collect(), why });
+    }
+    Ok(checked)
+}
+
+/// Checks the name of an archive, which users had before names were looked at, and gives it in NFC.
+/// # Errors
+/// `BadName` with the rule.
+pub(crate) fn check_archive(name: &str) -> Result<String, Error> {
     let bad = |why| Error::BadName { name: name.chars().take(40).collect(), why };
     // NFC at most triples the bytes of a text; what is far too long is not worth normalising.
     if name.len() > MAX_NAME_BYTES * 4 {
@@ -91,6 +103,7 @@ mod tests {
             "a*",
             "100%",
             "local:root",
+            "\u{430}lice",
         ] {
             assert!(matches!(check_name(bad), Err(Error::BadName { .. })), "{bad:?}");
         }

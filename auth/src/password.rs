@@ -79,12 +79,12 @@ impl Hasher {
         Ok(hash.to_string())
     }
 
-    /// Whether `password` is the one of `hash`; without a hash the answer is no, after the same work.
+    /// Whether `password` is the one of `hash`; without one (none, or an empty one) the answer is no, after the same work.
     pub(crate) fn matches(&self, password: &str, hash: Option<&str>) -> bool {
         let too_long = password.len() > MAX_PASSWORD_BYTES;
         let password = opaque(if too_long { "" } else { password });
         let nobody = || PasswordHash::new(&self.nobody).ok();
-        let known = hash.filter(|_| !too_long).and_then(|h| match PasswordHash::new(h) {
+        let known = hash.filter(|hash| !too_long && !hash.is_empty()).and_then(|h| match PasswordHash::new(h) {
             Ok(parsed) => Some(parsed),
             Err(error) => {
                 tracing::error!(%error, "a stored password hash can't be read; set that user's password anew");

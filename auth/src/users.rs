@@ -1,39 +1,157 @@
 //! The table `users` of master.redb: a user and the hash of the password as JSON, by name.
 
+use crate::rights::Right;
 use crate::{Error, Privilege, address};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
+/// Longest name for people, bytes.
+pub const MAX_FULL_NAME_BYTES: usize = 1_024;
+/// Longest distinguished name, and name of a group, bytes.
+pub const MAX_DN_BYTES: usize = 4_096;
+/// Most aliases of one user.
+pub const MAX_ALIASES: usize = 100;
+/// Most groups of one user.
+pub const MAX_GROUPS: usize = 1_000;
+/// The end of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 pub(crate) const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 
+/// Who checks a user's password.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// The hash that is kept here.
+    #[default]
+    Integrated,
+    /// The directory that the user comes from.
+    Directory,
+}
+
+/// The directory's entry that a user was made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Origin {
+    /// What stays of the entry when it is renamed.
+    pub id: String,
+    /// The user was disabled since the entry is, or is gone; else a person did it.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
 /// A user, without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct User {
     /// The login name, also the name of the own archive.
     pub name: String,
+    /// The name for people; may be empty.
+    pub full_name: String,
     /// Global privileges.
     pub privileges: Vec<Privilege>,
-    /// Archives (names) that the user may read.
-    pub read: Vec<String>,
+    /// The user's own rules on folders.
+    #[serde(alias = "read")]
+    pub rights: Vec<Right>,
+    /// Groups of the directory whose rules the user has too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Seconds since 1970 (UTC) when the user was added.
     pub created: i64,
-    /// E-mail addresses, in lower case: where mail for this user comes from, no login names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// E-mail addresses, in lower case, the primary one first: where mail for this user comes from, no login names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
+    /// Other names at mail servers (POP3 and the like), as CSV files and catch-all mailboxes name the user.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// The distinguished name in the directory, for those who come from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dn: Option<String>,
+    /// The entry in the directory, for those who come from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Who checks the password.
+    pub mode: Mode,
+    /// Nothing is allowed until it is enabled again.
+    pub disabled: bool,
+    /// From this second on (since 1970, UTC) nothing is allowed; none: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
+}
+
+impl User {
+    /// Neither disabled nor expired.
+    #[must_use]
+    pub fn is_active(&self, now: i64) -> bool {
+        !self.disabled && self.expires.is_none_or(|end| now < end)
+    }
+}
+
+/// The rules of a single user. Names and addresses were checked where they came in.
+/// # Errors
+/// `BadField` with the bound or rule, `BadAddress` for too many, `AuditorWithoutEnd`.
+pub(crate) fn check(user: &User) -> Result<(), Error> {
+    text("full name", &user.full_name, MAX_FULL_NAME_BYTES)?;
+    if let Some(dn) = &user.dn {
+        text("DN", dn, MAX_DN_BYTES)?;
+    }
+    if let Some(over) = user.addresses.get(address::MAX_ADDRESSES) {
+        let why = "the user has 1,000 addresses already";
+        return Err(Error::BadAddress { address: over.clone(), why });
+    }
+    list("aliases", &user.aliases, MAX_ALIASES, crate::MAX_NAME_BYTES)?;
+    list("groups", &user.groups, MAX_GROUPS, MAX_DN_BYTES)?;
+    if user.expires.is_some_and(|at| !(1..=LAST_SECOND).contains(&at)) {
+        return Err(Error::BadField {
+            field: "expiry",
+            why: "it lies outside the years 1970 to 9999".into(),
+        });
+    }
+    if user.privileges.contains(&Privilege::Auditor) && user.expires.is_none() {
+        return Err(Error::AuditorWithoutEnd(user.name.clone()));
+    }
+    Ok(())
+}
+
+fn text(field: &'static str, text: &str, most: usize) -> Result<(), Error> {
+    let bad = |why| Err(Error::BadField { field, why });
+    if text.len() > most {
+        return bad(format!("it is longer than {most} bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return bad("it has a control character (NUL, tab, line end …)".to_owned());
+    }
+    Ok(())
+}
+
+fn list(field: &'static str, all: &[String], most: usize, most_bytes: usize) -> Result<(), Error> {
+    if all.len() > most {
+        return Err(Error::BadField { field, why: format!("there are more than {most}") });
+    }
+    if all.iter().any(|one| one.trim().is_empty()) {
+        return Err(Error::BadField { field, why: "one is empty".to_owned() });
+    }
+    all.iter().try_for_each(|one| text(field, one, most_bytes))
+}
+
+/// A group's name, as rules may be given to it.
+/// # Errors
+/// `BadField`.
+pub(crate) fn check_group(name: &str) -> Result<(), Error> {
+    list("group", std::slice::from_ref(&name.to_owned()), 1, MAX_DN_BYTES)
 }
 
 /// What the table holds. No `Debug`: the hash is nobody's business.
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Stored {
     #[serde(flatten)]
     pub(crate) user: User,
     pub(crate) hash: String,
 }
 
-fn decode(name: &str, bytes: &[u8]) -> Result<Stored, Error> {
+pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Stored, Error> {
     serde_json::from_slice(bytes).map_err(|e| Error::Entry { key: name.to_owned(), what: e.to_string() })
 }
 
-fn encode(stored: &Stored) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(stored: &Stored) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(stored)
         .map_err(|e| Error::Entry { key: stored.user.name.clone(), what: e.to_string() })
 }
@@ -58,67 +176,21 @@ pub(crate) fn all(db: &Database) -> Result<Vec<User>, Error> {
     Ok(users)
 }
 
-/// Adds an entry; `Exists` if one of that name is there, in whatever case: names that differ in case alone would be
-/// mistaken for each other by people.
-pub(crate) fn insert(db: &Database, stored: &Stored) -> Result<(), Error> {
-    let txn = crate::write(db)?;
-    {
-        let mut table = txn.open_table(USERS).map_err(Error::database)?;
-        let lower = stored.user.name.to_lowercase();
-        for row in table.iter().map_err(Error::database)? {
-            let (name, _) = row.map_err(Error::database)?;
-            if name.value().to_lowercase() == lower {
-                return Err(Error::Exists(name.value().to_owned()));
-            }
-        }
-        table.insert(stored.user.name.as_str(), encode(stored)?.as_slice()).map_err(Error::database)?;
-    }
-    txn.commit().map_err(Error::database)
-}
-
 /// Changes an entry in one transaction.
-pub(crate) fn change(db: &Database, name: &str, change: impl FnOnce(&mut Stored)) -> Result<User, Error> {
+pub(crate) fn change(
+    db: &Database,
+    name: &str,
+    change: impl FnOnce(&mut Stored) -> Result<(), Error>,
+) -> Result<User, Error> {
     let txn = crate::write(db)?;
     let user = {
         let mut table = txn.open_table(USERS).map_err(Error::database)?;
         let found = table.get(name).map_err(Error::database)?;
         let found = found.map(|bytes| decode(name, bytes.value())).transpose()?;
         let Some(mut stored) = found else { return Err(Error::Unknown(name.to_owned())) };
-        change(&mut stored);
+        change(&mut stored)?;
+        check(&stored.user)?;
         table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
-        stored.user
-    };
-    txn.commit().map_err(Error::database)?;
-    Ok(user)
-}
-
-/// Gives an entry an address, unless another one has it, in one transaction.
-pub(crate) fn add_address(db: &Database, name: &str, address: &str) -> Result<User, Error> {
-    let txn = crate::write(db)?;
-    let user = {
-        let mut table = txn.open_table(USERS).map_err(Error::database)?;
-        let mut mine = None;
-        for row in table.iter().map_err(Error::database)? {
-            let (key, bytes) = row.map_err(Error::database)?;
-            let stored = decode(key.value(), bytes.value())?;
-            if key.value() == name {
-                mine = Some(stored);
-            } else if stored.user.addresses.iter().any(|known| known == address) {
-                return Err(Error::AddressTaken { address: address.to_owned(), user: stored.user.name });
-            }
-        }
-        let Some(mut stored) = mine else { return Err(Error::Unknown(name.to_owned())) };
-        if !stored.user.addresses.iter().any(|known| known == address) {
-            if stored.user.addresses.len() >= address::MAX_ADDRESSES {
-                return Err(Error::BadAddress {
-                    address: address.to_owned(),
-                    why: "the user has 1,000 addresses already",
-                });
-            }
-            stored.user.addresses.push(address.to_owned());
-            stored.user.addresses.sort_unstable();
-            table.insert(name, encode(&stored)?.as_slice()).map_err(Error::database)?;
-        }
         stored.user
     };
     txn.commit().map_err(Error::database)?;

@@ -92,11 +92,13 @@ pub struct Control {
     pub max_request_bytes: usize,
     /// Connections at once.
     pub max_connections: usize,
+    /// A second socket, for everybody on the machine, who all must log in; a relative path starts at DATA. Empty: there is none.
+    pub users_socket: PathBuf,
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Control { max_request_bytes: 64 << 10, max_connections: 64 }
+        Control { max_request_bytes: 64 << 10, max_connections: 64, users_socket: PathBuf::new() }
     }
 }
 

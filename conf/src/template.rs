@@ -165,6 +165,9 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 # The socket that the command line talks to.
 #max_request_bytes = 65536
 #max_connections = 64
+# A second socket for everybody on this machine, such as "/run/mailkeep/users.sock", in a directory that they can reach: who comes through it
+# must log in (mailkeep --socket /run/mailkeep/users.sock --login alice …). "": there is none.
+#users_socket = ""
 
 [verify]
 # A running server reads a slice of the archive again at intervals, and logs what is damaged: every 24 hours with 30 slices reads everything once a

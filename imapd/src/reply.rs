@@ -104,6 +104,10 @@ impl From<auth::Error> for Refusal {
     fn from(error: auth::Error) -> Refusal {
         match error {
             auth::Error::Denied => Refusal::No("AUTHENTICATIONFAILED", "User name or password is wrong"),
+            auth::Error::Unavailable => Refusal::No(
+                "UNAVAILABLE",
+                "Logging in is not possible now: the directory that checks passwords doesn't answer; try again later",
+            ),
             error => {
                 tracing::error!(%error, "authentication failed for a reason of ours");
                 Refusal::No("UNAVAILABLE", "Logging in is not possible now")

@@ -1,7 +1,9 @@
 //! The command line: what can be said, and the help that teaches it. What is done stands elsewhere.
 
+pub(crate) mod directory;
 mod evidence;
 mod folder;
+mod people;
 pub(crate) mod profile;
 mod safety;
 pub(crate) mod schedule;
@@ -10,9 +12,10 @@ mod user;
 
 pub(crate) use evidence::Evidence;
 pub(crate) use folder::{FolderVerb, MessageVerb, Which};
+pub(crate) use people::{AccessVerb, By, GroupVerb};
 pub(crate) use safety::{BackupVerb, BackupWhat, KeyVerb};
 pub(crate) use store::Store;
-pub(crate) use user::User;
+pub(crate) use user::{About, User};
 
 use crate::backup::Restore;
 use archiver::Format;
@@ -27,7 +30,7 @@ Try it out (makes a throwaway archive, serves it, removes it at the end):
 
 Set it up:
   mailkeep --data /srv/mail init
-  mailkeep --data /srv/mail user add alice
+  mailkeep --data /srv/mail user create alice
   mailkeep --data /srv/mail archive ~/old.mbox --into alice/Old
   mailkeep --data /srv/mail serve
 
@@ -38,6 +41,8 @@ Look into it:
 
 Every command works while the server runs and while it doesn't.
 MAILKEEP_DATA stands for --data.
+The owner of the data directory and root may do everything; with --login NAME a
+command is given as that user (mailkeep --login alice search invoice).
 Exit status: 0 all was done, 1 something failed, 2 the command line makes no sense.";
 
 const SEARCH_HELP: &str = "\
@@ -89,6 +94,8 @@ pub(crate) struct Cli {
     /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as info,imapd=debug
     #[arg(long, value_name = "FILTER", global = true)]
     pub(crate) log: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: By,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -129,6 +136,25 @@ Examples:
     /// Who may log in, and what they may read
     #[command(subcommand)]
     User(User),
+    /// What everyone in a group may read
+    #[command(subcommand)]
+    Group(GroupVerb),
+    /// Whether administrators may read the archives of others: blocked, unless opened for some time
+    #[command(subcommand)]
+    Access(AccessVerb),
+    /// Change the own password: mailkeep --login NAME passwd
+    #[command(after_help = "\
+Example:
+  mailkeep --login alice passwd
+
+The present password is asked for first, then the new one twice.")]
+    Passwd {
+        #[command(flatten)]
+        password: crate::password::Source,
+    },
+    /// The directory that users come from: LDAP, Active Directory, MDaemon, another IMAP server
+    #[command(subcommand)]
+    Directory(directory::DirectoryVerb),
     /// Archive mail from files: EML, mbox, Maildir, MMDF, MH, or a directory of them
     #[command(after_help = "\
 Examples:
@@ -513,6 +539,24 @@ mod tests {
             "mailkeep search --archive alice --archive bob --folder bob/F --limit 3 --no-snippets a b",
             "mailkeep search --count QUERY --json",
             "mailkeep user grant bob --read alice",
+            "mailkeep user create bob --full-name B --address b@x --alias p --dn D --mode directory --no-password --group g",
+            "mailkeep user create tax --auditor --expires 2027-03-31 --password-file F",
+            "mailkeep user remove bob",
+            "mailkeep user delete bob",
+            "mailkeep user edit bob --disable",
+            "mailkeep user edit bob --no-address --expires never --no-group g",
+            "mailkeep user rename bob rob",
+            "mailkeep user import-csv F --dry-run --update --name-column N --address-column A --address-column B",
+            "mailkeep user grant bob --folder alice/F --level none --privilege admin",
+            "mailkeep user revoke bob --folder alice/F",
+            "mailkeep group list --json",
+            "mailkeep group grant G --folder alice --level write",
+            "mailkeep group revoke G --folder alice",
+            "mailkeep access show",
+            "mailkeep access unblock --for 8h --reason R",
+            "mailkeep access block",
+            "mailkeep --login alice passwd --password-stdin",
+            "mailkeep folders --login alice --login-password-file F --socket S",
             "mailkeep evidence head --store 0001 -o F",
             "mailkeep evidence prove alice/F 7 -o F --head H",
             "mailkeep evidence prove --message 00ff",
@@ -560,6 +604,17 @@ mod tests {
             "mailkeep user add alice --password secret",
             "mailkeep user add alice --password-stdin --password-file f",
             "mailkeep user grant bob",
+            "mailkeep user grant bob --folder alice",
+            "mailkeep user grant bob --level read",
+            "mailkeep user grant bob --folder alice --level all",
+            "mailkeep user create tax --auditor",
+            "mailkeep user create tax --expires tomorrow",
+            "mailkeep user edit bob",
+            "mailkeep user edit bob --enable --disable",
+            "mailkeep access unblock --for 8h",
+            "mailkeep access unblock --for 31d --reason R",
+            "mailkeep group grant G --folder alice",
+            "mailkeep folders --login alice --login-password-stdin --login-password-file F",
             "mailkeep cat alice/F x",
             "mailkeep archive P",
             "mailkeep evidence prove",

@@ -5,6 +5,7 @@
 use crate::attachments;
 use crate::jobs::Jobs;
 use crate::keys::{Source, rotate};
+use crate::sealed::Sealed;
 use crate::serving::Serving;
 use crate::settings;
 use anyhow::{Context, Result, bail};
@@ -143,6 +144,7 @@ impl Data {
         let db = self.master()?;
         let auth = Auth::open_with(db.clone(), &settings::auth(&conf))?;
         let archiver = Archiver::open(storage.clone(), db.clone())?;
+        auth.seal_with(Arc::new(Sealed(archiver.profiles().clone())));
         let key = Mutex::new(KeyInUse { id: key.id(), source });
         let data = self.clone();
         let (serving, jobs) = (Mutex::default(), Jobs::default());

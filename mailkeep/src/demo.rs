@@ -4,6 +4,7 @@
 
 use crate::cli::Demo;
 use crate::command::{Archive, Command};
+use crate::control::login::Request;
 use crate::data::Data;
 use crate::output::{Ended, Style, show, view};
 use crate::serve::Service;
@@ -49,7 +50,7 @@ async fn in_scratch(scratch: &Path, demo: Demo, style: Style) -> Result<ExitCode
     };
     let cancel = Arc::new(Notify::new());
     let command = Command::Archive(Archive { path, into, format: None, deleted_too: false });
-    let events = door::send(&data, command, cancel.clone()).await?;
+    let events = door::send(&data, Request::own(command), cancel.clone()).await?;
     let view = if demo.path.is_some() { view::RUN } else { view::RUN_SUMS };
     match show(events, view, Style { json: false, ..style }, cancel).await? {
         // Some items of people's own mail may fail: the account says so, and the rest is worth a look.

@@ -4,6 +4,7 @@
 
 use crate::command::{self, Caller, Command, Context, Event, Failure};
 use crate::control::client;
+use crate::control::login::{self, Request};
 use crate::data::Data;
 use anyhow::{Result, bail};
 use std::fs::File;
@@ -22,7 +23,7 @@ const QUEUE: usize = 64;
 /// Has the command done; its events arrive on the channel. `cancel` asks it to stop.
 pub(crate) async fn send(
     data: &Data,
-    command: Command,
+    request: Request,
     cancel: Arc<Notify>,
 ) -> Result<mpsc::Receiver<Event>> {
     data.owner()?;
@@ -31,10 +32,10 @@ pub(crate) async fn send(
         // A server has the lock before it binds the socket, and removes the socket before it gives the lock back: a socket
         // beside a free lock is a dead server's.
         if let Some(lock) = data.try_lock()? {
-            return Ok(here(data.clone(), lock, command, cancel));
+            return Ok(here(data.clone(), lock, request, cancel));
         }
         if let Some(stream) = client::connect(&data.socket_file()).await? {
-            return client::send(stream, &command, cancel).await;
+            return client::send(stream, &request, cancel).await;
         }
         if begun.elapsed() > PATIENCE {
             bail!(
@@ -47,8 +48,23 @@ pub(crate) async fn send(
     }
 }
 
+/// Sends a command to a server's socket for everybody; DATA need not be reached.
+pub(crate) async fn send_to(
+    socket: &std::path::Path,
+    request: &Request,
+    cancel: Arc<Notify>,
+) -> Result<mpsc::Receiver<Event>> {
+    match client::connect(socket).await? {
+        Some(stream) => client::send(stream, request, cancel).await,
+        None => bail!(
+            "{}: no server listens there; mailkeep serve, with users_socket in [control]",
+            socket.display()
+        ),
+    }
+}
+
 /// Runs the command in this process; the last event comes after the index has committed and all is closed.
-fn here(data: Data, lock: File, command: Command, cancel: Arc<Notify>) -> mpsc::Receiver<Event> {
+fn here(data: Data, lock: File, request: Request, cancel: Arc<Notify>) -> mpsc::Receiver<Event> {
     let (events, received) = mpsc::channel(QUEUE);
     let stop = Cancel::default();
     let asked = stop.clone();
@@ -57,7 +73,7 @@ fn here(data: Data, lock: File, command: Command, cancel: Arc<Notify>) -> mpsc::
         asked.set();
     });
     tokio::task::spawn_blocking(move || {
-        let last = match work(&data, lock, &command, stop, events.clone()) {
+        let last = match work(&data, lock, &request, stop, events.clone()) {
             Ok(event) => event,
             Err(error) => Event::Failure(Failure::from(error)),
         };
@@ -71,21 +87,25 @@ fn here(data: Data, lock: File, command: Command, cancel: Arc<Notify>) -> mpsc::
 fn work(
     data: &Data,
     lock: File,
-    command: &Command,
+    Request { login, command }: &Request,
     cancel: Cancel,
     events: mpsc::Sender<Event>,
 ) -> Result<Event> {
     let conf = data.conf()?;
-    // What can't be opened any more can be made again.
-    if let Command::StoreRebuild(rebuild) = command {
+    // What can't be opened any more can be made again: by the machine's own people, since no user may be known any more.
+    if let (Command::StoreRebuild(rebuild), None) = (command, login) {
         return Ok(rebuild.offline(data, &lock, &conf, &cancel, &events).unwrap_or_else(Event::Failure));
     }
     let installation = data.open(lock, conf)?;
-    let caller = Caller::local(rustix::process::geteuid().as_raw(), "in-process");
-    let end = command::run(
-        command,
-        &Context { installation: &installation, caller, cancel, events, noted: Default::default() },
-    );
+    let (uid, at) = (rustix::process::geteuid().as_raw(), "in-process");
+    let caller = match login {
+        None => Ok(Caller::local(uid, at)),
+        Some(login) => login::check(&installation.auth, login, login::address_of(uid), at.to_owned(), true),
+    };
+    let end = caller.and_then(|caller| {
+        let cx = Context { installation: &installation, caller, cancel, events, noted: Default::default() };
+        command::run(command, &cx)
+    });
     let end = match installation.close() {
         Ok(()) => end,
         Err(error) => Err(Failure::also(end, error.into())),

@@ -215,7 +215,7 @@ fn master(data: &Data, user: &str, password: &Zeroizing<String>, admin: bool) ->
     let auth = Auth::open(Arc::new(db))?;
     auth.add(user, password, admin)?;
     let caller = crate::command::Caller::local(rustix::process::geteuid().as_raw(), "in-process");
-    auth.audit(&caller.who, caller.from, "init", "ok")?;
+    auth.audit(&caller.who, &caller.from, "init", "ok")?;
     drop(auth);
     let master = data.master_file();
     std::fs::rename(&making, &master).with_context(|| master.display().to_string())

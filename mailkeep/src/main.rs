@@ -23,6 +23,7 @@ mod password;
 mod progress;
 mod request;
 mod schedule;
+mod sealed;
 mod serve;
 mod serving;
 mod settings;
@@ -35,14 +36,17 @@ mod who;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use cli::{BackupVerb, BackupWhat, Cli, KeyVerb, Verb};
+use cli::{BackupVerb, BackupWhat, By, Cli, KeyVerb, Verb};
+use command::Event;
 use conf::LogFormat;
+use control::login::Request;
 use data::Data;
 use output::{Ended, Style};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -69,7 +73,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
-    let Cli { data, config, json, quiet, log, verb } = cli;
+    let Cli { data, config, json, quiet, log, by, verb } = cli;
     let style = Style { json, quiet };
     let verb = match verb {
         Verb::Completions { shell } => return pages::completions(shell),
@@ -97,6 +101,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
     if let Verb::Demo(demo) = verb {
         start_log(log.as_deref(), "warn")?;
         return runtime()?.block_on(demo::run(demo, style));
+    }
+    if let Some(socket) = &by.socket {
+        start_log(log.as_deref(), "warn")?;
+        return give(verb, &by, style, async |request, cancel| door::send_to(socket, &request, cancel).await);
     }
     let Some(root) = data else {
         output::complain("which archive? --data DIR (or MAILKEEP_DATA) names its data directory")?;
@@ -134,20 +142,31 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         other => {
             start_log(log.as_deref(), "warn")?;
-            let (command, view) = match request::command(other) {
-                Ok(asked) => asked,
-                Err(failure) => {
-                    output::complain(&failure.message)?;
-                    return Ok(Ended::Badly(failure.kind).into());
-                }
-            };
-            runtime()?.block_on(async {
-                let cancel = Arc::new(Notify::new());
-                let events = door::send(&data, command, cancel.clone()).await?;
-                Ok(output::show(events, view, style, cancel).await?.into())
-            })
+            give(other, &by, style, async |request, cancel| door::send(&data, request, cancel).await)
         }
     }
+}
+
+/// Gives a command and shows what comes of it.
+fn give(
+    verb: Verb,
+    by: &By,
+    style: Style,
+    send: impl AsyncFnOnce(Request, Arc<Notify>) -> Result<Receiver<Event>>,
+) -> Result<ExitCode> {
+    let asked = request::login(by).and_then(|login| request::command(verb, by).map(|asked| (login, asked)));
+    let (login, (command, view)) = match asked {
+        Ok(asked) => asked,
+        Err(failure) => {
+            output::complain(&failure.message)?;
+            return Ok(Ended::Badly(failure.kind).into());
+        }
+    };
+    runtime()?.block_on(async {
+        let cancel = Arc::new(Notify::new());
+        let events = send(Request { login, command }, cancel.clone()).await?;
+        Ok(output::show(events, view, style, cancel).await?.into())
+    })
 }
 
 /// As many files and sockets as the system allows: each connection is one. What is usual (1,024) is meant for programs that use

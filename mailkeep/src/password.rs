@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Most bytes that are read while looking for the line's end: a password of the greatest length, and its line end.
@@ -30,6 +30,15 @@ impl Source {
 
     /// Reads the password; asks for it twice at a terminal.
     pub(crate) fn read(&self, user: &str) -> Result<Zeroizing<String>> {
+        self.read_as("Password", user)
+    }
+
+    /// As [`Source::read`], where the present one was asked for before.
+    pub(crate) fn read_new(&self, user: &str) -> Result<Zeroizing<String>> {
+        self.read_as("New password", user)
+    }
+
+    fn read_as(&self, what: &str, user: &str) -> Result<Zeroizing<String>> {
         if let Some(path) = &self.password_file {
             let file = File::open(path).with_context(|| path.display().to_string())?;
             return first_line(file).with_context(|| path.display().to_string());
@@ -43,13 +52,39 @@ impl Source {
         );
         let ask = |prompt: String| rpassword::prompt_password(prompt).map(Zeroizing::new);
         let shown = crate::output::clean(user);
-        let password = ask(format!("Password for {shown}: ")).context("prompt")?;
+        let password = ask(format!("{what} for {shown}: ")).context("prompt")?;
         let again = ask(format!("The same again for {shown}: ")).context("prompt")?;
         if *password != *again {
             bail!("the two passwords differ; nothing was changed");
         }
         Ok(password)
     }
+}
+
+/// The file descriptor from which the password of a login comes, where no argument says so.
+const LOGIN_DESCRIPTOR: &str = "MAILKEEP_PASSWORD_FD";
+
+/// The password of whoever gives a command: from a file, standard input, the descriptor that the environment names, or a prompt.
+pub(crate) fn of_login(user: &str, file: Option<&Path>, stdin: bool) -> Result<Zeroizing<String>> {
+    if let Some(path) = file {
+        let file = File::open(path).with_context(|| path.display().to_string())?;
+        return first_line(file).with_context(|| path.display().to_string());
+    }
+    if stdin {
+        return first_line(std::io::stdin().lock()).context("standard input");
+    }
+    if let Some(number) = std::env::var_os(LOGIN_DESCRIPTOR) {
+        let number: Option<u32> = number.to_str().and_then(|number| number.parse().ok());
+        let number = number.with_context(|| format!("{LOGIN_DESCRIPTOR} is no number"))?;
+        let file = File::open(format!("/proc/self/fd/{number}"));
+        return file.map_err(Into::into).and_then(first_line).context(LOGIN_DESCRIPTOR);
+    }
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "there is no terminal to ask for a password at; use --login-password-stdin or --login-password-file FILE"
+    );
+    let prompt = format!("Password for {}: ", crate::output::clean(user));
+    rpassword::prompt_password(prompt).map(Zeroizing::new).context("prompt")
 }
 
 /// The first line, without its end.

@@ -1,26 +1,32 @@
 //! From what was said on the command line to the command that is meant, and how its result is shown.
 
+mod directory;
 mod evidence;
+mod people;
 mod profile;
 
 pub(crate) use evidence::offline;
+pub(crate) use people::login;
 
-use crate::cli::{self, BackupVerb, FolderVerb, KeyVerb, MessageVerb, Store, TlsVerb, User, Verb};
+use crate::cli::{self, BackupVerb, By, FolderVerb, KeyVerb, MessageVerb, Store, TlsVerb, Verb};
 use crate::command::{
     Archive, AuditLog, Backup, Cat, Choice, Command, Failure, FolderComment, FolderDelete, FolderMerge,
     FolderMove, Folders, ImapTrace, IndexFailed, IndexRebuild, IndexStatus, KeyRotate, KeyShow,
-    MessageDelete, MessageMove, Search, Secret, StoreAttach, StoreCompact, StoreCreate, StoreDetach,
-    StoreList, StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats, TlsReload, UserAdd, UserList,
-    UserPassword, UserRemove, UserRights, UserShow, Verify, VerifyLast,
+    MessageDelete, MessageMove, Search, StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList,
+    StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats, TlsReload, Verify, VerifyLast,
 };
 use crate::output::{View, view};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
 /// The command and its view. Passwords are asked for here.
-pub(crate) fn command(verb: Verb) -> Result<(Command, View), Failure> {
+pub(crate) fn command(verb: Verb, by: &By) -> Result<(Command, View), Failure> {
     Ok(match verb {
-        Verb::User(user) => return self::user(user),
+        Verb::User(user) => return people::user(user),
+        Verb::Group(group) => return Ok(people::group(group)),
+        Verb::Access(access) => return Ok(people::access(access)),
+        Verb::Passwd { password } => return people::own_password(&password, by),
+        Verb::Directory(verb) => return directory::directory(verb),
         Verb::Archive(archive) => {
             let path = absolute(&archive.path)?;
             let format = archive.format.map(Into::into);
@@ -154,37 +160,6 @@ fn store(store: Store) -> Result<(Command, View), Failure> {
         }
         Store::Rename { store, name } => (Command::StoreRename(StoreRename { store, name }), view::STORES),
         Store::RetryOpen { store } => (Command::StoreRetry(StoreRetry { store }), view::STORES),
-    })
-}
-
-fn user(user: User) -> Result<(Command, View), Failure> {
-    Ok(match user {
-        User::Add { name, admin, password } => {
-            auth::check_name(&name)?;
-            let password = Secret(password.read(&name)?);
-            (Command::UserAdd(UserAdd { name, password, admin }), view::USERS)
-        }
-        User::List => (Command::UserList(UserList {}), view::USERS),
-        User::Show { name } => (Command::UserShow(UserShow { name }), view::USERS),
-        User::Passwd { name, password } => {
-            let password = Secret(password.read(&name)?);
-            (Command::UserPassword(UserPassword { name, password }), View::Done("The password is set."))
-        }
-        User::Address(given) => profile::addresses(given),
-        User::Grant(rights) => {
-            let privileges = rights.privilege.into_iter().map(Into::into).collect();
-            let (name, read) = (rights.name, rights.read);
-            (Command::UserRights(UserRights { name, give: true, privileges, read }), view::USERS)
-        }
-        User::Revoke(rights) => {
-            let privileges = rights.privilege.into_iter().map(Into::into).collect();
-            let (name, read) = (rights.name, rights.read);
-            (Command::UserRights(UserRights { name, give: false, privileges, read }), view::USERS)
-        }
-        User::Remove { name } => (
-            Command::UserRemove(UserRemove { name }),
-            View::Done("The user is removed; the archive stays and can be searched as before."),
-        ),
     })
 }
 

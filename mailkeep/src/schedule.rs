@@ -4,8 +4,8 @@
 //! stands in the audit log as whatever a person does. When something is due is decided by `archiver::schedule`, with this clock.
 
 use crate::command::{
-    self, Backup, Caller, Command, Context, Event, Failure, IndexRebuild, Kind, Outcome, ProfileRun,
-    StoreCompact, Verify,
+    self, Backup, Caller, Command, Context, DirectorySync, Event, Failure, IndexRebuild, Kind, Outcome,
+    ProfileRun, StoreCompact, Verify,
 };
 use crate::data::Installation;
 use crate::notify;
@@ -13,7 +13,6 @@ use crate::output::clean;
 use crate::smtp::Letter;
 use crate::upkeep::told;
 use archiver::schedule::{Entry, Job, Task, due};
-use auth::Privilege;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -197,8 +196,8 @@ fn do_once(installation: &Installation, job: &Job, cancel: &Cancel) -> Result<Ou
         }
     });
     let drain = drain.map_err(|error| Failure::from(anyhow::Error::from(error)))?;
-    let privileges = vec![Privilege::Admin, Privilege::Modify, Privilege::Delete];
-    let caller = Caller { who: WHO.into(), from: "schedule", privileges };
+    let caller =
+        Caller { who: WHO.into(), from: "schedule".into(), subject: auth::Subject::Operator, near: true };
     let shown = (!matches!(job.task, Task::Profile { .. }))
         .then(|| installation.jobs.begin(job.name.clone(), WHO.into(), cancel.clone()));
     let cx = Context { installation, caller, cancel: cancel.clone(), events, noted: Default::default() };
@@ -228,6 +227,7 @@ fn command_of(job: &Job, now: i64) -> Result<Command, Failure> {
             Command::Backup(Backup { dir: dir.clone(), with_key: false, verify_all: false })
         }
         Task::Index => Command::IndexRebuild(IndexRebuild { store: None, attachments: false }),
+        Task::Directory => Command::DirectorySync(DirectorySync { dry_run: false, accept_loss: false }),
     })
 }
 
@@ -235,12 +235,7 @@ fn command_of(job: &Job, now: i64) -> Result<Command, Failure> {
 fn letter(installation: &Installation, job: &Job, trouble: &str) -> Letter {
     let mut text = format!("{} failed: {}\n", clean(&job.task.words()), clean(trouble));
     if let Task::Profile { name } = &job.task {
-        let last = installation
-            .archiver
-            .runs()
-            .ok()
-            .and_then(|runs| runs.into_iter().rev().find(|run| run.profile() == Some(name)));
-        if let Some(run) = last {
+        if let Ok(Some(run)) = installation.archiver.last_run_of(name) {
             let archiver::Sums { seen, archived, failed, .. } = run.sums;
             text.push_str(&format!("\nRun {}: seen {seen}, archived {archived}, failed {failed}\n", run.id));
             if let Some(error) = &run.error {

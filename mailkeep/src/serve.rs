@@ -67,6 +67,7 @@ pub(crate) struct Service {
     installation: Arc<Installation>,
     imap: imapd::Server,
     control: Control,
+    users: Option<Control>,
     metrics: Metrics,
     serving: Serving,
 }
@@ -91,7 +92,8 @@ impl Service {
         let serving = Serving { watch: imap.watch(), tls };
         *installation.serving.lock() = Some(serving.clone());
         let control = Control::bind(installation.clone())?;
-        Ok(Service { installation, imap, control, metrics, serving })
+        let users = Control::bind_users(installation.clone())?;
+        Ok(Service { installation, imap, control, users, metrics, serving })
     }
 
     /// For whoever asks systemd how it is.
@@ -117,6 +119,7 @@ impl Service {
         let heads = tokio::spawn(evidence::keep_sending(self.installation.clone(), stopped.clone()));
         let upkeep = tokio::spawn(crate::upkeep::run(Arc::clone(&self.installation), stopped.clone()));
         let schedule = tokio::spawn(crate::schedule::run(Arc::clone(&self.installation), stopped.clone()));
+        let users = self.users.map(|users| tokio::spawn(users.run(stopped.clone())));
         let control = tokio::spawn(self.control.run(stopped));
         systemd::ready(&status);
         let broke = tokio::select! {
@@ -140,6 +143,9 @@ impl Service {
             None => imap.await.map_err(anyhow::Error::from),
         };
         control.await.context("the control socket's server broke")?;
+        if let Some(users) = users {
+            users.await.context("the users' socket's server broke")?;
+        }
         schedule.await.context("the schedule broke")?;
         heads.await.context("the sending of evidence heads broke")?;
         upkeep.await.context("the server's own work broke")?;

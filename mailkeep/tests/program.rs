@@ -335,10 +335,11 @@ fn init_leaves_nothing_behind_when_it_fails_and_touches_nothing_that_is_there() 
 fn rights_are_given_and_taken_and_audited_without_secrets() {
     let place = Place::new();
     let user = place.json(&["user", "grant", "alice", "--read", "bob", "--privilege", "admin", "--json"]);
-    assert_eq!(user[0]["read"], json!(["alice", "bob"]));
+    let read = |folder: &str| json!({"folder": folder, "level": "read"});
+    assert_eq!(user[0]["rights"], json!([read("alice"), read("bob")]));
     assert_eq!(user[0]["privileges"], json!(["login", "imap", "changePassword", "admin"]));
     let user = place.json(&["user", "revoke", "alice", "--read", "bob", "--privilege", "login", "--json"]);
-    assert_eq!(user[0]["read"], json!(["alice"]));
+    assert_eq!(user[0]["rights"], json!([read("alice")]));
     assert_eq!(user[0]["privileges"], json!(["imap", "changePassword", "admin"]));
     assert!(place.run(&["user", "remove", "alice"]).status.success());
     assert_eq!(place.run(&["user", "show", "alice"]).status.code(), Some(1));

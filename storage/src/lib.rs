@@ -22,6 +22,8 @@ pub mod search;
 mod skeleton;
 mod store;
 mod stores;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod text;
 mod uids;
 

@@ -179,6 +179,12 @@ impl Archive {
     /// # Errors
     /// The server ends before it is ready.
     pub fn serve(&self) -> crate::Result<Server> {
+        self.serve_with(|_| ())
+    }
+    /// As [`Archive::serve`], with a command that was changed before.
+    /// # Errors
+    /// The server ends before it is ready.
+    pub fn serve_with(&self, change: impl Fn(&mut Command)) -> crate::Result<Server> {
         // Between the choice of a port and its use by the server another process may take it: try again then.
         let mut last = String::new();
         for _ in 0..5 {
@@ -186,7 +192,9 @@ impl Archive {
             let arguments =
                 ["serve", "--imap", &imap.to_string(), "--imaps", &imaps.to_string()].map(OsString::from);
             let log = self.scratch.path().join("serve.log");
-            match Server::start(self.command(arguments), &log, imap, imaps) {
+            let mut command = self.command(arguments);
+            change(&mut command);
+            match Server::start(command, &log, imap, imaps) {
                 Ok((server, _)) => return Ok(server),
                 Err(error) => {
                     last = format!("{error:#}\n{}", std::fs::read_to_string(&log).unwrap_or_default())

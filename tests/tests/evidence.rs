@@ -4,13 +4,13 @@
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tests::mail::{example, example_tree};
 use tests::program::{PATIENCE, binary};
+use tests::relay::take_mail;
 use tests::{Archive, Output, Result, tools};
 
 /// An installation with 70 messages in alice/Import: more than a page of the log.
@@ -320,37 +320,6 @@ fn the_key_is_made_when_it_is_missing_and_refused_when_others_can_read_it() -> R
     let refused = archive.run(["evidence", "head"])?;
     ensure!(refused.code() == 1 && refused.stderr.contains("chmod 600"), "{}", refused.stderr);
     Ok(())
-}
-
-/// A relay that takes one mail and gives its text.
-fn take_mail(relay: &TcpListener) -> Result<String> {
-    let (mut stream, _) = relay.accept()?;
-    let lines = BufReader::new(stream.try_clone()?).lines();
-    stream.write_all(b"220 relay\r\n")?;
-    let mut text = String::new();
-    let mut data = false;
-    for line in lines {
-        let line = line?;
-        let answer: &[u8] = match line.as_str() {
-            "QUIT" => return Ok(text),
-            "." => {
-                data = false;
-                b"250 taken\r\n"
-            }
-            "DATA" => {
-                data = true;
-                b"354 go on\r\n"
-            }
-            _ if data => {
-                text.push_str(&line);
-                text.push('\n');
-                continue;
-            }
-            _ => b"250 ok\r\n",
-        };
-        stream.write_all(answer)?;
-    }
-    Ok(text)
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Result {

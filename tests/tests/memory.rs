@@ -1,4 +1,4 @@
-//! Memory stays bounded: archiving a large mbox, and clients that ask for everything and read nothing.
+//! Memory stays bounded: archiving a large mbox, servers without measure, and clients that ask for everything and read nothing.
 //!
 //! Peak sizes come from the kernel's own account of the process (/proc, so only on Linux).
 #![cfg(target_os = "linux")]
@@ -6,9 +6,12 @@
 use anyhow::{Context, ensure};
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
 use std::time::Duration;
+use tests::liar::{Liar, Mailbox};
 use tests::mail::example;
+use tests::profile::{create, last, sums};
 use tests::{Archive, Imap, Result};
 
 const MIB: u64 = 1 << 20;
@@ -73,8 +76,62 @@ fn archive_peak(count: u32, filler: usize, words: u64) -> Result<u64> {
     Ok(most)
 }
 
+/// Runs a profile of one mailbox for each of these users, all at once; gives the largest memory that it took.
+fn run_peak(archive: &Archive, users: &[(&str, Mailbox)]) -> Result<u64> {
+    let liar = Liar::start(users)?;
+    let list = archive.scratch().join("mailboxes.csv");
+    let rows: String = users.iter().map(|(name, _)| format!("{name},secret,,alice\n")).collect();
+    std::fs::write(&list, format!("user,password,address,archive\n{rows}"))?;
+    std::fs::set_permissions(&list, std::fs::Permissions::from_mode(0o600))?;
+    let path = list.to_string_lossy();
+    let flags = ["--kind", "imap-csv", "--path", &path, "--parallel", "8", "--min-bytes", "1000"];
+    create(archive, liar.imap, "all", "", &flags)?.ok()?;
+    let log = File::create(archive.scratch().join("run.log"))?;
+    let mut child =
+        archive.command(["profile", "run", "all"]).stdout(log.try_clone()?).stderr(log).spawn()?;
+    let most = peak(&mut child)?;
+    let ended = child.wait()?;
+    ensure!(ended.code() == Some(1), "what fails shows in the exit status: {ended}");
+    ensure!(most > 0, "no figure of the kernel was seen");
+    Ok(most)
+}
+
 mod heavy {
     use super::*;
+
+    /// Eight mailboxes at once: 4 GiB announced for a message, EXISTS, mailboxes and a line without end, 100,000 messages, large ones
+    /// (in a long run of 200 MB each), and an honest one.
+    #[test]
+    fn servers_without_measure_cost_a_run_no_more_than_its_bound() -> Result {
+        let archive = Archive::with_users(&["alice"])?;
+        let large = if tests::tools::long() { 200_000_000 } else { 30_000_000 };
+        let most = run_peak(
+            &archive,
+            &[
+                ("huge", Mailbox::HugeLiteral),
+                ("exists", Mailbox::ExistsFlood),
+                ("list", Mailbox::EndlessList),
+                ("line", Mailbox::EndlessLine),
+                ("many", Mailbox::Mail { count: 100_000, bytes: 300 }),
+                ("large", Mailbox::Mail { count: 3, bytes: large }),
+                ("good", Mailbox::Mail { count: 5, bytes: 2_000 }),
+            ],
+        )?;
+        let run = last(&archive)?;
+        // One huge message, and a folder or a mailbox of each that has no end.
+        ensure!(sums(&run)? == [100_013, 9, 0, 0, 100_000, 4, 0], "{run}");
+        let reasons = archive.run(["runs", "failed", "last", "--json"])?.ok()?.text();
+        for words in [
+            "4294967296 bytes",
+            "responses to one command",
+            "more than 100000 mailboxes",
+            "a line of more than",
+        ] {
+            ensure!(reasons.contains(words), "{words}: {reasons}");
+        }
+        ensure!(most < 256 * MIB, "the run took {} MiB at its peak", most / MIB);
+        Ok(())
+    }
 
     #[test]
     fn a_large_mbox_is_archived_in_bounded_memory() -> Result {

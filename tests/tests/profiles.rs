@@ -2,29 +2,20 @@
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tests::mailserver::MASTER;
+use tests::profile::{folders, hash, hashes, last, message, run, sums};
 use tests::program::PATIENCE;
+use tests::relay::take_mail;
 use tests::{Archive, MailServer, Output, Result};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
-
-fn message(n: u32, head: &str) -> String {
-    format!(
-        "{head}From: sender{n}@example.com\r\nSubject: letter {n}\r\nDate: Thu, 1 Jan 2015 00:00:{:02} +0100\r\n\r\nbody {n}\r\n",
-        n % 60
-    )
-}
-
-fn hash(message: &str) -> String {
-    hex::encode(Sha256::digest(message.as_bytes()))
-}
 
 /// Runs `profile create` with the server's address and a password on standard input.
 fn create(
@@ -34,45 +25,7 @@ fn create(
     password: &str,
     more: &[&str],
 ) -> Result<Output> {
-    let (host, port) = (server.imap.ip().to_string(), server.imap.port().to_string());
-    let mut arguments = vec!["profile", "create", name, "--host", &host, "--port", &port, "--tls", "none"];
-    arguments.extend(more);
-    archive.run_with(arguments, format!("{password}\n").as_bytes())
-}
-
-/// The sums of a run: seen, archived, already, moved, filtered, failed, deleted.
-fn sums(run: &Value) -> Result<[u64; 7]> {
-    let keys = ["seen", "archived", "already", "moved", "filtered", "failed", "deleted"];
-    let mut sums = [0; 7];
-    for (sum, key) in sums.iter_mut().zip(keys) {
-        *sum = run[key].as_u64().with_context(|| format!("{key} in {run}"))?;
-    }
-    Ok(sums)
-}
-
-fn last(archive: &Archive) -> Result<Value> {
-    let mut rows = archive.run(["runs", "show", "last", "--json"])?.ok()?.json()?;
-    ensure!(rows.len() == 1, "one object: {rows:?}");
-    Ok(rows.remove(0))
-}
-
-fn run(archive: &Archive, name: &str) -> Result<[u64; 7]> {
-    archive.run(["profile", "run", name])?.ok()?;
-    sums(&last(archive)?)
-}
-
-/// Folders with messages: path and count.
-fn folders(archive: &Archive) -> Result<Vec<(String, u64)>> {
-    let rows = archive.run(["folders", "--json"])?.ok()?.json()?;
-    let row = |row: &Value| Some((row["folder"].as_str()?.to_owned(), row["messages"].as_u64()?));
-    Ok(rows.iter().filter_map(row).filter(|(_, messages)| *messages > 0).collect())
-}
-
-/// The hashes of the messages that a search of an archive finds.
-fn hashes(archive: &Archive, user: &str) -> Result<BTreeSet<String>> {
-    let rows =
-        archive.run(["search", "--archive", user, "letter", "--json", "--no-snippets"])?.ok()?.json()?;
-    rows.iter().map(|row| Ok(row["sha256"].as_str().context("sha256")?.to_owned())).collect()
+    tests::profile::create(archive, server.imap, name, password, more)
 }
 
 #[test]
@@ -313,18 +266,27 @@ fn who_is_to_know_is_told_of_a_failed_run() -> Result {
     let script = format!("cat > '{0}.new' && mv '{0}.new' '{0}'", told.display());
     let before = fs::read_to_string(&conf)?;
     ensure!(before.contains("\n[notify]\n"));
-    fs::write(
-        &conf,
-        before.replace("\n[notify]\n", &format!("\n[notify]\ncommand = [\"sh\", \"-c\", \"{script}\"]\n")),
-    )?;
+    let relay = TcpListener::bind("127.0.0.1:0")?;
+    let notify = format!(
+        "\n[notify]\ncommand = [\"sh\", \"-c\", \"{script}\"]\nmail_to = [\"ops@example.org\"]\n\
+         mail_from = \"archive@example.org\"\nsmtp_relay = \"{}\"\n",
+        relay.local_addr()?
+    );
+    fs::write(&conf, before.replace("\n[notify]\n", &notify))?;
+    let mail = std::thread::spawn(move || take_mail(&relay));
     let serving = archive.serve()?;
     let words = until("the command", || Ok(fs::read_to_string(&told).ok()))?;
-    ensure!(
-        words.contains("profile ann failed")
-            && words.contains("mailkeep runs failed")
-            && !words.contains("hunter2"),
-        "{words}"
-    );
+    until("the mail", || Ok(mail.is_finished().then_some(())))?;
+    let mail = mail.join().map_err(|_| anyhow::anyhow!("the relay panicked"))??;
+    for words in [&words, &mail] {
+        ensure!(
+            words.contains("profile ann failed")
+                && words.contains("mailkeep runs failed")
+                && !words.contains("hunter2"),
+            "{words}"
+        );
+    }
+    ensure!(mail.contains("To: <ops@example.org>") && mail.contains("From: <archive@example.org>"), "{mail}");
     ensure!(serving.terminate()?.success());
     Ok(())
 }
@@ -439,6 +401,66 @@ fn deleting_at_the_source_is_asked_for_and_can_be_tried() -> Result {
     archive.run(["profile", "edit", "ann", "--delete-nothing"])?.ok()?;
     let three = server.deliver(ANN, "INBOX", &message(3, ""))?;
     ensure!(run(&archive, "ann")?[1] == 1 && at_server(&three)? == 1, "{}", last(&archive)?);
+    Ok(())
+}
+
+#[test]
+fn each_filter_at_a_server_and_nothing_left_out_or_flagged_is_deleted() -> Result {
+    let Some(mut server) = MailServer::with_users("filters at a server", &[ANN])? else { return Ok(()) };
+    let archive = Archive::with_users(&["alice"])?;
+    let from_bad = message(2, "").replace("@example.com", "@mail.bad.example");
+    let long = message(4, "") + &"a long letter\r\n".repeat(1_000);
+    let mails = [
+        message(1, ""),
+        from_bad,
+        message(3, "").replace("letter", "an offer: letter"),
+        long,
+        "Subject: letter\r\n\r\n".to_owned(),
+        message(6, ""),
+        message(7, ""),
+        message(8, ""),
+    ];
+    let mut paths = Vec::new();
+    for mail in &mails {
+        paths.push(server.deliver(ANN, "INBOX", mail)?);
+    }
+    // As Maildir has it: the letters behind `:2,` are flags, and a file's time is that of its arrival.
+    let renamed = |path: &Path, flags: &str| -> Result {
+        let name = path.to_string_lossy().replace(":2,S", &format!(":2,{flags}"));
+        Ok(fs::rename(path, name)?)
+    };
+    renamed(&paths[5], "")?;
+    renamed(&paths[7], "FS")?;
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::open(&paths[6])?.set_modified(long_ago)?;
+    let flags = [
+        &["--kind", "imap", "--user", ANN, "--password-stdin", "--into", "alice", "--delete-after", "0"][..],
+        &["--only-read", "true", "--younger-than", "3650", "--min-bytes", "50", "--max-bytes", "5000"],
+        &[
+            "--not-from",
+            "@bad.example",
+            "--not-subject",
+            "offer",
+            "--from",
+            "@example.com",
+            "--from",
+            "@bad.example",
+        ],
+    ];
+    create(&archive, &server, "ann", &Archive::password(ANN), &flags.concat())?.ok()?;
+    // The first is archived and deleted, the flagged one is archived and stays.
+    ensure!(run(&archive, "ann")? == [8, 2, 0, 0, 6, 0, 1], "{}", last(&archive)?);
+    let filtered = archive.run(["runs", "filtered", "last", "--json"])?.ok()?.text();
+    for rule in
+        ["(not-from)", "(not-subject)", "(max-bytes)", "(min-bytes)", "(only-read)", "(younger-than-days)"]
+    {
+        ensure!(filtered.contains(rule), "{rule}: {filtered}");
+    }
+    ensure!(at_server(&paths[0])? == 7);
+    ensure!(run(&archive, "ann")? == [7, 0, 1, 0, 6, 0, 0], "{}", last(&archive)?);
+    archive.run(["profile", "edit", "ann", "--not-subject", "", "--only-read", "false"])?.ok()?;
+    ensure!(run(&archive, "ann")? == [7, 2, 1, 0, 4, 0, 2], "{}", last(&archive)?);
+    ensure!(at_server(&paths[0])? == 5 && hashes(&archive, "alice")?.len() == 4);
     Ok(())
 }
 

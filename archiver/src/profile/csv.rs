@@ -11,11 +11,11 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 /// Largest file, bytes.
-pub(crate) const MAX_FILE_BYTES: u64 = 16 << 20;
+pub const MAX_FILE_BYTES: u64 = 16 << 20;
 /// Most mailboxes.
-pub(crate) const MAX_ROWS: usize = 100_000;
+pub const MAX_ROWS: usize = 100_000;
 /// Longest value, bytes.
-const MAX_FIELD_BYTES: usize = 1_024;
+pub const MAX_FIELD_BYTES: usize = 1_024;
 
 /// One mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +56,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>, String> {
 /// What is wrong, and in which line.
 pub(crate) fn parse(text: &str) -> Result<Vec<Row>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let first = text.lines().next().unwrap_or_default();
-    let Some(sign) = [',', ';', '\t'].into_iter().find(|sign| first.contains(*sign)) else {
+    let Some(sign) = separator(text) else {
         return Err("line 1 must be a header line such as: user,password,address,archive".into());
     };
     let mut rows = Vec::new();
@@ -111,10 +110,19 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Row>, String> {
 }
 
 /// A line's number, from 1, and its values.
-type Record = (usize, Vec<Zeroizing<String>>);
+pub type Record = (usize, Vec<Zeroizing<String>>);
 
-/// The records with the lines that they begin in.
-fn records(text: &str, sign: char) -> Result<Vec<Record>, String> {
+/// What parts values: the first of `,`, `;` and a tab that the first line has.
+#[must_use]
+pub fn separator(text: &str) -> Option<char> {
+    let first = text.lines().next().unwrap_or_default();
+    [',', ';', '\t'].into_iter().find(|sign| first.contains(*sign))
+}
+
+/// The records of a text (RFC 4180) with the lines that they begin in, at most [`MAX_ROWS`] and a header line.
+/// # Errors
+/// The line with a value of more than [`MAX_FIELD_BYTES`] bytes or a quote that isn't closed; too many records. No value is in it.
+pub fn records(text: &str, sign: char) -> Result<Vec<Record>, String> {
     let mut records = Vec::new();
     let mut record = Vec::new();
     let mut value = Zeroizing::new(String::with_capacity(MAX_FIELD_BYTES + 4));
@@ -147,7 +155,7 @@ fn records(text: &str, sign: char) -> Result<Vec<Record>, String> {
             return Err(format!("line {line}: a value is longer than {MAX_FIELD_BYTES} bytes"));
         }
         if records.len() > MAX_ROWS + 1 {
-            return Err(format!("more than {MAX_ROWS} mailboxes"));
+            return Err(format!("more than {MAX_ROWS} lines below the header"));
         }
     }
     if quoted {

@@ -334,6 +334,13 @@ pub struct Tested {
     pub trouble: Option<String>,
 }
 
+impl Tested {
+    /// That this would be archived.
+    pub(crate) fn of(source: String, into: Option<String>, folder: Option<String>) -> Tested {
+        Tested { source, into, folder, messages: None, wanted: true, note: None, trouble: None }
+    }
+}
+
 /// Tries a mailbox: its folders, or what is wrong.
 pub(crate) fn tested(
     job: &MailboxJob<'_>,
@@ -341,15 +348,7 @@ pub(crate) fn tested(
     limits: &Limits,
     cancel: &Cancel,
 ) -> Vec<Tested> {
-    let row = |folder: Option<String>| Tested {
-        source: job.key.clone(),
-        into: into.clone(),
-        folder,
-        messages: None,
-        wanted: true,
-        note: None,
-        trouble: None,
-    };
+    let row = |folder: Option<String>| Tested::of(job.key.clone(), into.clone(), folder);
     match remote::test_mailbox(job, limits, cancel) {
         Err(fault) => vec![Tested { wanted: false, trouble: Some(fault.to_string()), ..row(None) }],
         Ok(report) => {

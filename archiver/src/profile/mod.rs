@@ -5,7 +5,7 @@
 //!
 //! Owns the tables `profiles`, `secrets` and `vault` of master.redb.
 
-pub(crate) mod csv;
+pub mod csv;
 pub(crate) mod header;
 mod mailboxes;
 pub(crate) mod route;

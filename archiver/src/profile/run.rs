@@ -32,6 +32,21 @@ pub struct Ask {
     pub dry_run: bool,
 }
 
+/// A run that has its profile's turn.
+struct Begun<'a> {
+    profile: &'a Profile,
+    auth: &'a Auth,
+    who: &'a str,
+    dry_run: bool,
+    /// What the ledger calls it.
+    source: String,
+    /// When it ends at the latest.
+    until: Option<Instant>,
+    progress: &'a (dyn Fn(&Progress) + Sync),
+    warn: &'a dyn Fn(&str),
+    cancel: &'a Cancel,
+}
+
 impl Archiver {
     /// Runs a profile; gives the run's account, also when items failed. Blocking. `warn` gets what its user should know.
     /// # Errors
@@ -49,35 +64,36 @@ impl Archiver {
         let _own = self.turns.take(&[Source::Name(name.clone())]).ok_or_else(|| Error::Busy(name.clone()))?;
         let minutes = u64::from(profile.max_minutes);
         let until = (minutes > 0).then(|| Instant::now() + Duration::from_secs(minutes * 60));
+        let begun = Begun {
+            profile: &profile,
+            auth,
+            who: &ask.who,
+            dry_run: ask.dry_run,
+            source: name,
+            until,
+            progress,
+            warn,
+            cancel,
+        };
         let run = match profile.kind.protocol() {
-            Some(_) => self.run_remote(&profile, auth, ask, name, until, progress, warn, cancel)?,
-            None => self.run_disk(&profile, auth, ask, name, until, progress, cancel)?,
+            Some(_) => self.run_remote(begun)?,
+            None => self.run_disk(begun)?,
         };
         self.ledger.settle(&run)?;
         Ok(run)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a run is asked for, once in each of its two ways")]
-    fn run_remote(
-        &self,
-        profile: &Profile,
-        auth: &Auth,
-        ask: &Ask,
-        source: String,
-        until: Option<Instant>,
-        progress: &(dyn Fn(&Progress) + Sync),
-        warn: &dyn Fn(&str),
-        cancel: &Cancel,
-    ) -> Result<Run, Error> {
+    fn run_remote(&self, begun: Begun<'_>) -> Result<Run, Error> {
+        let Begun { profile, auth, cancel, .. } = begun;
         let secret = self.profiles.secret(&profile.name)?;
         let mut mailboxes = Mailboxes::of(profile, secret, auth, ledger::now())?;
         if let Some(deletion) = &mut mailboxes.rules.deletion {
-            deletion.dry_run |= ask.dry_run;
+            deletion.dry_run |= begun.dry_run;
         }
         let warning = insecure(profile);
         if let Some(warning) = &warning {
             tracing::warn!(profile = profile.name, "{warning}");
-            warn(warning);
+            (begun.warn)(warning);
         }
         for (user, address) in &mailboxes.missing {
             add_user(auth, user, address.as_deref())?;
@@ -88,8 +104,14 @@ impl Archiver {
             return Err(Error::Storage(storage::Error::Cancelled));
         };
         let into = profile.into.clone().unwrap_or_else(|| "(each user's archive)".into());
-        let start = Start { source, into, who: ask.who.clone(), parallel: profile.parallel, until };
-        let run = crate::remote::archive_mailboxes(self, &start, &mailboxes.jobs(), progress, cancel)?;
+        let start = Start {
+            source: begun.source,
+            into,
+            who: begun.who.to_owned(),
+            parallel: profile.parallel,
+            until: begun.until,
+        };
+        let run = crate::remote::archive_mailboxes(self, &start, &mailboxes.jobs(), begun.progress, cancel)?;
         if let Some(warning) = &warning {
             self.ledger.note(run.id, warning)?;
         }
@@ -102,17 +124,8 @@ impl Archiver {
         Ok(run)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a run is asked for, once in each of its two ways")]
-    fn run_disk(
-        &self,
-        profile: &Profile,
-        auth: &Auth,
-        ask: &Ask,
-        source: String,
-        until: Option<Instant>,
-        progress: &(dyn Fn(&Progress) + Sync),
-        cancel: &Cancel,
-    ) -> Result<Run, Error> {
+    fn run_disk(&self, begun: Begun<'_>) -> Result<Run, Error> {
+        let Begun { profile, auth, until, progress, cancel, .. } = begun;
         let told = |what: String| Error::Profile { name: profile.name.clone(), what };
         let (path, disk) = Disk::of(profile)?;
         let router =
@@ -124,10 +137,10 @@ impl Archiver {
         let now = ledger::now();
         let above = disk.above();
         let job = DiskJob {
-            source,
+            source: begun.source,
             turn: Source::Path(path),
             into,
-            who: ask.who.clone(),
+            who: begun.who.to_owned(),
             deleted_too: profile.deleted_too,
             measure: &|stop| disk.measure(stop),
             read: &|sink| {
@@ -193,15 +206,7 @@ impl Archiver {
         }
         let (path, disk) = Disk::of(&profile)?;
         let into = profile.into.clone().filter(|_| !profile.kind.is_multidrop());
-        let tested = |source: String, folder| Tested {
-            source,
-            into: into.clone(),
-            folder,
-            messages: None,
-            wanted: true,
-            note: None,
-            trouble: None,
-        };
+        let tested = |source: String, folder| Tested::of(source, into.clone(), folder);
         match &disk {
             Disk::Thunderbird(accounts) => {
                 for account in accounts {

@@ -150,6 +150,20 @@ impl Profiles {
         self.vault.wrap_by(new)
     }
 
+    /// Seals a secret that isn't a profile's, with the key that theirs are sealed with. `about` is what it is for.
+    /// # Errors
+    /// `Vault`, `Database`.
+    pub fn seal(&self, about: &str, secret: &[u8]) -> Result<Vec<u8>, Error> {
+        self.vault.seal(about, secret)
+    }
+
+    /// Opens what [`Profiles::seal`] sealed for the same `about`.
+    /// # Errors
+    /// `Vault`, `Database`.
+    pub fn unseal(&self, about: &str, sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+        self.vault.unseal(about, sealed)
+    }
+
     /// Has only the present master key open the secrets; after all stores know it.
     /// # Errors
     /// `Vault`, `Database`.

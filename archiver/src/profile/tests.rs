@@ -3,48 +3,36 @@
 use super::text::{Whole, export};
 use super::*;
 use crate::remote::access::Secret;
-use crate::{Archiver, Progress, Run, State};
+use crate::testing::Installation;
+use crate::{Progress, Run, State};
 use auth::Auth;
-use redb::Database;
 use std::fs;
+use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
-use storage::{Cancel, Limits, MasterKey, Storage};
+use storage::{Cancel, Limits, MasterKey};
 use zeroize::Zeroizing;
 
 struct House {
-    archiver: Archiver,
-    storage: Storage,
+    own: Installation,
     auth: Auth,
-    db: Arc<Database>,
-    key: MasterKey,
-    dir: tempfile::TempDir,
 }
 
-impl Drop for House {
-    fn drop(&mut self) {
-        if let Err(error) = self.storage.close() {
-            eprintln!("close: {error}");
-        }
+impl Deref for House {
+    type Target = Installation;
+    fn deref(&self) -> &Installation {
+        &self.own
     }
 }
 
 impl House {
     fn new(users: &[(&str, &str)]) -> House {
-        let dir = tempfile::tempdir().unwrap();
-        let key = MasterKey::generate().unwrap();
-        Storage::create(dir.path(), &key, &Limits::default()).unwrap();
-        let storage = Storage::open(dir.path(), &key, Limits::default()).unwrap();
-        let db = Arc::new(
-            Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap(),
-        );
-        let auth = Auth::open(db.clone()).unwrap();
+        let own = Installation::new(Limits::default());
+        let auth = Auth::open(own.db.clone()).unwrap();
         for (name, address) in users {
             auth.add(name, &Zeroizing::new("correct horse".into()), false).unwrap();
             auth.set_address(name, address, true).unwrap();
         }
-        let archiver = Archiver::open(storage.clone(), db.clone()).unwrap();
-        House { archiver, storage, auth, db, key, dir }
+        House { own, auth }
     }
 
     fn run(&self, name: &str) -> Run {
@@ -404,7 +392,6 @@ fn runs_and_their_logs_are_bounded() {
     let log = house.archiver.log(run.id).unwrap();
     assert_eq!(log.len() as u64, crate::ledger::MAX_LOG_LINES);
     assert_eq!(log[0].text, "line 0");
-    drop(Arc::clone(&house.db));
 }
 
 #[test]

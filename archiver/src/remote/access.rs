@@ -3,6 +3,8 @@
 //! Invariant: a secret is never shown by Debug, never serialised, and wiped when it is dropped. Left to others: connecting
 //! (`connect`), and where secrets are kept.
 
+pub use auth::trust::Trust;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -19,21 +21,6 @@ pub enum Tls {
     /// From the first byte (RFC 8314).
     #[default]
     Implicit,
-}
-
-/// Which certificates are believed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trust {
-    /// Those that an authority vouches for that the system trusts.
-    #[default]
-    System,
-    /// Those that these authorities vouch for (PEM).
-    Ca(String),
-    /// The one whose DER bytes have this SHA-256 (64 hex digits; colons may stand between), whatever its name and dates.
-    Fingerprint(String),
-    /// Any: whoever stands between reads along and gets the password. A warning is logged at every connection.
-    IgnoreErrors,
 }
 
 /// How the login is proven.
@@ -57,44 +44,21 @@ pub enum Mechanism {
     Xoauth2,
 }
 
-/// A server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// A server as a run reaches it: what a profile leaves open (port, silence) is decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     /// Name or address.
     pub host: String,
     /// TCP port.
     pub port: u16,
     /// How the connection is protected.
-    #[serde(default)]
     pub tls: Tls,
     /// Which certificates are believed.
-    #[serde(default)]
     pub trust: Trust,
     /// How the login is proven.
-    #[serde(default)]
     pub mechanism: Mechanism,
     /// How long a connection may take to come about, and a server to stay silent. Zero counts as a second.
-    #[serde(rename = "timeout-secs", default = "usual_timeout", with = "secs")]
     pub timeout: Duration,
-}
-
-fn usual_timeout() -> Duration {
-    Duration::from_secs(60)
-}
-
-/// Durations as whole seconds.
-mod secs {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::time::Duration;
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(value.as_secs())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_secs)
-    }
 }
 
 /// A password or a token.
@@ -140,17 +104,5 @@ mod tests {
         let login = Login { user: "a".into(), authzid: None, secret: Secret::new("hunter2".into()) };
         assert!(!format!("{login:?}").contains("hunter2"));
         assert_eq!(login.secret.reveal(), "hunter2");
-    }
-
-    #[test]
-    fn an_access_as_text() {
-        let access: Access = serde_json::from_str(
-            r#"{"host":"h","port":143,"tls":"starttls","trust":{"fingerprint":"00"},"mechanism":"scram-sha256"}"#,
-        )
-        .unwrap();
-        assert_eq!((access.tls, access.mechanism), (Tls::Starttls, Mechanism::ScramSha256));
-        assert_eq!(access.timeout, Duration::from_secs(60));
-        let again: Access = serde_json::from_str(&serde_json::to_string(&access).unwrap()).unwrap();
-        assert_eq!(again, access);
     }
 }

@@ -389,7 +389,6 @@ impl Touched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redb::Database;
     use std::sync::Arc;
 
     fn uids(spans: &[(u32, u32)]) -> UidRanges {
@@ -397,7 +396,7 @@ mod tests {
     }
 
     fn house() -> (Ledger, Checkpoints) {
-        let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let db = crate::testing::in_memory();
         let ledger = Ledger::open(Arc::new(db)).unwrap();
         let checkpoints = Checkpoints::new(&ledger);
         (ledger, checkpoints)

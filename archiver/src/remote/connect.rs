@@ -4,7 +4,7 @@
 //! dead as one that is silent. After STARTTLS nothing is believed that came in the clear (RFC 9051 §6.2.1): bytes
 //! that are there already end the connection. Nothing is logged of what goes through.
 
-use super::access::{Access, Tls, Trust};
+use super::access::{Access, Tls};
 use super::fault::Fault;
 use super::tls;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -251,9 +251,6 @@ impl Wire {
         limits.check()?;
         let place = format!("{}:{}", access.host, access.port);
         let refused = |what: String| Fault::Connect { place: place.clone(), what };
-        if access.trust == Trust::IgnoreErrors && access.tls != Tls::None {
-            tracing::warn!(host = %access.host, "certificates are not checked: whoever stands between reads along");
-        }
         let timeout = access.timeout.max(Duration::from_secs(1));
         let addresses = (access.host.as_str(), access.port)
             .to_socket_addrs()

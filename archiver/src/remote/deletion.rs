@@ -178,23 +178,23 @@ fn some(
         return Ok(desk.line.send(Slot::Deleted(items("would be deleted")))?);
     }
     let uids = UidRanges::from_spans(good.iter().map(|uid| (*uid, *uid)));
-    let (client, selected) = link.select(&plan.folder.raw)?;
-    if selected.uid_validity != validity || validity.is_none() {
-        return Err(Fault::Lacks {
-            what: "the folder's UIDVALIDITY changed: nothing is deleted in it".into(),
-        });
-    }
-    let done = client.delete(&uids, checks.deletion.force_without_uidplus);
-    // What is really gone is what counts, however the command ended.
-    let left = match &done {
-        Ok(()) => client
-            .search(&format!("UID {}", super::imap::names::set(&uids)))
-            .map(|left| left.intersect(&uids)),
-        Err(_) => Ok(uids.clone()),
+    let gone = loop {
+        let (client, selected) = link.select(&plan.folder.raw)?;
+        if selected.uid_validity != validity || validity.is_none() {
+            return Err(Fault::Lacks {
+                what: "the folder's UIDVALIDITY changed: nothing is deleted in it".into(),
+            });
+        }
+        // What is really gone is what counts, however often it was begun: a UID names no other message later.
+        let keys = format!("UID {}", super::imap::names::set(&uids));
+        let left =
+            client.delete(&uids, checks.deletion.force_without_uidplus).and_then(|()| client.search(&keys));
+        link.leave();
+        match left {
+            Ok(left) => break uids.subtract(&left),
+            Err(fault) => link.failed(fault)?,
+        }
     };
-    link.leave();
-    done?;
-    let gone = uids.subtract(&left?);
     let deleted = Sums { deleted: gone.len(), ..Sums::default() };
     let mut items = items("deleted");
     let names: Vec<String> = gone.iter().map(|uid: Uid| place(&plan.source, uid.0)).collect();

@@ -11,12 +11,15 @@ use super::{mailbox, maildrop};
 use crate::feed::{Line, Slot};
 use crate::walk::{Skipped, Stop};
 use crate::{Archiver, Error, Format, Progress, Run, run};
+use crossbeam_channel::RecvTimeoutError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 use storage::Cancel;
 
+/// How often who waits for the committing thread looks whether it is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Most mailboxes at once.
 const MAX_PARALLEL: usize = 32;
 
@@ -75,7 +78,14 @@ impl Desk<'_> {
     pub(crate) fn barrier(&self) -> Result<(), Fault> {
         let (done, wait) = crossbeam_channel::bounded(1);
         self.line.send(Slot::Barrier(done))?;
-        wait.recv().map_err(|_| Fault::Cancelled)
+        loop {
+            match wait.recv_timeout(LOOK_EVERY) {
+                Ok(()) => return Ok(()),
+                // A queue keeps what nobody will take from it any more, as long as somebody could send.
+                Err(RecvTimeoutError::Timeout) if !self.line.shared.is_closed() => {}
+                Err(_) => return Err(Fault::Cancelled),
+            }
+        }
     }
 }
 

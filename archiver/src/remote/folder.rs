@@ -14,9 +14,9 @@ use super::mailbox::{Plan, place};
 use super::moves::{Leavers, email_id};
 use crate::Format;
 use crate::feed::{Arrived, Claim, Slot, SourceId};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use storage::{Incoming, InternalDate, SourceFlags, Uid, UidRanges};
+use storage::{ContentHash, Incoming, InternalDate, SourceFlags, Uid, UidRanges};
 
 /// Messages whose facts are in memory at once.
 const CHUNK: u64 = 1_000;
@@ -45,7 +45,14 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(plan: &'a Plan, selected: &Selected, uids: &UidRanges, may_move: bool) -> Work<'a> {
+    /// `strays`: what counts as there wherever it came into the target folder from.
+    pub(crate) fn new(
+        plan: &'a Plan,
+        selected: &Selected,
+        uids: &UidRanges,
+        may_move: bool,
+        strays: HashSet<ContentHash>,
+    ) -> Work<'a> {
         let (validity, present) = (selected.uid_validity.unwrap_or(0), uids.clone());
         let free = move |occurrence: &str| {
             let other = occurrence.split_once(':');
@@ -59,7 +66,7 @@ impl<'a> Work<'a> {
             no: plan.checkpoint.no,
             validity: selected.uid_validity,
             may_move,
-            claim: Claim { free: Arc::new(free), walking: plan.checkpoint.walking },
+            claim: Claim { free: Arc::new(free), walking: plan.checkpoint.walking, strays: Arc::new(strays) },
             gaps: plan.checkpoint.gap_uids(),
         }
     }

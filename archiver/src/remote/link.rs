@@ -10,6 +10,9 @@ use super::imap::client::{Client, Options};
 use super::imap::select::{Selected, Since};
 use super::job::MailboxJob;
 
+/// Tries where another one hardly helps.
+const FEW_TRIES: u32 = 2;
+
 pub(crate) struct Link<'a> {
     job: &'a MailboxJob<'a>,
     net: &'a connect::Limits,
@@ -60,9 +63,14 @@ impl<'a> Link<'a> {
         self.client = None;
         self.open = None;
         self.failures += 1;
-        // A server that was never reached is rather a wrong name than a passing trouble.
-        let busy = matches!(fault, Fault::Busy { .. });
-        let tries = if self.ever || busy { self.patience.tries } else { self.patience.tries.min(2) };
+        let tries = match fault {
+            Fault::Busy { .. } => self.patience.tries,
+            // A server that was never reached is rather a wrong name than a passing trouble, and one that breaks the protocol or
+            // a bound does so again.
+            Fault::Protocol { .. } => self.patience.tries.min(FEW_TRIES),
+            _ if self.ever => self.patience.tries,
+            _ => self.patience.tries.min(FEW_TRIES),
+        };
         if self.failures > tries {
             return Err(fault);
         }

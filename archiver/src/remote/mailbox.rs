@@ -83,14 +83,23 @@ pub(crate) fn archive(desk: &Desk<'_>) -> Result<(), Fault> {
         leavers.left(desk, checkpoint.no, &checkpoint.settled)?;
     }
     let mut dead = 0;
+    // What left is known until all folders were read: else a run that ends in between has forgotten what may have moved into
+    // one that it didn't come to, and the next run archives it again.
+    let mut gone: Vec<Change> =
+        removed.iter().map(|(_, checkpoint)| Change::Removed { no: checkpoint.no }).collect();
+    let mut whole = true;
     for plan in &mut plans {
         let done = read(desk, &mut link, plan, &mut leavers, &rules);
         match done {
-            Ok(()) => dead = 0,
+            Ok(uids) => {
+                dead = 0;
+                gone.push(Change::Gone { no: plan.checkpoint.no, uids });
+            }
             Err(fault) if fault.ends_run() => return Err(fault),
             Err(fault @ (Fault::Login { .. } | Fault::Tls { .. })) => return Err(fault),
             Err(fault) => {
                 dead = if fault.may_pass() { dead + 1 } else { 0 };
+                whole &= !fault.may_pass();
                 let place = format!("{}/{}", desk.job.key, plan.folder.name());
                 desk.skip(plan.target, shown(place.as_bytes()), fault.to_string(), true)?;
                 if dead >= MAX_DEAD {
@@ -100,8 +109,9 @@ pub(crate) fn archive(desk: &Desk<'_>) -> Result<(), Fault> {
             }
         }
     }
-    let gone = removed.iter().map(|(_, checkpoint)| Change::Removed { no: checkpoint.no });
-    desk.line.send(Slot::Note(gone.collect()))?;
+    if whole {
+        desk.line.send(Slot::Note(gone))?;
+    }
     if let Some(deletion) = desk.job.rules.deletion() {
         super::deletion::run(desk, &mut link, &plans, deletion)?;
     }
@@ -222,14 +232,14 @@ fn look(link: &mut Link<'_>, plan: &Plan) -> Result<(Selected, UidRanges), Fault
     Ok((selected, uids))
 }
 
-/// Reads one folder.
+/// Reads one folder; gives what was known of it and is no longer there.
 fn read(
     desk: &Desk<'_>,
     link: &mut Link<'_>,
     plan: &mut Plan,
     leavers: &mut Leavers,
     rules: &str,
-) -> Result<(), Fault> {
+) -> Result<UidRanges, Fault> {
     let (selected, uids) = match plan.seen.take() {
         Some(seen) => seen,
         None => look(link, plan)?,
@@ -253,21 +263,18 @@ fn read(
     let filtered = if keep { checkpoint.filtered.intersect(&uids) } else { UidRanges::new() };
     count(desk, plan.target, uids.len(), settled.len(), filtered.len())?;
     let todo = uids.subtract(&settled).subtract(&filtered);
-    let work = Work::new(plan, &selected, &uids, !again);
+    let work = Work::new(plan, &selected, &uids, !again, leavers.strays());
     folder::fetch(desk, link, &work, &todo, leavers)?;
     let complete = link.client()?.exists == uids.len();
-    desk.line.send(Slot::Note(vec![
-        Change::Gone { no, uids: gone },
-        Change::Looked {
-            no,
-            uid_next: selected.uid_next.filter(|_| complete && validity.is_some()),
-            messages: complete.then_some(uids.len()),
-            highest_mod_seq: selected.highest_mod_seq.filter(|_| complete),
-            rules: rules.to_owned(),
-        },
-    ]))?;
+    desk.line.send(Slot::Note(vec![Change::Looked {
+        no,
+        uid_next: selected.uid_next.filter(|_| complete && validity.is_some()),
+        messages: complete.then_some(uids.len()),
+        highest_mod_seq: selected.highest_mod_seq.filter(|_| complete),
+        rules: rules.to_owned(),
+    }]))?;
     plan.seen = Some((selected, uids));
-    Ok(())
+    Ok(gone)
 }
 
 /// The UID's place, for people.

@@ -233,11 +233,15 @@ impl Drop<'_> {
         let (id, occurrence, claim) = match &listed.id {
             Some(id) => {
                 let free = move |other: &str| !present.contains(other);
-                let claim = Claim { free: Arc::new(free), walking: self.walking };
+                let claim = Claim { free: Arc::new(free), walking: self.walking, strays: Arc::default() };
                 (SourceId::Uidl(id.clone()), id.clone(), claim)
             }
             // Nothing tells it from its likes: the first n of an identity are the n that are there.
-            None => (SourceId::None, "?".into(), Claim { free: Arc::new(|_| true), walking: true }),
+            None => (
+                SourceId::None,
+                "?".into(),
+                Claim { free: Arc::new(|_| true), walking: true, strays: Arc::default() },
+            ),
         };
         self.desk.line.arrived(Arrived {
             targets,

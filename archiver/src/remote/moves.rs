@@ -35,6 +35,8 @@ pub(crate) struct Leavers {
     by_facts: HashMap<(u64, i64), Vec<usize>>,
     by_email_id: HashMap<u64, Vec<usize>>,
     by_hash: HashMap<ContentHash, Vec<usize>>,
+    /// What left, and is no longer where the archive had it: a run that ended before its account was written moved it already.
+    strays: HashSet<ContentHash>,
     paths: HashMap<FolderId, FolderPath>,
 }
 
@@ -74,12 +76,23 @@ impl Leavers {
                 rows.extend(batch.into_iter().map(|row| (row.uid, row)));
             }
             for (uid, placed) in placed {
-                if let Some(row) = rows.get(&placed.uid).filter(|_| self.all.len() < MAX_LEAVERS) {
-                    self.add(Leaver { left: (no, uid), placed, row: *row });
+                if self.all.len() + self.strays.len() >= MAX_LEAVERS {
+                    break;
+                }
+                match rows.get(&placed.uid) {
+                    Some(row) => self.add(Leaver { left: (no, uid), placed, row: *row }),
+                    None => {
+                        self.strays.insert(placed.hash);
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// What left, and is no longer where the archive had it.
+    pub(crate) fn strays(&self) -> HashSet<ContentHash> {
+        self.strays.clone()
     }
 
     fn add(&mut self, leaver: Leaver) {

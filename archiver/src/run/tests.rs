@@ -2,13 +2,12 @@
 
 use super::*;
 use crate::Format;
+use crate::testing::Installation;
 use crate::walk::{Found, SourceFolder};
 use parking_lot::Mutex;
-use redb::Database;
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::mpsc;
-use storage::{FolderPath, Limits, MasterKey, SourceFlags};
+use storage::{FolderPath, Limits, SourceFlags};
 
 /// Where a hung test gives up; nothing is measured by it.
 const HANG: Duration = Duration::from_secs(60);
@@ -32,13 +31,8 @@ impl Read for Stalling<'_> {
 /// them, before the source says another byte.
 #[test]
 fn what_came_before_a_source_stalls_is_visible() {
-    let dir = tempfile::tempdir().unwrap();
-    let key = MasterKey::generate().unwrap();
-    Storage::create(dir.path(), &key, &Limits::default()).unwrap();
-    let storage = Storage::open(dir.path(), &key, Limits::default()).unwrap();
-    let memory = redb::backends::InMemoryBackend::new();
-    let db = Arc::new(Database::builder().create_with_backend(memory).unwrap());
-    let archiver = Archiver::open(storage.clone(), db).unwrap();
+    let house = Installation::new(Limits::default());
+    let (archiver, storage) = (&house.archiver, &house.storage);
     let into = FolderPath::new("alice/F").unwrap();
     let (say, go_on) = mpsc::sync_channel(1);
     let (there, looking) = (storage.clone(), into.clone());
@@ -88,11 +82,10 @@ fn what_came_before_a_source_stalls_is_visible() {
         measure: &|_| 0,
         read: &read,
     };
-    let run = archive_disk(&archiver, &job, &|_| {}, &Cancel::default()).unwrap();
+    let run = archive_disk(archiver, &job, &|_| {}, &Cancel::default()).unwrap();
     drop(subscription);
     assert_eq!((run.sums.seen, run.sums.archived), (4, 4), "{run:?}");
     seen_when_told.extend(told.try_iter());
     assert!(seen_when_told.contains(&3), "told after the third, before the fourth: {seen_when_told:?}");
     assert_eq!(seen_when_told.last(), Some(&4));
-    storage.close().unwrap();
 }

@@ -48,6 +48,8 @@ pub enum Task {
     },
     /// Makes the search indexes anew.
     Index,
+    /// Brings the users in line with the directory.
+    Directory,
 }
 
 impl Task {
@@ -61,6 +63,7 @@ impl Task {
             Task::Compact => "compact".into(),
             Task::Backup { dir } => format!("backup {}", dir.display()),
             Task::Index => "index".into(),
+            Task::Directory => "directory".into(),
         }
     }
 }
@@ -119,7 +122,7 @@ impl Schedule {
             Task::Verify { slices: Some(of) } if !(1..=1_000).contains(of) => {
                 return Err(told("everything is verified in 1 to 1000 slices".into()));
             }
-            Task::Verify { .. } | Task::Compact | Task::Backup { .. } | Task::Index => {}
+            Task::Verify { .. } | Task::Compact | Task::Backup { .. } | Task::Index | Task::Directory => {}
         }
         let txn = self.write()?;
         {

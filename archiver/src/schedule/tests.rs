@@ -4,7 +4,7 @@ use super::*;
 use crate::profile::Kind;
 
 fn schedule() -> Schedule {
-    let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+    let db = crate::testing::in_memory();
     Schedule::open(Arc::new(db)).unwrap()
 }
 

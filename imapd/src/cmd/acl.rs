@@ -1,21 +1,31 @@
 //! MYRIGHTS, GETACL, LISTRIGHTS (RFC 4314): everyone has `lr` on what they see, and nobody more.
 //!
-//! Thunderbird greys out filing and deleting when MYRIGHTS says so. Who else may read an archive is told to administrators only:
+//! Thunderbird greys out filing and deleting when MYRIGHTS says so. Who else may read a mailbox is told to administrators only:
 //! others see their own entry.
 
 use crate::proto::encode::{self, Text};
 use crate::proto::parse::Cursor;
 use crate::reply::Refusal;
+use crate::session::names::Target;
 use crate::session::{Call, Done, Session};
 use auth::Privilege;
 
 const RIGHTS: &[u8] = b" lr";
 
-/// The mailbox's name, which is there and may be read, and its archive.
-fn opened(session: &Session, name: Option<String>) -> Result<(String, String), Refusal> {
+/// The mailbox's name, which is there and may be read, and what it means.
+fn opened(session: &Session, name: Option<String>) -> Result<(String, Target), Refusal> {
     let mailbox = session.open(name.as_deref())?;
-    let archive = mailbox.archive().map_or_else(|| session.user(), Ok)?;
-    Ok((canonical(name.unwrap_or_default()), archive.to_owned()))
+    Ok((canonical(name.unwrap_or_default()), mailbox.target))
+}
+
+/// Whether a user may read what a mailbox of `of` shows.
+fn reads(session: &Session, who: &str, of: &str, target: &Target) -> Result<bool, Refusal> {
+    let sight = session.world.sight(who)?;
+    Ok(match target {
+        // Whether a folder is behind it or not, an INBOX without one is the same.
+        Target::EmptyInbox => sight.reads(of),
+        target => session.world.shows(&sight, target),
+    })
 }
 
 /// INBOX is written in one way.
@@ -51,14 +61,17 @@ pub(crate) fn acl(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     c.sp()?;
     let name = c.mailbox()?;
     c.end()?;
-    let (name, archive) = opened(s, name)?;
-    let auth = &s.world.auth;
-    let who = if is_admin(s)? {
-        let names = auth.users()?.into_iter().map(|user| user.name);
-        names.filter(|name| auth.may_read(name, &archive)).collect()
-    } else {
-        vec![s.user()?.to_owned()]
-    };
+    let (name, target) = opened(s, name)?;
+    let own = s.user()?;
+    let mut who = vec![own.to_owned()];
+    if is_admin(s)? {
+        for user in s.world.auth.users()? {
+            if user.name != own && reads(s, &user.name, own, &target)? {
+                who.push(user.name);
+            }
+        }
+        who.sort_unstable();
+    }
     call.out.extend_from_slice(b"* ACL ");
     s.enabled.text().mailbox(&name, call.out);
     for who in who {
@@ -78,10 +91,13 @@ pub(crate) fn list_rights(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'
     c.sp()?;
     let who = c.astring()?;
     c.end()?;
-    let (name, archive) = opened(s, name)?;
-    let own = *who == *s.user()?.as_bytes();
-    let reads = |who: &str| s.world.auth.may_read(who, &archive);
-    let fixed = own || (is_admin(s)? && std::str::from_utf8(&who).is_ok_and(reads));
+    let (name, target) = opened(s, name)?;
+    let user = s.user()?;
+    let fixed = *who == *user.as_bytes()
+        || match std::str::from_utf8(&who) {
+            Ok(who) if is_admin(s)? => reads(s, who, user, &target)?,
+            _ => false,
+        };
     call.out.extend_from_slice(b"* LISTRIGHTS ");
     s.enabled.text().mailbox(&name, call.out);
     call.out.push(b' ');

@@ -12,7 +12,7 @@ use crate::proto::parse::list::{self as grammar, List, StatusItem};
 use crate::proto::parse::metadata::Depth;
 use crate::reply::Refusal;
 use crate::session::tree::{Entry, Kind, Walk};
-use crate::session::{CHUNK, Call, Done, Mailbox, Session, Work, World};
+use crate::session::{CHUNK, Call, Done, Session, Work, World};
 use std::sync::Arc;
 use storage::Cancel;
 
@@ -56,12 +56,15 @@ impl Listing {
     fn new(s: &Session, word: &'static [u8], asked: List) -> Result<Listing, Refusal> {
         let patterns: Vec<String> =
             asked.patterns.iter().flat_map(|p| spellings(format!("{}{p}", asked.reference))).collect();
-        let walk = Walk::new(&s.world, s.user()?, &patterns, asked.special_only);
+        let walk = Walk::new(&s.world, s.user()?, &patterns, asked.special_only)?;
         let piece = Vec::new().into_iter();
         Ok(Listing { world: Arc::clone(&s.world), text: s.enabled.text(), word, asked, walk, piece })
     }
 
     fn entry(&self, entry: &Entry, out: &mut Vec<u8>) {
+        if entry.target.as_ref().is_some_and(|target| !self.world.shows(self.walk.sight(), target)) {
+            return;
+        }
         let asked = &self.asked;
         out.extend_from_slice(self.word);
         if asked.subscribed {
@@ -78,7 +81,7 @@ impl Listing {
         let more = asked.status.is_some() || asked.rights || !asked.metadata.is_empty();
         let Some(target) = entry.target.clone().filter(|_| more) else { return };
         // It may have gone since it was listed; RFC 5819 §2 leaves out what can't be said.
-        let Ok(mailbox) = Mailbox::open(&self.world.storage, target) else { return };
+        let Ok(mailbox) = self.world.open(self.walk.sight(), target) else { return };
         if let Some(items) = &asked.status {
             status::write(self.text, &entry.name, &mailbox, items, out);
         }
@@ -95,11 +98,13 @@ impl Listing {
 
 impl Work for Listing {
     fn step(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<bool, Refusal> {
+        // What a piece has left may be told later than it was found.
+        self.walk.ask()?;
         while out.len() < CHUNK {
             cancel.check()?;
             match self.piece.next() {
                 Some(entry) => self.entry(&entry, out),
-                None => match self.walk.next() {
+                None => match self.walk.next()? {
                     Some(piece) => self.piece = piece.into_iter(),
                     None => return Ok(true),
                 },

@@ -1,6 +1,6 @@
 //! ESEARCH (RFC 7377): one search over several mailboxes, each with an answer of its own that names it.
 //!
-//! What may not be read, isn't there or can't be selected is passed over without a trace. Mailboxes are searched together as long
+//! What may not be read, isn't there or can't be selected is passed over without a trace; rights are asked again for every piece. Mailboxes are searched together as long
 //! as they are small, so that a thousand folders cost a few passes over the index. `All Mail` shows what the folders show:
 //! it is searched only where it is named, or selected.
 
@@ -11,8 +11,10 @@ use crate::proto::parse::Cursor;
 use crate::proto::parse::multisearch::{Source, sources};
 use crate::proto::parse::search::{self, Returns};
 use crate::reply::Refusal;
+use crate::session::names::Target;
 use crate::session::tree::{Kind, tree};
-use crate::session::{CHUNK, Call, Done, Mailbox, Session, Work, names};
+use crate::session::{CHUNK, Call, Done, Mailbox, Session, Work, World, names};
+use auth::Sight;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,11 +51,14 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     for (name, mailbox) in mailboxes(s, &sources)? {
         let Some(view) = mailbox.view().filter(|_| !mailbox.uids().is_empty()) else { continue };
         let key = if same_everywhere { asked.clone() } else { program(mailbox.uids())?.0 };
-        waiting.push_back(One { name, view: view.clone(), key });
+        waiting.push_back(One { name, target: mailbox.target.clone(), view: view.clone(), key });
     }
     let storage = s.world.storage.clone();
     let secs = storage.limits().search_time_secs;
     let work = Many {
+        sight: s.world.sight(s.user()?)?,
+        user: s.user()?.to_owned(),
+        world: Arc::clone(&s.world),
         end: Instant::now().checked_add(Duration::from_secs(secs)),
         secs,
         storage,
@@ -110,11 +115,12 @@ fn mailboxes(s: &Session, sources: &[Source]) -> Result<BTreeMap<String, Mailbox
             Source::Mailboxes(names) => wanted.extend(names.iter().filter_map(|name| named(&capital(name)))),
         }
     }
+    let sight = s.world.sight(s.user()?)?;
     for name in wanted {
         if found.contains_key(name) || tree.get(name) == Some(&Kind::Container) {
             continue;
         }
-        match s.open(Some(name)) {
+        match s.open_by(&sight, name) {
             Ok(mailbox) => drop(found.insert(name.to_owned(), mailbox)),
             // It went between two looks.
             Err(Refusal::No(..)) => {}
@@ -148,12 +154,17 @@ pub(crate) fn name_of(s: &Session, mailbox: &Mailbox) -> Result<String, Refusal>
 /// A mailbox that is to be searched.
 struct One {
     name: String,
+    target: Target,
     view: FolderView,
     key: Key,
 }
 
 /// The answers, a few mailboxes at a time.
 struct Many {
+    world: Arc<World>,
+    user: String,
+    /// The user's rights when this step began.
+    sight: Sight,
     storage: Storage,
     tag: Vec<u8>,
     text: Text,
@@ -177,6 +188,9 @@ struct Many {
 impl Work for Many {
     fn step(&mut self, out: &mut Vec<u8>, cancel: &Cancel) -> Result<bool, Refusal> {
         let may_search = !self.waits || self.queued().is_some();
+        if self.open.is_none() {
+            self.sight = self.world.sight(&self.user)?;
+        }
         while out.len() < CHUNK {
             if let Some(answer) = &mut self.open {
                 if !answer.step(out, cancel)? {
@@ -184,7 +198,9 @@ impl Work for Many {
                 }
                 self.open = None;
             } else if let Some((one, found)) = self.found.pop_front() {
-                self.answer(&one, &found, out)?;
+                if self.world.shows(&self.sight, &one.target) {
+                    self.answer(&one, &found, out)?;
+                }
             } else if self.waiting.is_empty() {
                 return self.trouble.take().map_or(Ok(true), Err);
             } else if !may_search {
@@ -216,6 +232,8 @@ impl Many {
         }
         let mut some: Vec<One> = Vec::new();
         let mut messages = 0;
+        let (world, sight) = (&self.world, &self.sight);
+        self.waiting.retain(|one| world.shows(sight, &one.target));
         while let Some(next) = self.waiting.front().map(|one| one.view.uids.len()) {
             if !some.is_empty() && (!self.same_everywhere || messages + next > TOGETHER) {
                 break;

@@ -120,14 +120,12 @@ fn look(s: &Session, groups: &[Group]) -> Result<BTreeMap<String, Seen>, Refusal
     if groups.iter().all(|group| group.filter.is_selected()) {
         return Ok(seen);
     }
-    let mut walk = Walk::new(&s.world, s.user()?, &["*".to_owned()], false);
-    while let Some(piece) = walk.next() {
-        for Entry { name, kind, children, .. } in piece {
+    let mut walk = Walk::new(&s.world, s.user()?, &["*".to_owned()], false)?;
+    while let Some(piece) = walk.next()? {
+        for Entry { name, kind, children, target } in piece {
             let of = events_of(groups, &name, kind);
-            if kind == Kind::Container || of == Of::default() {
-                continue;
-            }
-            let mailbox = match s.open(Some(&name)) {
+            let Some(target) = target.filter(|_| of != Of::default()) else { continue };
+            let mailbox = match s.world.open(walk.sight(), target) {
                 Ok(mailbox) => mailbox,
                 // It went between two looks.
                 Err(Refusal::No(..)) => continue,
@@ -270,9 +268,9 @@ impl Names<'_> {
             if !events_of(groups, parent, Kind::Container).names {
                 continue;
             }
-            let mut walk = Walk::new(&s.world, s.user()?, &[parent.to_owned()], false);
+            let mut walk = Walk::new(&s.world, s.user()?, &[parent.to_owned()], false)?;
             let mut found = None;
-            while let Some(piece) = walk.next() {
+            while let Some(piece) = walk.next()? {
                 found = piece.into_iter().find(|entry| entry.name == parent).or(found);
             }
             write_list(text, parent, found.as_ref(), None, out);

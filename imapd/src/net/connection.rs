@@ -11,6 +11,7 @@ use super::waits::{self, Clock, NOT_READ, Waited, Wake, write};
 use super::wire::{Socket, Wire};
 use crate::gate::{Full, Gate};
 use crate::queue::Queue;
+use crate::session::sight::Guest;
 use crate::session::{CHUNK, Next, Peer, Session, Step, World};
 use crate::watch::figures::Gauge;
 use crate::watch::tally::{Reason, Tally};
@@ -62,7 +63,10 @@ pub(crate) struct Shared {
     /// Connections that are told that there are too many.
     pub(crate) farewells: Arc<Semaphore>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Folders or rights have changed.
     pub(crate) changes: watch::Receiver<u64>,
+    /// Rights have changed.
+    pub(crate) rights: watch::Receiver<u64>,
 }
 
 /// How a conversation ended.
@@ -264,6 +268,7 @@ async fn talk(
     let patience = Duration::from_secs(settings.write_timeout_secs);
     let mut stop = shared.stop.clone();
     let mut changes = shared.changes.clone();
+    let mut rights = shared.rights.clone();
     let mut clock = Clock::new(opened, settings);
     let mut ahead = Vec::new();
     let cancel = Cancel::default();
@@ -365,8 +370,12 @@ async fn talk(
             None | Some(Wake::Input) => {}
             Some(Wake::Changes) => session.changed(),
             Some(Wake::Gone) => gone = true,
+            // A user expires without anybody's change.
+            Some(Wake::KeepAlive) if session.is_doubtful() => session.changed(),
             Some(Wake::KeepAlive) => {
-                unsent.extend_from_slice(b"* OK Still here\r\n");
+                if next == Next::Idle {
+                    unsent.extend_from_slice(b"* OK Still here\r\n");
+                }
                 continue;
             }
             Some(Wake::Late) => {
@@ -394,10 +403,12 @@ async fn talk(
         session.input(&ahead);
         ahead = Vec::new();
         inside = session.is_inside_line();
+        let guest = session.guest();
         let job = work(session, leave, shared, &cancel);
         let link =
             Link { unsent: &mut unsent, ahead: &mut ahead, gone: &mut gone, told: told.as_mut(), patience };
-        let (back, step) = drive(stream, job, link, &cancel, &mut stop).await?;
+        let signs = Signs { stop: &mut stop, rights: &mut rights, guest };
+        let (back, step) = drive(stream, job, link, &cancel, signs).await?;
         session = back;
         told = told.filter(|_| session.queued().is_some());
         unsent = step.out;
@@ -436,14 +447,37 @@ struct Link<'l> {
     patience: Duration,
 }
 
-/// Writes what there is and awaits the session's step, watching meanwhile whether the client is still there.
+/// What may end a session while its step is at work.
+struct Signs<'l> {
+    stop: &'l mut watch::Receiver<bool>,
+    rights: &'l mut watch::Receiver<u64>,
+    guest: Option<Guest>,
+}
+
+impl Signs<'_> {
+    /// Waits until the user may not go on any more. What the session says of it, it says itself.
+    async fn unwelcome(rights: &mut watch::Receiver<u64>, guest: Option<&Guest>) {
+        let Some(guest) = guest else { return std::future::pending().await };
+        while rights.changed().await.is_ok() {
+            let guest = guest.clone();
+            if !matches!(tokio::task::spawn_blocking(move || guest.ask()).await, Ok(Ok(_))) {
+                return;
+            }
+        }
+        // The sender lives as long as the server.
+        std::future::pending().await
+    }
+}
+
+/// Writes what there is and awaits the session's step, watching meanwhile whether the client is still there, and still welcome.
 async fn drive(
     stream: &mut Wire,
     job: impl Future<Output = io::Result<(Session, Step)>>,
     link: Link<'_>,
     cancel: &Cancel,
-    stop: &mut watch::Receiver<bool>,
+    signs: Signs<'_>,
 ) -> io::Result<(Session, Step)> {
+    let Signs { stop, rights, guest } = signs;
     let Link { unsent, ahead, gone, told, patience } = link;
     let (mut read, mut write_half) = tokio::io::split(stream);
     let ended = Notify::new();
@@ -467,7 +501,9 @@ async fn drive(
         tokio::try_join!(speak, work).map(|((), done)| done)
     };
     tokio::pin!(both);
-    let mut stopping = false;
+    let unwelcome = Signs::unwelcome(rights, guest.as_ref());
+    tokio::pin!(unwelcome);
+    let (mut stopping, mut ending) = (false, false);
     let done = loop {
         tokio::select! {
             done = &mut both => break done,
@@ -479,6 +515,10 @@ async fn drive(
             }
             () = super::stopped(stop), if !stopping => {
                 stopping = true;
+                cancel.set();
+            }
+            () = &mut unwelcome, if !ending => {
+                ending = true;
                 cancel.set();
             }
         }

@@ -144,8 +144,17 @@ impl Server {
     /// Serves until `stop` turns true; then every session gets `* BYE` and is closed, and this returns (about 2 s later at most).
     pub async fn run(self, stop: watch::Receiver<bool>) {
         let (changed, changes) = watch::channel(0u64);
-        let subscription =
-            self.world.storage.subscribe(move |_| changed.send_modify(|n| *n = n.wrapping_add(1)));
+        let count = |sender: &watch::Sender<u64>| sender.send_modify(|n| *n = n.wrapping_add(1));
+        let changed = Arc::new(changed);
+        let (granted, rights) = watch::channel(0_u64);
+        let of_rights = self.world.auth.subscribe({
+            let changed = Arc::clone(&changed);
+            move || {
+                count(&granted);
+                count(&changed);
+            }
+        });
+        let subscription = self.world.storage.subscribe(move |_| count(&changed));
         let settings = &self.world.settings;
         let shared = Shared {
             gate: Gate::new(settings),
@@ -155,6 +164,7 @@ impl Server {
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
             stop: stop.clone(),
             changes,
+            rights,
             world: self.world,
         };
         let mut accepting = JoinSet::new();
@@ -172,7 +182,7 @@ impl Server {
         let asked = tokio::spawn(answer(self.pulse.1, beats));
         while accepting.join_next().await.is_some() {}
         asked.abort();
-        drop(subscription);
+        drop((subscription, of_rights));
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) enum Wake {
     Stop,
 }
 
-/// Waits for input; in IDLE, and after NOTIFY, also for changes.
+/// Waits for input; in IDLE, and after NOTIFY, also for changes of folders and rights.
 pub(super) async fn input(
     stream: &mut Wire,
     ahead: &mut Vec<u8>,
@@ -126,7 +126,7 @@ pub(super) async fn input(
             // The sender lives as long as the server.
             if changed.is_err() { Ok(Wake::Stop) } else { Ok(Wake::Changes) }
         }
-        () = tokio::time::sleep(clock.keepalive), if idle => Ok(Wake::KeepAlive),
+        () = tokio::time::sleep(clock.keepalive), if idle || next == Next::Watch => Ok(Wake::KeepAlive),
     }
 }
 

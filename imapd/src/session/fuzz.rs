@@ -164,6 +164,7 @@ const WORDS: &[&str] = &[
     "&2D0-",
     "Entw&APw-rfe &- mehr",
     "Other Archives/carol/Secret",
+    "Other Archives/bob/Closed/Deep",
     "../..",
     "/",
     "~{3+}\r\na\u{0}b",
@@ -409,7 +410,8 @@ impl Fuzzed {
         for user in ["alice", "bob", "carol"] {
             auth.add(user, &zeroize::Zeroizing::new("correct horse battery".to_owned()), false).unwrap();
         }
-        auth.set_read("alice", "bob", true).unwrap();
+        auth.set_right("alice", "bob", Some(auth::Level::Read)).unwrap();
+        auth.set_right("alice", "bob/Closed", Some(auth::Level::None)).unwrap();
         let mail = |name: &str| std::fs::read(data().join("mail").join(name)).unwrap();
         let (plain, nested, odd) = (mail("1-plain.eml"), mail("2-nested.eml"), mail("3-odd.eml"));
         let nul: &[u8] = b"Subject: nul\r\n\r\na\0b\r\n";
@@ -420,6 +422,7 @@ impl Fuzzed {
             ("alice/Outlook/Sent/2023", vec![&plain, &nested]),
             ("alice/Empty", vec![]),
             ("bob/Inbox", vec![&odd]),
+            ("bob/Closed/Deep", vec![b"Subject: hidden\r\n\r\ncarved out of what alice reads\r\n"]),
             ("carol/Secret", vec![b"Subject: hidden\r\n\r\nnobody but carol reads this\r\n"]),
         ] {
             let mut batch = storage.batch(&Cancel::default()).unwrap();
@@ -612,11 +615,11 @@ fn execute(fuzzed: &Fuzzed, dialogues: &[Vec<Vec<u8>>], number: u64, sent: &mut 
     let lower = sent.to_ascii_lowercase();
     let ascii = memchr::memmem::find(&lower, b"enable").is_none();
     let said = responses(&client.out, ascii, client.stands == Stands::Closed).unwrap();
-    for hidden in ["nobody but carol", "carol/Secret"] {
+    for hidden in ["nobody but carol", "carol/Secret", "carved out", "bob/Closed"] {
         assert!(
             memchr::memmem::find(&client.out, hidden.as_bytes()).is_none()
                 || memchr::memmem::find(sent, hidden.as_bytes()).is_some(),
-            "carol's mail shows"
+            "mail shows that may not be read"
         );
     }
     let ended = |words: &[&[u8]]| {

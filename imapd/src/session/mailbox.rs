@@ -89,14 +89,6 @@ impl Mailbox {
         Ok(Mailbox { target, view, empty: Arc::default(), complete_until: None })
     }
 
-    /// The archive that it is part of; none for an empty INBOX.
-    pub(crate) fn archive(&self) -> Option<&str> {
-        match &self.target {
-            Target::EmptyInbox => None,
-            Target::Folder(path) | Target::Year(path, _) => Some(path.archive()),
-            Target::AllMail(archive) => Some(archive),
-        }
-    }
     /// The snapshot, unless there is no folder.
     pub(crate) fn view(&self) -> Option<&FolderView> {
         self.view.as_ref()

@@ -9,6 +9,7 @@ pub(crate) mod enabled;
 mod fuzz;
 mod mailbox;
 pub(crate) mod names;
+pub(crate) mod sight;
 pub(crate) mod table;
 pub(crate) mod tree;
 mod watched;
@@ -30,7 +31,8 @@ use crate::reply::Refusal;
 use crate::watch::Watch;
 use crate::watch::figures::Outcome;
 use crate::watch::tally::{Reason, Tally};
-use auth::{Auth, Privilege};
+use auth::{Auth, Sight};
+use sight::{Asked, Guest, Sighted};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -178,8 +180,12 @@ pub(crate) struct Session {
     pub(crate) enabled: Enabled,
     /// What the client wants to be told; none until it has said so.
     pub(crate) notify: Option<Wanted>,
-    /// Folders have changed since that was looked at.
+    /// Folders or rights have changed since that was looked at.
     woken: bool,
+    /// When the user was added.
+    since: Option<i64>,
+    /// The rights by which the session goes on.
+    asked: Asked,
     turn: Option<Turn>,
     frame: Frame,
     mode: Mode,
@@ -212,6 +218,8 @@ impl Session {
             enabled: Enabled::default(),
             notify: None,
             woken: false,
+            since: None,
+            asked: Asked::default(),
             turn: None,
             frame: Frame::new(),
             mode: Mode::Command,
@@ -294,12 +302,16 @@ impl Session {
     }
 
     fn work(&mut self, mut out: Vec<u8>, cancel: &Cancel) -> Step {
-        if self.running.is_none() && self.waits() {
+        self.look_at_rights(&mut out);
+        if self.next != Next::Close && self.running.is_none() && self.waits() {
             self.tell(&mut out);
         }
         while matches!(self.next, Next::Read | Next::Idle | Next::Watch | Next::More) {
             if out.len() >= CHUNK {
                 return Step { out, next: Next::More };
+            }
+            if self.look_at_rights(&mut out) {
+                break;
             }
             if let Some(running) = &mut self.running {
                 if running.work.queued().is_none() {
@@ -308,6 +320,7 @@ impl Session {
                     return Step { out, next: Next::Queue };
                 }
                 let ended = |work: &mut Box<dyn Work>| work.saved().map(Arc::new);
+                let clean = (!running.work.is_inside_line()).then_some(out.len());
                 let stepped = running.work.step(&mut out, cancel);
                 self.watched.figures(running.work.figures());
                 match stepped {
@@ -323,7 +336,11 @@ impl Session {
                     Err(refusal) => {
                         self.saved = ended(&mut running.work).unwrap_or_else(|| Arc::clone(&self.saved));
                         (self.running, self.turn) = (None, None);
-                        self.finish(Err(refusal), &mut out);
+                        // What was given up because rights changed says so, if it had said nothing yet.
+                        let silent = refusal == Refusal::Drop && clean == Some(out.len());
+                        if !silent || !self.look_at_rights(&mut out) {
+                            self.finish(Err(refusal), &mut out);
+                        }
                     }
                 }
             } else if !self.take(&mut out) {
@@ -338,7 +355,7 @@ impl Session {
         Step { out, next: self.next }
     }
 
-    /// Folders have changed while nothing was asked for.
+    /// Folders or rights have changed while nothing was asked for.
     pub(crate) fn changed(&mut self) {
         self.woken = true;
     }
@@ -352,7 +369,7 @@ impl Session {
     fn tell(&mut self, out: &mut Vec<u8>) {
         let woken = std::mem::replace(&mut self.woken, false);
         if self.notify.is_some() && woken {
-            let told = self.still_welcome().and_then(|()| crate::cmd::notify::tell(self, out));
+            let told = crate::cmd::notify::tell(self, out);
             if let Err(refusal) = told {
                 return self.finish(Err(refusal), out);
             }
@@ -500,17 +517,36 @@ impl Session {
     }
 
     /// Rights are asked anew for every command, so that a change counts at once.
-    fn still_welcome(&self) -> Result<(), Refusal> {
-        let Some(name) = &self.user else { return Ok(()) };
-        let auth = &self.world.auth;
-        let user = auth.user(name).map_err(|_| Refusal::Bye("Logged out by the administrator"))?;
-        if !auth.may(&user, Privilege::Login) || !auth.may(&user, Privilege::Imap) {
-            return Err(Refusal::Bye("Logged out by the administrator"));
+    fn still_welcome(&mut self) -> Result<(), Refusal> {
+        if let Some(guest) = self.guest() {
+            self.asked = guest.ask()?;
         }
-        match self.mailbox.as_ref().and_then(Mailbox::archive) {
-            Some(archive) if !auth.may_read(name, archive) => Err(VANISHED),
-            _ => Ok(()),
+        Ok(())
+    }
+
+    /// Who is to be asked about while a step is at work; none before login.
+    pub(crate) fn guest(&self) -> Option<Guest> {
+        let selected = self.mailbox.as_ref().map(|mailbox| mailbox.target.clone());
+        let user = self.user.clone()?;
+        Some(Guest { world: Arc::clone(&self.world), user, since: self.since, selected })
+    }
+
+    /// Whether rights may be others than when they were asked, by a change or by time.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.user.is_some() && Guest::is_doubtful(&self.world, self.asked)
+    }
+
+    /// Between any two pieces of work: ends the session if its user may not go on. True when it has ended.
+    fn look_at_rights(&mut self, out: &mut Vec<u8>) -> bool {
+        if !self.is_doubtful() {
+            return false;
         }
+        let Err(refusal) = self.still_welcome() else { return false };
+        // In the middle of a line or literal there is nothing to be said.
+        let refusal = if self.is_inside_line() { Refusal::Drop } else { refusal };
+        (self.running, self.turn) = (None, None);
+        self.finish(Err(refusal), out);
+        true
     }
 
     /// Says how a command ended. What came and went is told first (RFC 3501 §7.3.1 allows EXISTS at any time).
@@ -613,6 +649,8 @@ impl Session {
     /// A login has succeeded: bad commands before it are forgiven.
     pub(crate) fn logged_in(&mut self, user: String) {
         self.watched.logged_in(&self.world.watch, &user);
+        self.since = self.world.auth.user(&user).ok().map(|user| user.created);
+        self.asked = Asked::default();
         self.user = Some(user);
         self.bad = 0;
     }
@@ -632,30 +670,37 @@ impl Session {
     /// Opens the mailbox of that name, if it is there and may be read; both else are the same refusal.
     pub(crate) fn open(&self, name: Option<&str>) -> Result<Mailbox, Refusal> {
         let name = name.ok_or_else(|| self.enabled.no_name())?;
-        let user = self.user()?;
-        let storage = &self.world.storage;
-        let target = names::find(user, name, || storage.inbox_of(user)).ok_or(Refusal::NO_MAILBOX)?;
+        self.open_by(&self.world.sight(self.user()?)?, name)
+    }
+
+    /// As [`Session::open`], by rights that were asked just now.
+    pub(crate) fn open_by(&self, sight: &Sight, name: &str) -> Result<Mailbox, Refusal> {
+        let (user, world) = (self.user()?, &self.world);
+        let inbox = || {
+            let look = world.storage.look();
+            Sighted { look: &look, sight }.inbox_of(user).map(str::to_owned)
+        };
+        let target = names::find(user, name, inbox).ok_or(Refusal::NO_MAILBOX)?;
         let target = match target {
-            names::Target::Folder(path) if !self.world.auth.may_read(user, path.archive()) => {
-                return Err(Refusal::NO_MAILBOX);
-            }
-            names::Target::Folder(path) if storage.look().at(path.as_str()).is_none() => {
-                match Years::of(&self.world).find(&path) {
+            names::Target::Folder(path)
+                if !sight.reads(path.as_str()) || world.storage.look().at(path.as_str()).is_none() =>
+            {
+                match Years::of(world, sight).find(&path) {
                     Some(year) => year,
                     // INBOX/sub without an INBOX folder: INBOX is there all the same, and empty.
                     None if name.eq_ignore_ascii_case("INBOX") => names::Target::EmptyInbox,
                     None => return Err(Refusal::NO_MAILBOX),
                 }
             }
-            names::Target::AllMail(_) if !self.world.settings.all_mail => return Err(Refusal::NO_MAILBOX),
             target => target,
         };
-        Mailbox::open(storage, target)
+        world.open(sight, target)
     }
 
     /// What LIST says of a mailbox that is open.
     pub(crate) fn entry(&self, mailbox: &Mailbox) -> Result<tree::Entry, Refusal> {
-        Ok(tree::entry_of(&self.world, self.user()?, mailbox))
+        let user = self.user()?;
+        Ok(tree::entry_of(&self.world, &self.world.sight(user)?, user, mailbox))
     }
 }
 

@@ -97,12 +97,15 @@ pub(crate) fn is_reserved(level: &str) -> bool {
 
 /// All spellings of first levels that mean something else.
 pub(crate) fn reserved_words() -> Vec<String> {
-    let mut all: Vec<String> = [OTHERS, TOP, ALL_MAIL].map(str::to_owned).to_vec();
-    for upper in 0..1u8 << INBOX.len() {
+    [OTHERS, TOP, ALL_MAIL].map(str::to_owned).into_iter().chain(inbox_spellings()).collect()
+}
+
+/// All spellings of INBOX.
+pub(crate) fn inbox_spellings() -> impl Iterator<Item = String> {
+    (0..1u8 << INBOX.len()).map(|upper| {
         let spell = |(at, c): (usize, char)| if upper >> at & 1 == 1 { c.to_ascii_uppercase() } else { c };
-        all.push(INBOX.chars().enumerate().map(spell).collect());
-    }
-    all
+        INBOX.chars().enumerate().map(spell).collect()
+    })
 }
 
 /// A first level without the escapes behind it.

@@ -4,16 +4,20 @@
 //! without a folder of their own, INBOX, `All Mail`, years. Where no pattern can match it doesn't go: it begins where a pattern's
 //! fixed text begins, and jumps over what lies below a level that nothing goes on from. Invariant: a name comes once, a parent
 //! before its children; the memory is that of a piece; folders are looked at for a moment only, so that archiving goes on meanwhile.
+//! What may not be read is passed over in jumps and looks as if it were not there; rights are asked for every piece.
 
 use super::names::{self, OTHERS, Target};
+use super::sight::{Sighted, behind_own};
 use super::years::Years;
 use super::{CHUNK, Mailbox, World};
 use crate::proto::pattern::{Pattern, Verdict};
 use crate::reply::Refusal;
+use auth::Sight;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
-use storage::{FolderPath, Look};
+use storage::FolderPath;
 
 /// What a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,8 @@ enum Stretch {
     Own {
         until: Option<String>,
     },
+    /// All folders of others.
+    Others,
 }
 
 /// How far a walk along the folders is.
@@ -115,6 +121,7 @@ impl Patterns {
 pub(crate) struct Walk {
     world: Arc<World>,
     user: String,
+    sight: Sight,
     patterns: Patterns,
     stretches: VecDeque<Stretch>,
     own: Place,
@@ -129,6 +136,9 @@ struct Piece {
     bytes: usize,
     looked_at: usize,
 }
+
+/// What the names of others' folders begin with.
+const BELOW_OTHERS: &str = "Other Archives/";
 
 /// Folders that are looked at in one piece.
 const LOOKED_AT: usize = 2_000;
@@ -145,9 +155,17 @@ impl Piece {
 
 impl Walk {
     /// Through what `user` sees of what the patterns match. With `special`, only through what has a special use.
-    pub(crate) fn new(world: &Arc<World>, user: &str, patterns: &[String], special: bool) -> Walk {
-        let patterns = Patterns::new(patterns, Years::of(world).are_on());
-        let mut stretches = mounts(world, user, &patterns, special);
+    /// # Errors
+    /// That rights can't be told now.
+    pub(crate) fn new(
+        world: &Arc<World>,
+        user: &str,
+        patterns: &[String],
+        special: bool,
+    ) -> Result<Walk, Refusal> {
+        let sight = world.sight(user)?;
+        let patterns = Patterns::new(patterns, Years::of(world, &sight).are_on());
+        let mut stretches = mounts(world, &sight, user, &patterns, special);
         if !special {
             // What comes before each of the others, then the rest.
             let untils: Vec<String> = stretches.iter().map(Stretch::name).map(str::to_owned).collect();
@@ -161,34 +179,55 @@ impl Walk {
         }
         let world = Arc::clone(world);
         let (own, below) = (Place::default(), Place::default());
-        Walk { world, user: user.to_owned(), patterns, stretches, own, below }
+        Ok(Walk { world, user: user.to_owned(), sight, patterns, stretches, own, below })
+    }
+
+    /// The rights when they were last asked.
+    pub(crate) fn sight(&self) -> &Sight {
+        &self.sight
+    }
+
+    /// Asks for the rights.
+    /// # Errors
+    /// That they can't be told now.
+    pub(crate) fn ask(&mut self) -> Result<(), Refusal> {
+        self.sight = self.world.sight(&self.user)?;
+        Ok(())
     }
 
     /// The next piece, which may be empty; `None` at the end.
-    pub(crate) fn next(&mut self) -> Option<Vec<Entry>> {
+    /// # Errors
+    /// That rights can't be told now.
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<Entry>>, Refusal> {
         if self.stretches.is_empty() {
-            return None;
+            return Ok(None);
         }
+        self.ask()?;
         let mut piece = Piece { entries: Vec::new(), large: Vec::new(), bytes: 0, looked_at: 0 };
         {
             let look = self.world.storage.look();
+            let seen = Sighted { look: &look, sight: &self.sight };
+            let scope = Scope { seen, patterns: &self.patterns, world: &self.world };
             while !piece.is_full() {
                 let Some(stretch) = self.stretches.front() else { break };
                 let done = match stretch {
                     Stretch::One(entry) => {
-                        if self.patterns.verdict(&entry.name).matches {
+                        let shown = entry.target.as_ref().is_none_or(|it| self.world.shows(&self.sight, it));
+                        if shown && self.patterns.verdict(&entry.name).matches {
                             piece.push(entry.clone());
                         }
                         true
                     }
                     Stretch::Below { name, path, inbox } => {
-                        let scope = Scope { look: &look, patterns: &self.patterns, world: &self.world };
                         scope.below(name, path, *inbox, &mut self.below, &mut piece)
                     }
                     Stretch::Own { until } => {
-                        let scope = Scope { look: &look, patterns: &self.patterns, world: &self.world };
-                        let prefix = format!("{}/", self.user);
-                        scope.range("", &prefix, Some(until.as_deref()), &mut self.own, &mut piece)
+                        let (prefix, within) = (format!("{}/", self.user), Within::Own(until.as_deref()));
+                        scope.range("", &prefix, within, &mut self.own, &mut piece)
+                    }
+                    Stretch::Others => {
+                        let within = Within::Others(&self.user);
+                        scope.range(BELOW_OTHERS, "", within, &mut self.below, &mut piece)
                     }
                 };
                 if done {
@@ -197,14 +236,14 @@ impl Walk {
                 }
             }
         }
-        Some(self.with_years(piece))
+        Ok(Some(self.with_years(piece)))
     }
 
     /// Puts the years behind the folders that have them: they are read from disk, with nothing held.
     fn with_years(&self, piece: Piece) -> Vec<Entry> {
         let Piece { mut entries, large, .. } = piece;
         for (before, name, path) in large.into_iter().rev() {
-            let years = Years::of(&self.world).below(&name, &path);
+            let years = Years::of(&self.world, &self.sight).below(&name, &path);
             let years = years.into_iter().filter(|year| self.patterns.verdict(&year.name).matches);
             entries.splice(before..before, years.collect::<Vec<_>>());
         }
@@ -218,28 +257,31 @@ impl Stretch {
             Stretch::One(entry) => &entry.name,
             Stretch::Below { name, .. } => name,
             Stretch::Own { until } => until.as_deref().unwrap_or_default(),
+            Stretch::Others => BELOW_OTHERS,
         }
     }
 }
 
 /// What doesn't stand under its own path, sorted by name.
-fn mounts(world: &Arc<World>, user: &str, patterns: &Patterns, special: bool) -> VecDeque<Stretch> {
+fn mounts(world: &World, sight: &Sight, user: &str, patterns: &Patterns, special: bool) -> VecDeque<Stretch> {
     let storage = &world.storage;
     let mut all: BTreeMap<String, Stretch> = BTreeMap::new();
     let mut one = |name: &str, kind, children, target: Option<Target>| {
         all.insert(name.to_owned(), Stretch::One(Entry { name: name.to_owned(), kind, children, target }));
     };
-    if world.settings.all_mail && storage.all_mail(user).is_some() {
-        one(names::ALL_MAIL, Kind::AllMail, false, Some(Target::AllMail(user.to_owned())));
+    let all_mail = Target::AllMail(user.to_owned());
+    if world.shows(sight, &all_mail) && storage.all_mail(user).is_some() {
+        one(names::ALL_MAIL, Kind::AllMail, false, Some(all_mail));
     }
     if special {
         return all.into_values().collect();
     }
     let look = storage.look();
-    if let Some(top) = look.at(user).filter(|top| top.info.messages > 0) {
+    let seen = Sighted { look: &look, sight };
+    if let Some(top) = seen.at(user).filter(|top| top.info.messages > 0) {
         one(names::TOP, Kind::Folder, false, Some(Target::Folder(top.info.path.clone())));
     }
-    let inbox = look.inbox_of(user);
+    let inbox = seen.inbox_of(user);
     if inbox.is_none() {
         one("INBOX", Kind::Folder, false, Some(Target::EmptyInbox));
     }
@@ -249,55 +291,40 @@ fn mounts(world: &Arc<World>, user: &str, patterns: &Patterns, special: bool) ->
     if let Some(inbox) = inbox {
         below("INBOX".to_owned(), format!("{user}/{inbox}"), true);
     }
-    for level in reserved_levels(&look, user) {
+    for level in reserved_levels(&seen, user) {
         if inbox != Some(level.as_str()) {
             below(format!("{level}{}", names::ESCAPE), format!("{user}/{level}"), false);
         }
     }
-    let seen = patterns.verdict(OTHERS);
-    if seen.matches || seen.below {
-        let is_there =
-            |archive: &String| archive != user && (look.at(archive).is_some() || look.has_below(archive));
-        let mut others = world.auth.readable(user).into_iter().filter(is_there).peekable();
-        if others.peek().is_some() {
-            for archive in others {
-                all.insert(
-                    format!("{OTHERS}/{archive}"),
-                    Stretch::Below { name: format!("{OTHERS}/{archive}"), path: archive, inbox: false },
-                );
-            }
-            let name = OTHERS.to_owned();
-            let top = Entry { name: name.clone(), kind: Kind::Container, children: true, target: None };
-            all.insert(name, Stretch::One(top));
-        }
+    let others = patterns.verdict(OTHERS);
+    if (others.matches || others.below) && seen.has_others(user) {
+        let name = OTHERS.to_owned();
+        let top = Entry { name: name.clone(), kind: Kind::Container, children: true, target: None };
+        all.insert(BELOW_OTHERS.to_owned(), Stretch::Others);
+        all.insert(name, Stretch::One(top));
     }
     all.into_values().collect()
 }
 
 /// The first levels of an archive that are shown under another name, as they are spelled.
-fn reserved_levels(look: &Look<'_>, user: &str) -> Vec<String> {
+fn reserved_levels(seen: &Sighted<'_>, user: &str) -> Vec<String> {
     let mut found = Vec::new();
     for word in names::reserved_words() {
         // All levels that begin with the word: the word itself, or with escapes behind it; few others, which are passed over.
         let start = format!("{user}/{word}");
-        if look.at(&start).is_some() || look.has_below(&start) {
+        if seen.at(&start).is_some() || seen.has_below(&start) {
             found.push(word.clone());
         }
         let start = format!("{start}{}", names::ESCAPE);
-        let mut at = (start.clone(), false);
-        loop {
-            let place = if at.1 { Bound::Excluded(at.0.as_str()) } else { Bound::Included(at.0.as_str()) };
-            let Some(path) = look.from(place).next().map(|info| info.path.as_str()) else { break };
-            if !path.starts_with(&start) {
-                break;
-            }
+        let mut at = start.clone();
+        while let Some(path) = seen.first(&at, &start).map(|info| info.path.as_str()) {
             let Some(level) = path.get(user.len() + 1..).map(names::first_level) else { break };
             if names::is_reserved(names::base(level)) && !found.iter().any(|known| known == level) {
                 found.push(level.to_owned());
             }
             let whole = format!("{user}/{level}");
             // Behind the level itself others may come that it is the beginning of, then what lies below it.
-            at = if path == whole { (whole, true) } else { (behind(&whole), false) };
+            at = if path == whole { format!("{whole}\0") } else { behind(&whole) };
         }
     }
     found
@@ -310,27 +337,45 @@ fn behind(path: &str) -> String {
 
 /// What a walk looks with.
 struct Scope<'a> {
-    look: &'a Look<'a>,
+    seen: Sighted<'a>,
     patterns: &'a Patterns,
-    world: &'a Arc<World>,
+    world: &'a World,
 }
 
-impl Scope<'_> {
+/// Which of the folders with a prefix are walked along.
+#[derive(Clone, Copy)]
+enum Within<'a> {
+    All,
+    /// Those of the own archive whose names are their paths, up to a name.
+    Own(Option<&'a str>),
+    /// Those that are not in this archive.
+    Others(&'a str),
+}
+
+impl<'a> Scope<'a> {
+    fn years(&self) -> Years<'a> {
+        Years::of(self.world, self.seen.sight)
+    }
+
     /// A folder or level and all below it; true when done.
     fn below(&self, name: &str, path: &str, inbox: bool, place: &mut Place, piece: &mut Piece) -> bool {
         let prefix = format!("{path}/");
         if place.at.is_none() {
             let verdict = self.patterns.verdict(name);
-            let folder = self.look.at(path);
+            let folder = self.seen.at(path);
             let (children, kind) = (
-                self.look.has_below(path),
+                self.seen.has_below(path),
                 if folder.is_some() || inbox { Kind::Folder } else { Kind::Container },
             );
+            // It can have gone, or may not be read any more, since the walk began.
+            if kind == Kind::Container && !children {
+                return true;
+            }
             let target = match folder {
                 Some(folder) => Some(Target::Folder(folder.info.path.clone())),
                 None => inbox.then_some(Target::EmptyInbox),
             };
-            let large = folder.is_some_and(|folder| Years::of(self.world).has(&folder.info));
+            let large = folder.is_some_and(|folder| self.years().has(&folder.info));
             if verdict.matches {
                 piece.push(Entry { name: name.to_owned(), kind, children: children || large, target });
             }
@@ -342,16 +387,15 @@ impl Scope<'_> {
             }
             place.at = Some(prefix.clone());
         }
-        self.range(&format!("{name}/"), &prefix, None, place, piece)
+        self.range(&format!("{name}/"), &prefix, Within::All, place, piece)
     }
 
-    /// The folders whose paths begin with `prefix`, shown with `shown` for that; true when done. `own`: those of the own archive
-    /// whose names are their paths, up to a name.
+    /// The folders whose paths begin with `prefix`, shown with `shown` for that; true when done.
     fn range(
         &self,
         shown: &str,
         prefix: &str,
-        own: Option<Option<&str>>,
+        within: Within<'_>,
         place: &mut Place,
         piece: &mut Piece,
     ) -> bool {
@@ -359,28 +403,45 @@ impl Scope<'_> {
         // Once all was seen, the next stretch of the same folders finds nothing more.
         let end = || Some(behind(prefix.trim_end_matches('/')));
         loop {
+            match self.seen.sight.place_from(&from) {
+                Some(Cow::Owned(place)) => from = place,
+                Some(Cow::Borrowed(_)) => {}
+                None => {
+                    place.at = end();
+                    return true;
+                }
+            }
             let mut jump = None;
-            for info in self.look.from(Bound::Included(&from)) {
+            for info in self.seen.look.from(Bound::Included(&from)) {
                 let path = info.path.as_str();
                 let Some(rest) = path.strip_prefix(prefix) else {
                     place.at = end();
                     return true;
                 };
                 let name = format!("{shown}{rest}");
-                let stop = own.flatten().is_some_and(|until| name.as_str() >= until);
+                let stop = matches!(within, Within::Own(Some(until)) if name.as_str() >= until);
                 if stop || piece.is_full() {
                     place.at = Some(path.to_owned());
                     return stop;
                 }
                 piece.looked_at += 1;
-                if own.is_some() {
-                    let first = names::first_level(rest);
-                    if names::is_reserved(names::base(first)) {
-                        if first == rest {
-                            continue;
+                match within {
+                    Within::All => {}
+                    Within::Own(_) => {
+                        let first = names::first_level(rest);
+                        if names::is_reserved(names::base(first)) {
+                            if first == rest {
+                                continue;
+                            }
+                            jump = Some(behind(&format!("{prefix}{first}")));
+                            break;
                         }
-                        jump = Some(behind(&format!("{prefix}{first}")));
-                        break;
+                    }
+                    Within::Others(own) => {
+                        if info.path.archive() == own {
+                            jump = Some(behind_own(own, path));
+                            break;
+                        }
                     }
                 }
                 if let Err(next) = self.patterns.next_from(&name) {
@@ -392,6 +453,10 @@ impl Scope<'_> {
                             return true;
                         }
                     }
+                    break;
+                }
+                if !self.seen.sight.reads(path) {
+                    jump = Some(path.to_owned());
                     break;
                 }
                 match self.levels(shown, prefix, rest, place, piece) {
@@ -406,14 +471,14 @@ impl Scope<'_> {
                     }
                 }
                 let verdict = self.patterns.verdict(&name);
-                let large = Years::of(self.world).has(info);
+                let large = self.years().has(info);
                 let before = piece.entries.len() + usize::from(verdict.matches);
                 if large && verdict.below {
                     piece.large.push((before, name.clone(), info.path.clone()));
                     piece.bytes += name.len();
                 }
                 if verdict.matches {
-                    let children = large || self.look.has_below(path);
+                    let children = large || self.seen.has_below(path);
                     let target = Some(Target::Folder(info.path.clone()));
                     piece.push(Entry { name, kind: Kind::Folder, children, target });
                 }
@@ -440,7 +505,7 @@ impl Scope<'_> {
             }
             let name = format!("{shown}{level}");
             let verdict = self.patterns.verdict(&name);
-            if verdict.matches && self.look.at(&path).is_none() {
+            if verdict.matches && self.seen.at(&path).is_none() {
                 piece.push(Entry { name, kind: Kind::Container, children: true, target: None });
             }
             if !verdict.below {
@@ -465,27 +530,25 @@ enum Levels {
 }
 
 /// What LIST says of a mailbox that is open.
-pub(crate) fn entry_of(world: &World, user: &str, mailbox: &Mailbox) -> Entry {
-    let storage = &world.storage;
-    let inbox = storage.inbox_of(user);
+pub(crate) fn entry_of(world: &World, sight: &Sight, user: &str, mailbox: &Mailbox) -> Entry {
+    let look = world.storage.look();
+    let seen = Sighted { look: &look, sight };
+    let (years, inbox) = (Years::of(world, sight), seen.inbox_of(user));
     let (name, kind, children) = match &mailbox.target {
         Target::EmptyInbox => {
-            let below = inbox.is_some_and(|inbox| storage.look().has_below(&format!("{user}/{inbox}")));
+            let below = inbox.is_some_and(|inbox| seen.has_below(&format!("{user}/{inbox}")));
             ("INBOX".to_owned(), Kind::Folder, below)
         }
         Target::AllMail(_) => (names::ALL_MAIL.to_owned(), Kind::AllMail, false),
         Target::Folder(path) => {
-            let (below, years) = {
-                let look = storage.look();
-                let top = path.inner().is_none() && path.archive() == user;
-                let years = look.at(path.as_str()).is_some_and(|folder| Years::of(world).has(&folder.info));
-                (!top && look.has_below(path.as_str()), years)
-            };
-            (names::show(user, path, inbox.as_deref()), Kind::Folder, below || years)
+            let top = path.inner().is_none() && path.archive() == user;
+            let below = !top && seen.has_below(path.as_str());
+            let large = seen.at(path.as_str()).is_some_and(|folder| years.has(&folder.info));
+            (names::show(user, path, inbox), Kind::Folder, below || large)
         }
         Target::Year(path, year) => {
-            let folder = names::show(user, path, inbox.as_deref());
-            (format!("{folder}/{}", Years::of(world).name(path, *year)), Kind::Year, false)
+            let folder = names::show(user, path, inbox);
+            (format!("{folder}/{}", years.name(&seen, path, *year)), Kind::Year, false)
         }
     };
     Entry { name, kind, children, target: Some(mailbox.target.clone()) }
@@ -493,9 +556,9 @@ pub(crate) fn entry_of(world: &World, user: &str, mailbox: &Mailbox) -> Entry {
 
 /// All that a user sees: ESEARCH goes by it.
 pub(crate) fn tree(world: &Arc<World>, user: &str) -> Result<Tree, Refusal> {
-    let mut walk = Walk::new(world, user, &["*".to_owned()], false);
+    let mut walk = Walk::new(world, user, &["*".to_owned()], false)?;
     let mut tree = Tree::new();
-    while let Some(piece) = walk.next() {
+    while let Some(piece) = walk.next()? {
         tree.extend(piece.into_iter().map(|entry| (entry.name, entry.kind)));
     }
     Ok(tree)

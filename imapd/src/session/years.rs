@@ -1,25 +1,29 @@
 //! Years of large folders as mailboxes of their own: `Folder/2019` shows what of the folder has an INTERNALDATE of that year.
 //!
 //! A year has the folder's UIDs, UIDVALIDITY and UIDNEXT. A message's year never changes, so neither does what a UID means there.
-//! Invariant: a name is a year's only while no folder has it; where one has, the year has ` (year)` behind it.
+//! Invariant: a name is a year's only while no folder that the user may read has it; where one has, the year has ` (year)` behind it.
+//! Whoever may read a folder may read its years.
 
 use super::World;
 use super::names::Target;
+use super::sight::Sighted;
 use super::tree::{Entry, Kind};
-use storage::{FolderInfo, FolderPath, Look};
+use auth::Sight;
+use storage::{FolderInfo, FolderPath};
 
 const ESCAPE: &str = " (year)";
 
-/// Which folders have years.
+/// Which folders have years, for whom.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Years<'a> {
     world: &'a World,
+    sight: &'a Sight,
 }
 
 impl<'a> Years<'a> {
     /// By the settings.
-    pub(crate) fn of(world: &'a World) -> Years<'a> {
-        Years { world }
+    pub(crate) fn of(world: &'a World, sight: &'a Sight) -> Years<'a> {
+        Years { world, sight }
     }
 
     /// Whether any folder may have years.
@@ -46,8 +50,9 @@ impl<'a> Years<'a> {
             }
         };
         let look = storage.look();
+        let seen = Sighted { look: &look, sight: self.sight };
         let entry = |year| Entry {
-            name: format!("{name}/{}", label(&look, path, year)),
+            name: format!("{name}/{}", label(&seen, path, year)),
             kind: Kind::Year,
             children: false,
             target: Some(Target::Year(path.clone(), year)),
@@ -55,7 +60,7 @@ impl<'a> Years<'a> {
         years.into_iter().map(entry).collect()
     }
 
-    /// The folder and year that a path means which no folder has; its archive may be read or not.
+    /// The folder and year that a path means which no folder has that may be read.
     pub(crate) fn find(self, path: &FolderPath) -> Option<Target> {
         if !self.are_on() {
             return None;
@@ -63,22 +68,23 @@ impl<'a> Years<'a> {
         let (folder, name) = path.as_str().rsplit_once('/')?;
         let year = read(name)?;
         let look = self.world.storage.look();
-        let folder = look.at(folder).map(|view| &view.info).filter(|info| self.has(info))?;
-        (label(&look, &folder.path, year) == name).then(|| Target::Year(folder.path.clone(), year))
+        let seen = Sighted { look: &look, sight: self.sight };
+        let folder = seen.at(folder).map(|view| &view.info).filter(|info| self.has(info))?;
+        (label(&seen, &folder.path, year) == name).then(|| Target::Year(folder.path.clone(), year))
     }
 
     /// What a year of this folder is called.
-    pub(crate) fn name(self, folder: &FolderPath, year: i32) -> String {
-        label(&self.world.storage.look(), folder, year)
+    pub(crate) fn name(self, seen: &Sighted<'_>, folder: &FolderPath, year: i32) -> String {
+        label(seen, folder, year)
     }
 }
 
-/// Four digits, and behind them as many escapes as make it a name that no folder has.
-fn label(look: &Look<'_>, folder: &FolderPath, year: i32) -> String {
+/// Four digits, and behind them as many escapes as make it a name that no folder has which may be read.
+fn label(seen: &Sighted<'_>, folder: &FolderPath, year: i32) -> String {
     let mut label = format!("{year:04}");
     loop {
         let path = format!("{folder}/{label}");
-        if look.at(&path).is_none() && !look.has_below(&path) {
+        if seen.at(&path).is_none() && !seen.has_below(&path) {
             return label;
         }
         label.push_str(ESCAPE);

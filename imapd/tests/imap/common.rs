@@ -30,7 +30,8 @@ pub(crate) struct World {
     pub(crate) auth: auth::Auth,
     server_tls: Arc<ServerConfig>,
     client_tls: Arc<ClientConfig>,
-    _dir: tempfile::TempDir,
+    key: MasterKey,
+    dir: tempfile::TempDir,
 }
 
 pub(crate) struct Running {
@@ -55,16 +56,16 @@ impl World {
 
     fn with(limits: Limits) -> World {
         let dir = tempfile::tempdir().unwrap();
-        let key = MasterKey::generate().unwrap();
-        Storage::create(dir.path(), &key, &limits).unwrap();
-        let storage = Storage::open(dir.path(), &key, limits).unwrap();
+        let master = MasterKey::generate().unwrap();
+        Storage::create(dir.path(), &master, &limits).unwrap();
+        let storage = Storage::open(dir.path(), &master, limits).unwrap();
         let auth =
             auth::Auth::open(Arc::new(redb::Database::create(dir.path().join("master.redb")).unwrap()))
                 .unwrap();
         for user in ["alice", "bob", "carol"] {
             auth.add(user, &Zeroizing::new(PASSWORD.to_owned()), false).unwrap();
         }
-        auth.set_read("alice", "bob", true).unwrap();
+        auth.set_right("alice", "bob", Some(auth::Level::Read)).unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -83,7 +84,23 @@ impl World {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        World { storage, auth, server_tls: Arc::new(server_tls), client_tls: Arc::new(client_tls), _dir: dir }
+        let (server_tls, client_tls) = (Arc::new(server_tls), Arc::new(client_tls));
+        World { storage, auth, server_tls, client_tls, key: master, dir }
+    }
+
+    /// The same, opened again while the disk of the first store is away.
+    pub(crate) fn without_the_first_store(self) -> World {
+        self.storage.close().unwrap();
+        let World { storage, auth, server_tls, client_tls, key, dir } = self;
+        drop(storage);
+        std::fs::rename(dir.path().join("stores/0001"), dir.path().join("away")).unwrap();
+        let storage = Storage::open(dir.path(), &key, Limits::default()).unwrap();
+        World { storage, auth, server_tls, client_tls, key, dir }
+    }
+
+    /// Gives a user a level on a folder, or takes the rule.
+    pub(crate) fn right(&self, user: &str, folder: &str, level: impl Into<Option<auth::Level>>) {
+        self.auth.set_right(user, folder, level.into()).unwrap();
     }
 
     /// Adds messages to a folder in one batch (none: the folder alone). Dates rise by a minute from 17-Jul-1996 02:44:25 -0700.
@@ -201,8 +218,11 @@ impl Running {
         client
     }
     pub(crate) async fn alice(&self) -> Client<TcpStream> {
+        self.user("alice").await
+    }
+    pub(crate) async fn user(&self, name: &str) -> Client<TcpStream> {
         let mut client = self.client().await;
-        client.ok(&format!("LOGIN alice \"{PASSWORD}\"")).await;
+        client.ok(&format!("LOGIN {name} \"{PASSWORD}\"")).await;
         client
     }
 }
@@ -289,12 +309,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Runs a command: its untagged lines, then the tagged one without its tag.
     pub(crate) async fn run(&mut self, command: &str) -> Vec<String> {
         self.tag += 1;
-        let tag = format!("t{}", self.tag);
-        self.send(format!("{tag} {command}\r\n")).await;
+        self.send(format!("t{} {command}\r\n", self.tag)).await;
+        self.answer().await
+    }
+
+    /// Runs commands in one go: of each what [`Client::run`] gives.
+    pub(crate) async fn run_all(&mut self, commands: &[String]) -> Vec<Vec<String>> {
+        let first = self.tag + 1;
+        let tagged = commands.iter().zip(first..).map(|(command, tag)| format!("t{tag} {command}\r\n"));
+        self.send(tagged.collect::<String>()).await;
+        let mut answers = Vec::new();
+        for _ in commands {
+            self.tag += 1;
+            answers.push(self.answer().await);
+        }
+        answers
+    }
+
+    /// The answer to the command that has the last tag.
+    async fn answer(&mut self) -> Vec<String> {
+        let tag = format!("t{} ", self.tag);
         let mut all = Vec::new();
         loop {
-            let line = self.line().await.expect("an answer");
-            if let Some(end) = line.strip_prefix(&format!("{tag} ")) {
+            let line = self.line().await.unwrap_or_else(|| panic!("an answer behind {all:?}"));
+            if let Some(end) = line.strip_prefix(&tag) {
                 all.push(end.to_owned());
                 return all;
             }

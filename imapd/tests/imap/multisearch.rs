@@ -64,7 +64,7 @@ async fn many_mailboxes_give_what_each_gives_alone() {
         assert!(!together.join("").contains("secret"), "carol's archive leaves no trace");
     }
     // A right that is taken away counts at once.
-    world.auth.set_read("alice", "bob", false).unwrap();
+    world.auth.set_right("alice", "bob", None).unwrap();
     let told =
         client.ok("ESEARCH IN (subtree \"Other Archives\" mailboxes \"Other Archives/bob/x\") ALL").await;
     assert_eq!(told, Vec::<String>::new());

@@ -201,7 +201,7 @@ async fn rights_count_from_the_next_command_on() {
     let mut client = server.alice().await;
     client.ok("SELECT \"Other Archives/bob/Inbox\"").await;
     let before = client.ok("LIST \"\" *").await;
-    world.auth.set_read("alice", "bob", false).unwrap();
+    world.auth.set_right("alice", "bob", None).unwrap();
     assert_eq!(
         client.run_to_end("FETCH 1 FLAGS").await,
         ["* BYE The selected mailbox is not there any more"]

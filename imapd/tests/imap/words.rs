@@ -40,7 +40,7 @@ pub(crate) fn archive() -> World {
     say("alice/Empty", "Nothing came here,yet");
     say("alice/Entw\u{fc}rfe & mehr", "Entw\u{fc}rfe\nund \"mehr\"");
     world.auth.add("boss", &Zeroizing::new(PASSWORD.to_owned()), true).unwrap();
-    world.auth.set_read("boss", "bob", true).unwrap();
+    world.auth.set_right("boss", "bob", Some(auth::Level::Read)).unwrap();
     world
 }
 

@@ -157,7 +157,7 @@ fn fill(
     let auth = Auth::open(Arc::new(Database::open(&making).with_context(|| making.display().to_string())?))?;
     let caller = crate::command::Caller::local(rustix::process::geteuid().as_raw(), "in-process");
     let what = format!("restore {:?} of {}", wanted.dir, crate::output::moment(list.made));
-    auth.audit(&caller.who, caller.from, &what, "ok")?;
+    auth.audit(&caller.who, &caller.from, &what, "ok")?;
     let users = auth.users()?.len() as u64;
     drop(auth);
     let master = data.master_file();

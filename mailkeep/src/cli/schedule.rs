@@ -53,6 +53,8 @@ pub(crate) enum TaskName {
     Backup,
     /// Make the search indexes anew
     Index,
+    /// Bring the users in line with the directory
+    Directory,
 }
 
 /// `jobs …`.

@@ -1,8 +1,9 @@
 //! `archive.files`: mail from files into a folder. Its row is the run's account.
 
 use super::mail::archive_of;
-use super::{Act, Context, Failure, Outcome};
+use super::{Act, Context, Failure, Needs, Outcome};
 use archiver::{FileJob, Format};
+use auth::{Level, Privilege};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use storage::FolderPath;
@@ -21,6 +22,9 @@ pub(crate) struct Archive {
 }
 
 impl Act for Archive {
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::Archive).level(&self.into, Level::Write).near(true)
+    }
     fn audit(&self) -> String {
         format!("archive.files {:?} into {:?}", self.path, self.into)
     }

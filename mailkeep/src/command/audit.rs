@@ -1,6 +1,7 @@
 //! `audit.list`: who did what, newest last.
 
-use super::{Act, Context, Failure, Outcome};
+use super::{Act, Context, Failure, Needs, Outcome};
+use auth::Privilege;
 use serde::{Deserialize, Serialize};
 
 /// The newest entries.
@@ -14,6 +15,9 @@ pub(crate) struct AuditLog {
 pub(crate) const MOST: u32 = 100_000;
 
 impl Act for AuditLog {
+    fn needs(&self) -> Needs {
+        Needs::one_of(&[Privilege::Admin, Privilege::Auditor])
+    }
     fn audit(&self) -> String {
         format!("audit.list {}", self.last)
     }

@@ -1,6 +1,6 @@
 //! `backup.make`: everything that can't be made again, copied while the archive is in use. Its row is the account.
 
-use super::{Act, Context, Failure, Outcome, Progress, Unit};
+use super::{Act, Context, Failure, Needs, Outcome, Progress, Unit};
 use crate::backup::{self, Wanted};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -76,6 +76,9 @@ impl Report {
 }
 
 impl Act for Backup {
+    fn needs(&self) -> Needs {
+        Needs::admin().near(true)
+    }
     fn audit(&self) -> String {
         let key = if self.with_key { " with the keys" } else { "" };
         format!("backup.make {:?}{key}", self.dir)

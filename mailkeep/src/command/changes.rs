@@ -2,8 +2,8 @@
 //! in the audit log, also when it was stopped in the midst: what is done until then is whole.
 
 use super::mail::{archive_of, hit, missing};
-use super::{Act, Context, Failure, Kind, Outcome, Progress, Unit, query};
-use auth::Privilege;
+use super::{Act, Context, Failure, Kind, Needs, Outcome, Progress, Unit, query};
+use auth::{Level, Privilege};
 use serde::{Deserialize, Serialize};
 use storage::{Changed, FolderPath, FolderView, UidRanges};
 
@@ -42,6 +42,16 @@ fn path(text: &str) -> Result<FolderPath, Failure> {
     FolderPath::new(text).map_err(Failure::usage)
 }
 
+/// The path of a folder that is there, or of which something below is. What isn't there is refused in the words for what
+/// can't be read.
+fn there(cx: &Context<'_>, text: &str) -> Result<FolderPath, Failure> {
+    let path = path(text)?;
+    if cx.installation.storage.folders_of(text).is_empty() {
+        return Err(missing(text));
+    }
+    Ok(path)
+}
+
 /// A path that mail goes to: a mistyped archive would put it where nobody sees it.
 fn target(cx: &Context<'_>, text: &str) -> Result<FolderPath, Failure> {
     let to = path(text)?;
@@ -60,14 +70,14 @@ pub(crate) struct FolderMove {
 }
 
 impl Act for FolderMove {
-    fn needs(&self) -> Privilege {
-        Privilege::Modify
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::Modify).whole(&self.from, Level::Write).whole(&self.to, Level::Write)
     }
     fn audit(&self) -> String {
         format!("folder.move {:?} to {:?}", self.from, self.to)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        let (from, to) = (path(&self.from)?, target(cx, &self.to)?);
+        let (from, to) = (there(cx, &self.from)?, target(cx, &self.to)?);
         let mut told = progress(cx, "moved");
         let changed = cx.installation.storage.move_folder(&from, &to, &cx.cancel, &mut told)?;
         report(cx, if changed.messages == 0 { "renamed" } else { "moved" }, changed)
@@ -83,14 +93,14 @@ pub(crate) struct FolderMerge {
 }
 
 impl Act for FolderMerge {
-    fn needs(&self) -> Privilege {
-        Privilege::Modify
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::Modify).whole(&self.from, Level::Write).whole(&self.into, Level::Write)
     }
     fn audit(&self) -> String {
         format!("folder.merge {:?} into {:?}", self.from, self.into)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        let (from, into) = (path(&self.from)?, target(cx, &self.into)?);
+        let (from, into) = (there(cx, &self.from)?, target(cx, &self.into)?);
         let mut told = progress(cx, "moved");
         let changed = cx.installation.storage.merge_folder(&from, &into, &cx.cancel, &mut told)?;
         report(cx, "merged", changed)
@@ -109,8 +119,12 @@ pub(crate) struct FolderDelete {
 }
 
 impl Act for FolderDelete {
-    fn needs(&self) -> Privilege {
-        if self.with_messages { Privilege::Delete } else { Privilege::Modify }
+    fn needs(&self) -> Needs {
+        match self.with_messages {
+            true => Needs::privilege(Privilege::Delete).whole(&self.folder, Level::Delete),
+            // Nothing is lost with an empty one.
+            false => Needs::privilege(Privilege::Modify).whole(&self.folder, Level::Write),
+        }
     }
     fn audit(&self) -> String {
         let how = if self.with_messages { " with its messages" } else { "" };
@@ -118,7 +132,7 @@ impl Act for FolderDelete {
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         let storage = &cx.installation.storage;
-        let folder = path(&self.folder)?;
+        let folder = there(cx, &self.folder)?;
         if self.with_messages && !self.yes {
             let below = storage.folders_of(&self.folder);
             let messages: u64 = below.iter().map(|folder| folder.messages).sum();
@@ -156,8 +170,11 @@ struct CommentRow {
 }
 
 impl Act for FolderComment {
-    fn needs(&self) -> Privilege {
-        if self.text.is_some() { Privilege::Modify } else { Privilege::Admin }
+    fn needs(&self) -> Needs {
+        match self.text {
+            Some(_) => Needs::privilege(Privilege::Modify).level(&self.folder, Level::Write),
+            None => Needs::login().read(&self.folder),
+        }
     }
     fn audit(&self) -> String {
         let how = match self.text.as_deref() {
@@ -256,8 +273,10 @@ pub(crate) struct MessageMove {
 }
 
 impl Act for MessageMove {
-    fn needs(&self) -> Privilege {
-        Privilege::Modify
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::Modify)
+            .level(&self.which.folder, Level::Write)
+            .level(&self.to, Level::Write)
     }
     fn audit(&self) -> String {
         let how = if self.dry_run { " (only shown)" } else { "" };
@@ -289,8 +308,8 @@ pub(crate) struct MessageDelete {
 }
 
 impl Act for MessageDelete {
-    fn needs(&self) -> Privilege {
-        Privilege::Delete
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::Delete).level(&self.which.folder, Level::Delete)
     }
     fn audit(&self) -> String {
         let how = if self.dry_run { " (only shown)" } else { "" };

@@ -1,6 +1,6 @@
 //! `store.compact`: what was deleted is erased from packs, database and index.
 
-use super::{Act, Context, Failure, Outcome, Progress, Unit};
+use super::{Act, Context, Failure, Needs, Outcome, Progress, Unit};
 use serde::{Deserialize, Serialize};
 use storage::{Compacted, Sizes, StoreState};
 
@@ -53,6 +53,9 @@ impl From<Compacted> for Row {
 }
 
 impl Act for StoreCompact {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         let how = if self.dry_run { " (only asked)" } else { "" };
         format!("store.compact {:?}{how}", self.store.as_deref().unwrap_or("all"))

@@ -125,9 +125,12 @@ impl From<anyhow::Error> for Failure {
 impl From<auth::Error> for Failure {
     fn from(error: auth::Error) -> Failure {
         let kind = match error {
-            auth::Error::BadName { .. } | auth::Error::BadPassword(_) | auth::Error::BadAddress { .. } => {
-                Kind::Usage
-            }
+            auth::Error::BadName { .. }
+            | auth::Error::BadPassword(_)
+            | auth::Error::BadAddress { .. }
+            | auth::Error::BadField { .. }
+            | auth::Error::AuditorWithoutEnd(_) => Kind::Usage,
+            auth::Error::Denied => Kind::Denied,
             _ => Kind::Failed,
         };
         Failure::new(kind, error.to_string())

@@ -2,8 +2,9 @@
 //!
 //! Heads and proofs are given as the JSON that verifiers read, byte for byte, so that a file of them needs no further tool.
 
-use super::{Act, Context, Failure, Kind, Outcome};
+use super::{Act, Context, Failure, Kind, Needs, Outcome};
 use crate::evidence::{self, Book, heads_of};
+use auth::Privilege;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -22,6 +23,9 @@ pub(crate) struct EvidenceHead {
 }
 
 impl Act for EvidenceHead {
+    fn needs(&self) -> Needs {
+        Needs::one_of(&[Privilege::Admin, Privilege::Auditor])
+    }
     fn audit(&self) -> String {
         self.store.as_ref().map_or_else(|| "evidence.head".into(), |store| format!("evidence.head {store:?}"))
     }
@@ -121,6 +125,14 @@ impl EvidenceProve {
 }
 
 impl Act for EvidenceProve {
+    fn needs(&self) -> Needs {
+        let needs = match (&self.place, &self.message) {
+            (Some((folder, _)), None) => Needs::login().read(folder),
+            // Where a message lies in all archives tells that it is there.
+            _ => Needs::login().read_all(),
+        };
+        needs.near(self.head.is_some())
+    }
     fn audit(&self) -> String {
         match (&self.place, &self.message) {
             (Some((folder, uid)), _) => format!("evidence.prove {folder:?} {uid}"),
@@ -128,6 +140,10 @@ impl Act for EvidenceProve {
         }
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        if let Some((folder, _)) = &self.place {
+            let path = FolderPath::new(folder.as_str()).map_err(Failure::usage)?;
+            cx.installation.storage.view(&path).ok_or_else(|| super::mail::missing(folder))?;
+        }
         let proofs = match &self.head {
             None => self.prove(cx, None)?,
             Some(path) => {
@@ -174,6 +190,9 @@ pub(crate) struct EvidenceConsistency {
 }
 
 impl Act for EvidenceConsistency {
+    fn needs(&self) -> Needs {
+        Needs::one_of(&[Privilege::Admin, Privilege::Auditor]).near(true)
+    }
     fn audit(&self) -> String {
         format!("evidence.consistency {:?}", self.old.display().to_string())
     }
@@ -225,6 +244,9 @@ impl Act for EvidenceConsistency {
 pub(crate) struct EvidenceSend {}
 
 impl Act for EvidenceSend {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         "evidence.send".into()
     }

@@ -1,6 +1,6 @@
 //! `index.rebuild`, `index.status` and `index.failed`: the search indexes of the stores, and the attachments in them.
 
-use super::{Act, Context, Failure, Outcome, Progress, Unit};
+use super::{Act, Context, Failure, Needs, Outcome, Progress, Unit};
 use serde::{Deserialize, Serialize};
 
 /// Makes indexes anew while search goes on.
@@ -15,6 +15,9 @@ pub(crate) struct IndexRebuild {
 }
 
 impl Act for IndexRebuild {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         let attachments = if self.attachments { " attachments" } else { "" };
         format!("index.rebuild {:?}{attachments}", self.store.as_deref().unwrap_or("all"))
@@ -40,6 +43,9 @@ impl Act for IndexRebuild {
 pub(crate) struct IndexStatus {}
 
 impl Act for IndexStatus {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         "index.status".into()
     }
@@ -75,12 +81,19 @@ struct Failed {
 }
 
 impl Act for IndexFailed {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         "index.failed".into()
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let eyes = cx.eyes()?;
         let mut failures = Ok(());
         cx.installation.storage.failed_attachments(&mut |one| {
+            if !eyes.see(&one.folder) {
+                return if cx.cancel.is_set() { Err(storage::Error::Cancelled) } else { Ok(()) };
+            }
             let storage::FailedAttachment { store, folder, uid, file_name, format, reason, partly } = one;
             let format = extract::Format::from_code(format).map_or("", extract::Format::name);
             let row = Failed { store, folder, uid, file_name, format, partly, reason };

@@ -1,6 +1,6 @@
 //! `key.*`: which master key is in use, a sheet of it, a new one. The key itself is in no row but the sheet's.
 
-use super::{Act, Context, Failure, Outcome};
+use super::{Act, Context, Failure, Needs, Outcome};
 use crate::keys::rotate;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ struct Shown {
 }
 
 impl Act for KeyShow {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         "key.show".into()
     }
@@ -46,6 +49,9 @@ struct Sheet<'a> {
 }
 
 impl Act for KeyExport {
+    fn needs(&self) -> Needs {
+        Needs::admin().near(true)
+    }
     fn audit(&self) -> String {
         "key.export".into()
     }
@@ -96,6 +102,9 @@ pub(crate) struct Missing {
 }
 
 impl Act for KeyRotate {
+    fn needs(&self) -> Needs {
+        Needs::admin().near(true)
+    }
     fn audit(&self) -> String {
         "key.rotate".into()
     }

@@ -1,6 +1,6 @@
 //! `folder.list` and `mail.cat`: what is in the archives, and what lists of messages show of each.
 
-use super::{Act, Context, Failure, Kind, Outcome};
+use super::{Act, Context, Failure, Kind, Needs, Outcome};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use storage::search::Snippet;
@@ -27,16 +27,20 @@ struct FolderRow {
 }
 
 impl Act for Folders {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         self.user.as_ref().map_or_else(|| "folder.list".into(), |user| format!("folder.list {user:?}"))
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         let storage = &cx.installation.storage;
+        let eyes = cx.eyes()?;
         let folders = match &self.user {
             Some(user) => archive_of(cx, user)?,
             None => storage.folders(),
         };
-        for folder in folders {
+        for folder in folders.into_iter().filter(|folder| eyes.see(folder.path.as_str())) {
             cx.row(&FolderRow {
                 folder: folder.path.to_string(),
                 messages: folder.messages,
@@ -49,18 +53,26 @@ impl Act for Folders {
     }
 }
 
-/// The folders of an archive; one without mail is there if it has a user.
+/// The folders of an archive that the caller sees; one without mail is there if it has a user. Of an archive in which the caller
+/// may see nothing it says what it says of one that isn't there.
 pub(super) fn archive_of(cx: &Context<'_>, user: &str) -> Result<Vec<FolderInfo>, Failure> {
-    let folders = cx.installation.storage.folders_of(user);
+    let none = || {
+        let what = "there is no user and no archive";
+        let message = format!("{what} {user:?}; `mailkeep user create` makes a user with an archive");
+        Failure::new(Kind::Failed, message)
+    };
+    let eyes = cx.eyes()?;
+    if !eyes.see_some(user) {
+        return Err(none());
+    }
+    let mut folders = cx.installation.storage.folders_of(user);
     if folders.is_empty() {
         cx.installation.auth.user(user).map_err(|error| match error {
-            auth::Error::Unknown(_) => Failure::new(
-                Kind::Failed,
-                format!("there is no user and no archive {user:?}; `mailkeep user add` makes a user with an archive"),
-            ),
+            auth::Error::Unknown(_) => none(),
             other => other.into(),
         })?;
     }
+    folders.retain(|folder| eyes.see(folder.path.as_str()));
     Ok(folders)
 }
 
@@ -132,6 +144,9 @@ pub(crate) struct Cat {
 }
 
 impl Act for Cat {
+    fn needs(&self) -> Needs {
+        Needs::login().read(&self.folder)
+    }
     fn audit(&self) -> String {
         format!("mail.cat {:?} {}", self.folder, self.uid)
     }

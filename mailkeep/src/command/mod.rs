@@ -9,11 +9,16 @@ mod audit;
 mod backup;
 mod changes;
 mod compact;
+mod directory;
 mod event;
 mod evidence;
 mod index;
 mod keys;
 mod mail;
+#[cfg(test)]
+mod matrix;
+mod needs;
+mod people;
 mod profiles;
 mod query;
 mod rebuild;
@@ -33,11 +38,16 @@ pub(crate) use changes::{
     Report as ChangeReport,
 };
 pub(crate) use compact::StoreCompact;
+pub(crate) use directory::{DirectoryRemove, DirectorySet, DirectoryShow, DirectorySync, DirectoryTest};
 pub(crate) use event::{Context, Event, Failure, Kind, Outcome, Progress, Unit};
 pub(crate) use evidence::{EvidenceConsistency, EvidenceHead, EvidenceProve, EvidenceSend};
 pub(crate) use index::{IndexFailed, IndexRebuild, IndexStatus};
 pub(crate) use keys::{KeyExport, KeyRotate, KeyShow, Report as KeyReport};
 pub(crate) use mail::{Cat, Folders};
+pub(crate) use people::{
+    AccessSet, AccessShow, GroupList, GroupRights, MAX_ACCESS_HOURS, Meaning, Open, OwnPassword, UserEdit,
+    UserImport, UserRename, day,
+};
 pub(crate) use profiles::{
     ProfileCreate, ProfileDelete, ProfileEdit, ProfileExport, ProfileImport, ProfileList, ProfileRun,
     ProfileShow, ProfileTest,
@@ -55,7 +65,8 @@ pub(crate) use users::{
 };
 pub(crate) use verify::{Verify, VerifyLast};
 
-use auth::Privilege;
+use auth::Subject;
+pub(crate) use needs::Needs;
 use serde::{Deserialize, Serialize};
 
 /// Who gives a command.
@@ -63,26 +74,30 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Caller {
     /// For the audit log and the ledger.
     pub(crate) who: String,
-    /// `socket` or `in-process`.
-    pub(crate) from: &'static str,
-    /// What the caller may do.
-    pub(crate) privileges: Vec<Privilege>,
+    /// `socket`, `in-process`, `schedule`, or the users' socket with the system's user.
+    pub(crate) from: String,
+    /// Who that is for the one decision.
+    pub(crate) subject: Subject,
+    /// On the server, as the owner of DATA or root: could read its files, and be told its keys, anyway.
+    pub(crate) near: bool,
 }
 
 impl Caller {
-    /// The owner of DATA or root on this machine: administrator without a password, who may also change and delete mail.
-    pub(crate) fn local(uid: u32, from: &'static str) -> Caller {
+    /// The owner of DATA or root on this machine, who holds the master key: may everything, without a password.
+    pub(crate) fn local(uid: u32, from: &str) -> Caller {
         let who = format!("local:{}", crate::who::name(uid));
-        Caller { who, from, privileges: vec![Privilege::Admin, Privilege::Modify, Privilege::Delete] }
+        Caller { who, from: from.to_owned(), subject: Subject::Operator, near: true }
+    }
+    /// A user whose login was checked.
+    pub(crate) fn user(name: &str, from: String, near: bool) -> Caller {
+        Caller { who: name.to_owned(), from, subject: Subject::User(name.to_owned()), near }
     }
 }
 
 /// What a command is and does.
 pub(crate) trait Act {
-    /// What the caller needs.
-    fn needs(&self) -> Privilege {
-        Privilege::Admin
-    }
+    /// What whoever gives it needs. There is no usual answer: who makes a command thinks about it.
+    fn needs(&self) -> Needs;
     /// Name and parameters for the audit log, without secrets.
     fn audit(&self) -> String;
     /// Does it.
@@ -219,6 +234,32 @@ pub(crate) enum Command {
     JobCancel(JobCancel),
     #[serde(rename = "audit.list")]
     AuditLog(AuditLog),
+    #[serde(rename = "user.edit")]
+    UserEdit(UserEdit),
+    #[serde(rename = "user.rename")]
+    UserRename(UserRename),
+    #[serde(rename = "user.import")]
+    UserImport(UserImport),
+    #[serde(rename = "user.ownPassword")]
+    OwnPassword(OwnPassword),
+    #[serde(rename = "group.list")]
+    GroupList(GroupList),
+    #[serde(rename = "group.rights")]
+    GroupRights(GroupRights),
+    #[serde(rename = "access.show")]
+    AccessShow(AccessShow),
+    #[serde(rename = "access.set")]
+    AccessSet(AccessSet),
+    #[serde(rename = "directory.set")]
+    DirectorySet(DirectorySet),
+    #[serde(rename = "directory.show")]
+    DirectoryShow(DirectoryShow),
+    #[serde(rename = "directory.test")]
+    DirectoryTest(DirectoryTest),
+    #[serde(rename = "directory.sync")]
+    DirectorySync(DirectorySync),
+    #[serde(rename = "directory.remove")]
+    DirectoryRemove(DirectoryRemove),
 }
 
 impl Command {
@@ -287,6 +328,19 @@ impl Command {
             Command::Jobs(c) => c,
             Command::JobCancel(c) => c,
             Command::AuditLog(c) => c,
+            Command::UserEdit(c) => c,
+            Command::UserRename(c) => c,
+            Command::UserImport(c) => c,
+            Command::OwnPassword(c) => c,
+            Command::GroupList(c) => c,
+            Command::GroupRights(c) => c,
+            Command::AccessShow(c) => c,
+            Command::AccessSet(c) => c,
+            Command::DirectorySet(c) => c,
+            Command::DirectoryShow(c) => c,
+            Command::DirectoryTest(c) => c,
+            Command::DirectorySync(c) => c,
+            Command::DirectoryRemove(c) => c,
         }
     }
 }
@@ -294,11 +348,7 @@ impl Command {
 /// Decides, does, and writes the audit log. Blocking.
 pub(crate) fn run(command: &Command, cx: &Context<'_>) -> Result<Outcome, Failure> {
     let act = command.act();
-    let end = if cx.caller.privileges.contains(&act.needs()) {
-        act.run(cx)
-    } else {
-        Err(Failure::new(Kind::Denied, "you have not the right to do that"))
-    };
+    let end = cx.demand(&act.needs()).and_then(|()| act.run(cx));
     let result = match &end {
         Ok(Outcome { failed: false }) => "ok".to_owned(),
         Ok(Outcome { failed: true }) => "ended with failures".to_owned(),
@@ -306,7 +356,7 @@ pub(crate) fn run(command: &Command, cx: &Context<'_>) -> Result<Outcome, Failur
     };
     let noted = cx.noted();
     let result = if noted.is_empty() { result } else { format!("{result}: {noted}") };
-    match cx.installation.auth.audit(&cx.caller.who, cx.caller.from, &act.audit(), &result) {
+    match cx.installation.auth.audit(&cx.caller.who, &cx.caller.from, &act.audit(), &result) {
         Ok(()) => end,
         Err(error) => Err(Failure::also(end, error.into())),
     }

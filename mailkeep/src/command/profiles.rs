@@ -2,12 +2,13 @@
 //!
 //! Passwords come in with `create`, `edit` and `import`, and go out by `export` with secrets alone; no audit line has one.
 
-use super::{Act, Context, Failure, Kind, Outcome, Progress, Secret, Unit};
+use super::{Act, Context, Failure, Kind, Needs, Outcome, Progress, Secret, Unit};
 use crate::cli::profile::Flags;
 use archiver::profile::text::{Whole, export};
 use archiver::profile::{Ask, Profile};
 use archiver::remote::access;
 use archiver::{Run, State};
+use auth::{Deed, Privilege};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,6 +17,39 @@ use zeroize::Zeroizing;
 
 /// Largest file of profiles, bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Who has one of these sees profiles.
+const PROFILES: [Privilege; 2] = [Privilege::ModifyArchiveProfiles, Privilege::Archive];
+
+/// Whether a profile's mail goes where users, or headers, say.
+pub(super) fn has_many_targets(profile: &Profile) -> bool {
+    profile.kind.has_many_targets() || profile.multidrop.is_some()
+}
+
+/// Whether the caller has to do with a profile: administrators with all, others with what archives into one folder that they may
+/// write.
+pub(super) fn is_theirs(cx: &Context<'_>, profile: &Profile) -> bool {
+    let single = profile.into.as_deref().filter(|_| !has_many_targets(profile));
+    cx.is_admin() || single.is_some_and(|into| cx.may(Deed::Write(into)))
+}
+
+/// A profile that the caller has to do with; others aren't there.
+fn theirs(cx: &Context<'_>, name: &str) -> Result<Profile, Failure> {
+    let profile = cx.installation.archiver.profiles().get(name)?;
+    match is_theirs(cx, &profile) {
+        true => Ok(profile),
+        false => Err(archiver::Error::UnknownProfile(name.to_owned()).into()),
+    }
+}
+
+/// What somebody may keep who is no administrator.
+fn may_keep(cx: &Context<'_>, profile: &Profile) -> Result<(), Failure> {
+    if is_theirs(cx, profile) {
+        return Ok(());
+    }
+    let what = "your profiles archive into one folder each, in which you have the right `write` (--into)";
+    Err(Failure::new(Kind::Denied, what))
+}
 
 fn whole(profile: Profile, secret: Option<&Secret>) -> Whole {
     Whole { profile, secret: secret.map(|secret| access::Secret::new(secret.0.to_string())) }
@@ -30,10 +64,14 @@ pub(crate) struct ProfileCreate {
 }
 
 impl Act for ProfileCreate {
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::ModifyArchiveProfiles).near(self.profile.path.is_some())
+    }
     fn audit(&self) -> String {
         format!("profile.create {:?} kind {}", self.profile.name, self.profile.kind.word())
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        may_keep(cx, &self.profile)?;
         known_archive(cx, &self.profile)?;
         cx.installation
             .archiver
@@ -66,17 +104,23 @@ pub(crate) struct ProfileEdit {
 }
 
 impl Act for ProfileEdit {
+    fn needs(&self) -> Needs {
+        let path = self.profile.as_ref().is_some_and(|profile| profile.path.is_some());
+        Needs::privilege(Privilege::ModifyArchiveProfiles).near(path || self.flags.path.is_some())
+    }
     fn audit(&self) -> String {
         let secret = if self.secret.is_some() { " with a password" } else { "" };
         format!("profile.edit {:?}{secret}", self.name)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         let profiles = cx.installation.archiver.profiles();
+        let before = theirs(cx, &self.name)?;
         let mut profile = match &self.profile {
             Some(profile) => Profile { name: self.name.clone(), ..Profile::clone(profile) },
-            None => profiles.get(&self.name)?,
+            None => before,
         };
         self.flags.apply(&mut profile);
+        may_keep(cx, &profile)?;
         known_archive(cx, &profile)?;
         profiles.replace(&whole(profile, self.secret.as_ref()))?;
         Ok(Outcome::DONE)
@@ -102,14 +146,17 @@ struct ListRow {
 }
 
 impl Act for ProfileList {
+    fn needs(&self) -> Needs {
+        Needs::one_of(&PROFILES)
+    }
     fn audit(&self) -> String {
         "profile.list".into()
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         let archiver = &cx.installation.archiver;
-        let runs = archiver.runs()?;
-        for profile in archiver.profiles().all()? {
-            let last = runs.iter().rev().find(|run| run.profile() == Some(profile.name.as_str()));
+        for profile in archiver.profiles().all()?.into_iter().filter(|profile| is_theirs(cx, profile)) {
+            let last = archiver.last_run_of(&profile.name)?;
+            let last = last.as_ref();
             let server = profile.server.as_ref();
             let source = match (server, &profile.path) {
                 (Some(server), _) => match &server.user {
@@ -149,12 +196,15 @@ struct ShowRow {
 }
 
 impl Act for ProfileShow {
+    fn needs(&self) -> Needs {
+        Needs::one_of(&PROFILES)
+    }
     fn audit(&self) -> String {
         format!("profile.show {:?}", self.name)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         let profiles = cx.installation.archiver.profiles();
-        let profile = profiles.get(&self.name)?;
+        let profile = theirs(cx, &self.name)?;
         let has_password = profiles.has_secret(&self.name)?;
         let toml = whole(profile.clone(), None).text()?.to_string();
         cx.row(&ShowRow { profile, has_password, toml })?;
@@ -170,10 +220,14 @@ pub(crate) struct ProfileTest {
 }
 
 impl Act for ProfileTest {
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::ModifyArchiveProfiles)
+    }
     fn audit(&self) -> String {
         format!("profile.test {:?}", self.name)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        theirs(cx, &self.name)?;
         let mut gone = None;
         let mut row = |tested: &archiver::profile::Tested| {
             if let Err(failure) = cx.row(tested) {
@@ -202,11 +256,15 @@ pub(crate) struct ProfileRun {
 }
 
 impl Act for ProfileRun {
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::Archive)
+    }
     fn audit(&self) -> String {
         let dry = if self.dry_run { " --dry-run" } else { "" };
         format!("profile.run {:?}{dry}", self.name)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        theirs(cx, &self.name)?;
         let installation = cx.installation;
         let job = installation.jobs.begin(
             format!("profile {}", self.name),
@@ -247,10 +305,14 @@ pub(crate) struct ProfileDelete {
 }
 
 impl Act for ProfileDelete {
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::ModifyArchiveProfiles)
+    }
     fn audit(&self) -> String {
         format!("profile.delete {:?}", self.name)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        theirs(cx, &self.name)?;
         cx.installation.archiver.profiles().delete(&self.name)?;
         Ok(Outcome::DONE)
     }
@@ -267,15 +329,21 @@ pub(crate) struct ProfileExport {
 }
 
 impl Act for ProfileExport {
+    fn needs(&self) -> Needs {
+        match self.secrets {
+            true => Needs::admin().near(true),
+            false => Needs::privilege(Privilege::ModifyArchiveProfiles),
+        }
+    }
     fn audit(&self) -> String {
         let secrets = if self.secrets { " with passwords" } else { "" };
         format!("profile.export {:?}{secrets}", self.names)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         let profiles = cx.installation.archiver.profiles();
-        let wanted = match self.names.as_slice() {
-            [] => profiles.all()?,
-            names => names.iter().map(|name| profiles.get(name)).collect::<Result<_, _>>()?,
+        let wanted: Vec<Profile> = match self.names.as_slice() {
+            [] => profiles.all()?.into_iter().filter(|profile| is_theirs(cx, profile)).collect(),
+            names => names.iter().map(|name| theirs(cx, name)).collect::<Result<_, Failure>>()?,
         };
         let mut all = Vec::new();
         for profile in wanted {
@@ -309,6 +377,9 @@ struct ImportRow {
 }
 
 impl Act for ProfileImport {
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::ModifyArchiveProfiles).near(true)
+    }
     fn audit(&self) -> String {
         let replace = if self.replace { " --replace" } else { "" };
         format!("profile.import {:?}{replace}", self.file)
@@ -327,8 +398,12 @@ impl Act for ProfileImport {
         let profiles = cx.installation.archiver.profiles();
         for whole in Whole::parse_all(&text)? {
             let name = &whole.profile.name;
+            may_keep(cx, &whole.profile)?;
             match profiles.get(name) {
-                Ok(_) if self.replace => profiles.replace(&whole)?,
+                Ok(_) if self.replace => {
+                    theirs(cx, name)?;
+                    profiles.replace(&whole)?;
+                }
                 Ok(_) | Err(archiver::Error::UnknownProfile(_)) => profiles.create(&whole)?,
                 Err(error) => return Err(error.into()),
             }

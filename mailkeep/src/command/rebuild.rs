@@ -3,7 +3,7 @@
 //!
 //! Invariant: packs and master key are enough. Left to others: what is taken from the packs (`storage`).
 
-use super::{Act, Caller, Context, Event, Failure, Outcome, Progress, Unit};
+use super::{Act, Caller, Context, Event, Failure, Needs, Outcome, Progress, Unit};
 use crate::data::Data;
 use crate::{init, password, settings};
 use anyhow::Context as _;
@@ -31,6 +31,9 @@ struct Note<'a> {
 }
 
 impl Act for StoreRebuild {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         let loss = if self.accept_loss { " --accept-loss" } else { "" };
         format!("store.rebuild {:?}{loss}", self.store.as_deref().unwrap_or("all"))
@@ -115,7 +118,7 @@ impl StoreRebuild {
             };
             // The stores come first: a damaged master.redb must not keep them away.
             let audit = data.auth(conf).and_then(|auth| {
-                auth.audit(&caller.who, caller.from, &self.audit(), result).context("audit log")
+                auth.audit(&caller.who, &caller.from, &self.audit(), result).context("audit log")
             });
             if let Err(error) = audit {
                 tracing::warn!(

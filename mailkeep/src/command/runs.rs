@@ -1,8 +1,9 @@
 //! `runs.*`: the accounts of archiving runs, what failed in them, and doing one again.
 
-use super::profiles::{finished, told};
-use super::{Act, Archive, Context, Failure, Kind, Outcome, ProfileRun};
+use super::profiles::{finished, has_many_targets, told};
+use super::{Act, Archive, Context, Failure, Kind, Needs, Outcome, ProfileRun};
 use archiver::{Run, Sums};
+use auth::{Deed, Privilege};
 use serde::{Deserialize, Serialize};
 
 /// All runs, oldest first.
@@ -11,11 +12,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Runs {}
 
 impl Act for Runs {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         "runs.list".into()
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        for run in cx.installation.archiver.runs()? {
+        for run in cx.installation.archiver.runs()?.into_iter().filter(|run| is_theirs(cx, run)) {
             cx.row(&Shown::of(&run))?;
         }
         Ok(Outcome::DONE)
@@ -38,13 +42,24 @@ impl Shown<'_> {
     }
 }
 
-/// The run of this number; none: the newest.
+/// Whether the caller sees a run: administrators all, others those into one folder that they may read.
+fn is_theirs(cx: &Context<'_>, run: &Run) -> bool {
+    let single =
+        |name| cx.installation.archiver.profiles().get(name).is_ok_and(|profile| !has_many_targets(&profile));
+    cx.is_admin() || (run.profile().is_none_or(single) && cx.may(Deed::Read(&run.into)))
+}
+
+/// The run of this number; none: the newest. What the caller doesn't see isn't there.
 fn find(cx: &Context<'_>, id: Option<u64>) -> Result<Run, Failure> {
     let archiver = &cx.installation.archiver;
-    Ok(match id {
-        Some(id) => archiver.run(id)?,
-        None => archiver.last_run()?,
-    })
+    let found = match id {
+        Some(id) => {
+            Some(archiver.run(id)?).filter(|run| is_theirs(cx, run)).ok_or(archiver::Error::Unknown(id))
+        }
+        None if cx.is_admin() => archiver.last_run(),
+        None => archiver.runs()?.into_iter().rfind(|run| is_theirs(cx, run)).ok_or(archiver::Error::NoRun),
+    };
+    Ok(found?)
 }
 
 fn word(id: Option<u64>) -> String {
@@ -60,6 +75,9 @@ pub(crate) struct RunShow {
 }
 
 impl Act for RunShow {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         format!("runs.show {}", word(self.id))
     }
@@ -91,6 +109,9 @@ pub(crate) struct RunItems {
 }
 
 impl Act for RunItems {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         format!("runs.items {} {:?}", word(self.id), self.which)
     }
@@ -115,12 +136,18 @@ impl Act for RunItems {
 pub(crate) struct RunsOpen {}
 
 impl Act for RunsOpen {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         "runs.failed".into()
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        for item in cx.installation.archiver.unsolved()? {
-            cx.row(&item)?;
+        let archiver = &cx.installation.archiver;
+        for item in archiver.unsolved()? {
+            if cx.is_admin() || is_theirs(cx, &archiver.run(item.last_run)?) {
+                cx.row(&item)?;
+            }
         }
         Ok(Outcome::DONE)
     }
@@ -135,6 +162,9 @@ pub(crate) struct RunLog {
 }
 
 impl Act for RunLog {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         format!("runs.log {}", word(self.id))
     }
@@ -155,6 +185,9 @@ pub(crate) struct RunRetry {
 }
 
 impl Act for RunRetry {
+    fn needs(&self) -> Needs {
+        Needs::privilege(Privilege::Archive)
+    }
     fn audit(&self) -> String {
         format!("runs.retry {}", word(self.id))
     }
@@ -163,12 +196,14 @@ impl Act for RunRetry {
         if let Some(name) = run.profile() {
             return ProfileRun { name: name.to_owned(), dry_run: false }.run(cx);
         }
+        let given = run.folders.iter().find(|folder| folder.given).map(|folder| folder.format);
         let path = std::path::PathBuf::from(&run.source);
+        let archive = Archive { path: path.clone(), into: run.into, format: given, deleted_too: false };
+        cx.demand(&archive.needs())?;
         if !path.exists() {
             return Err(Failure::new(Kind::Failed, format!("{}: it is not there any more", run.source)));
         }
-        let given = run.folders.iter().find(|folder| folder.given).map(|folder| folder.format);
-        Archive { path, into: run.into, format: given, deleted_too: false }.run(cx)
+        archive.run(cx)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `schedule.*` and `jobs.*`: what runs by itself, what runs now, and ending it.
 
-use super::{Act, Context, Failure, Kind, Outcome};
+use super::{Act, Context, Failure, Kind, Needs, Outcome};
 use archiver::schedule::{Entry, Job};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -22,6 +22,9 @@ struct Row {
 }
 
 impl Act for ScheduleList {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         "schedule.list".into()
     }
@@ -54,6 +57,9 @@ pub(crate) struct ScheduleAdd {
 }
 
 impl Act for ScheduleAdd {
+    fn needs(&self) -> Needs {
+        Needs::admin().near(true)
+    }
     fn audit(&self) -> String {
         format!("schedule.add {:?} {}", self.job.name, self.job.task.words())
     }
@@ -71,6 +77,9 @@ pub(crate) struct ScheduleRemove {
 }
 
 impl Act for ScheduleRemove {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("schedule.remove {:?}", self.name)
     }
@@ -86,11 +95,16 @@ impl Act for ScheduleRemove {
 pub(crate) struct Jobs {}
 
 impl Act for Jobs {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         "jobs.list".into()
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        for job in cx.installation.jobs.all() {
+        for job in
+            cx.installation.jobs.all().into_iter().filter(|job| cx.is_admin() || job.who == cx.caller.who)
+        {
             cx.row(&job)?;
         }
         Ok(Outcome::DONE)
@@ -105,11 +119,17 @@ pub(crate) struct JobCancel {
 }
 
 impl Act for JobCancel {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         format!("jobs.cancel {}", self.id)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        if cx.installation.jobs.cancel(self.id) {
+        let jobs = &cx.installation.jobs;
+        let theirs =
+            cx.is_admin() || jobs.all().iter().any(|job| job.id == self.id && job.who == cx.caller.who);
+        if theirs && jobs.cancel(self.id) {
             return Ok(Outcome::DONE);
         }
         let message = format!("there is no job {} now; `mailkeep jobs` shows what runs", self.id);

@@ -2,11 +2,11 @@
 //!
 //! Without folders in the line each message counts once, as in the mailbox `All Mail`, and one pass over the index finds it;
 //! with them (`in:`, a folder given) each place in a folder does, as in that folder's mailbox. Memory is 16 bytes a hit, or a
-//! limit's worth of them.
+//! limit's worth of them. Of an archive in which the caller doesn't see every folder, those that are seen are searched one by one.
 
 use super::mail::{archive_of, hit, missing};
 use super::query::{self, Query};
-use super::{Act, Context, Failure, Outcome};
+use super::{Act, Context, Failure, Needs, Outcome};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -48,6 +48,12 @@ struct Place {
 type Found = (i64, u32, u32);
 
 impl Act for Search {
+    fn needs(&self) -> Needs {
+        match &self.folder {
+            Some(folder) => Needs::login().read(folder),
+            None => Needs::login(),
+        }
+    }
     fn audit(&self) -> String {
         let whose = match (&self.folder, self.archives.as_slice()) {
             (Some(folder), _) => format!("{folder:?}"),
@@ -111,15 +117,19 @@ impl Search {
             let key = query.key(path.inner().unwrap_or_default());
             return Ok(vec![Place { view, key }]);
         }
+        let eyes = cx.eyes()?;
         let names: BTreeSet<String> = match self.archives.is_empty() {
-            true => storage.folders().iter().map(|folder| folder.path.archive().to_owned()).collect(),
+            true => {
+                let seen = storage.folders().into_iter().filter(|folder| eyes.see(folder.path.as_str()));
+                seen.map(|folder| folder.path.archive().to_owned()).collect()
+            }
             false => self.archives.iter().cloned().collect(),
         };
         let mut places = Vec::new();
         let mut unmet: BTreeSet<&str> = query.folders().into_iter().collect();
         for name in &names {
             let folders = archive_of(cx, name)?;
-            if !query.asks_for_folders() {
+            if !query.asks_for_folders() && eyes.see_whole(name) {
                 let view = storage.all_mail(name);
                 places.extend(view.map(|view| Place { view, key: query.key("") }));
                 continue;

@@ -1,6 +1,6 @@
 //! `tls.reload` and `imap.trace`: what can be asked of a running server only.
 
-use super::{Act, Context, Failure, Outcome};
+use super::{Act, Context, Failure, Needs, Outcome};
 use crate::serving::Serving;
 use imapd::watch::{Said, TraceLine};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ struct Certificate {
 }
 
 impl Act for TlsReload {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         "tls.reload".into()
     }
@@ -53,6 +56,9 @@ pub(crate) struct ImapTrace {
 }
 
 impl Act for ImapTrace {
+    fn needs(&self) -> Needs {
+        Needs::admin().read(&self.user)
+    }
     fn audit(&self) -> String {
         format!("imap.trace {:?} for {} minutes", self.user, self.minutes)
     }
@@ -62,7 +68,7 @@ impl Act for ImapTrace {
         }
         let user = cx.installation.auth.user(&self.user)?.name;
         // The log of who did what has its beginning too: a trace may run for hours.
-        cx.installation.auth.audit(&cx.caller.who, cx.caller.from, &self.audit(), "begins")?;
+        cx.installation.auth.audit(&cx.caller.who, &cx.caller.from, &self.audit(), "begins")?;
         let Some(trace) = serving(cx)?.watch.trace(&user) else {
             return Err(Failure::usage("too many traces run; end one first"));
         };

@@ -1,6 +1,6 @@
 //! `store.*`: the archive stores: what they take, and what administrators do with them.
 
-use super::{Act, Context, Failure, Outcome};
+use super::{Act, Context, Failure, Needs, Outcome};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use storage::StoreInfo;
@@ -73,6 +73,9 @@ fn named(cx: &Context<'_>, name: &str) -> Result<Vec<StoreInfo>, Failure> {
 pub(crate) struct StoreList {}
 
 impl Act for StoreList {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         "store.list".into()
     }
@@ -89,6 +92,9 @@ pub(crate) struct StoreStats {
 }
 
 impl Act for StoreStats {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("store.stats {:?}", self.store.as_deref().unwrap_or("all"))
     }
@@ -110,6 +116,9 @@ pub(crate) struct StoreCreate {
 }
 
 impl Act for StoreCreate {
+    fn needs(&self) -> Needs {
+        Needs::admin().near(self.path.is_some())
+    }
     fn audit(&self) -> String {
         format!("store.create {:?} at {:?}", self.name.as_deref().unwrap_or(""), self.path)
     }
@@ -130,6 +139,9 @@ pub(crate) struct StoreAttach {
 }
 
 impl Act for StoreAttach {
+    fn needs(&self) -> Needs {
+        Needs::admin().near(true)
+    }
     fn audit(&self) -> String {
         format!("store.attach {:?}", self.dir)
     }
@@ -151,6 +163,9 @@ pub(crate) struct StoreDetach {
 }
 
 impl Act for StoreDetach {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("store.detach {:?}", self.store)
     }
@@ -178,6 +193,9 @@ pub(crate) struct StoreState {
 }
 
 impl Act for StoreState {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("store.state {:?} {}", self.store, self.state)
     }
@@ -199,6 +217,9 @@ pub(crate) struct StoreRename {
 }
 
 impl Act for StoreRename {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("store.rename {:?} {:?}", self.store, self.name)
     }
@@ -219,6 +240,9 @@ pub(crate) struct StoreRetry {
 }
 
 impl Act for StoreRetry {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("store.retryOpen {:?}", self.store.as_deref().unwrap_or("all"))
     }

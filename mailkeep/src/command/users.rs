@@ -1,7 +1,7 @@
 //! `user.*`: who may log in, and what they may read.
 
-use super::{Act, Context, Failure, Outcome};
-use auth::Privilege;
+use super::{Act, Context, Failure, Needs, Outcome, people};
+use auth::{Edit, Effective, Level, NewUser, Privilege, Right, User};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
@@ -27,55 +27,94 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Adds a user.
+/// Makes a user.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserAdd {
     pub(crate) name: String,
-    pub(crate) password: Secret,
-    pub(crate) admin: bool,
+    /// None: the user can't log in until one is set.
+    pub(crate) password: Option<Secret>,
+    /// Besides what every user may.
+    #[serde(default)]
+    pub(crate) privileges: Vec<Privilege>,
+    #[serde(default)]
+    pub(crate) edit: Edit,
 }
 
 impl Act for UserAdd {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
-        format!("user.add {:?}{}", self.name, if self.admin { " as administrator" } else { "" })
+        let admin = if self.privileges.contains(&Privilege::Admin) { " as administrator" } else { "" };
+        let auditor = if self.privileges.contains(&Privilege::Auditor) { " as auditor" } else { "" };
+        format!("user.add {:?}{admin}{auditor}{}", self.name, people::shown(&self.edit))
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        cx.row(&cx.installation.auth.add(&self.name, &self.password.0, self.admin)?)?;
+        let user = cx.installation.auth.create(&NewUser {
+            name: self.name.clone(),
+            password: self.password.as_ref().map(|password| password.0.clone()),
+            privileges: self.privileges.clone(),
+            edit: self.edit.clone(),
+        })?;
+        people::warn_of_archive(cx, &user.name);
+        cx.row(&user)?;
         Ok(Outcome::DONE)
     }
 }
 
-/// All users.
+/// All users; who is no administrator sees one.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserList {}
 
 impl Act for UserList {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         "user.list".into()
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        for user in cx.installation.auth.users()? {
+        let all = cx.is_admin();
+        for user in cx.installation.auth.users()?.into_iter().filter(|user| all || user.name == cx.caller.who)
+        {
             cx.row(&user)?;
         }
         Ok(Outcome::DONE)
     }
 }
 
-/// One user.
+/// One user, with the rules that count and where they come from.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserShow {
     pub(crate) name: String,
 }
 
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    user: User,
+    effective: Vec<Effective>,
+}
+
 impl Act for UserShow {
+    fn needs(&self) -> Needs {
+        Needs::login()
+    }
     fn audit(&self) -> String {
         format!("user.show {:?}", self.name)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
-        cx.row(&cx.installation.auth.user(&self.name)?)?;
+        if self.name != cx.caller.who {
+            // Before it is looked for: whether it is there isn't told.
+            cx.demand(&Needs::admin())?;
+        }
+        let auth = &cx.installation.auth;
+        let user = auth.user(&self.name)?;
+        let effective = auth.effective(&user.name)?;
+        cx.row(&Shown { user, effective })?;
         Ok(Outcome::DONE)
     }
 }
@@ -89,6 +128,9 @@ pub(crate) struct UserPassword {
 }
 
 impl Act for UserPassword {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("user.password {:?}", self.name)
     }
@@ -98,7 +140,7 @@ impl Act for UserPassword {
     }
 }
 
-/// Gives or takes privileges and the right to read archives.
+/// Gives or takes privileges and rights on folders.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserRights {
@@ -106,25 +148,52 @@ pub(crate) struct UserRights {
     /// Given, or taken.
     pub(crate) give: bool,
     pub(crate) privileges: Vec<Privilege>,
+    /// Folders to read.
     pub(crate) read: Vec<String>,
+    /// Folders with a level; which one doesn't matter when rules are taken.
+    #[serde(default)]
+    pub(crate) folders: Vec<Right>,
+}
+
+impl UserRights {
+    fn rules(&self) -> Result<Vec<Right>, auth::Error> {
+        let read = self.read.iter().map(|folder| (folder, Level::Read));
+        let all = read.chain(self.folders.iter().map(|right| (&right.folder, right.level)));
+        // Rules of names that can't be given any more can still be taken.
+        all.map(|(folder, level)| match self.give {
+            true => Right::new(folder, level),
+            false => Ok(Right { folder: folder.clone(), level }),
+        })
+        .collect()
+    }
 }
 
 impl Act for UserRights {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         let verb = if self.give { "grant" } else { "revoke" };
-        format!("user.rights {verb} {:?}: {:?}, read {:?}", self.name, self.privileges, self.read)
+        let (name, privileges) = (&self.name, &self.privileges);
+        let rules = people::rules_shown(&self.folders);
+        format!("user.rights {verb} {name:?}: {privileges:?}, read {:?}{rules}", self.read)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
         let auth = &cx.installation.auth;
         let mut user = auth.user(&self.name)?;
-        for archive in self.read.iter().filter(|_| self.give) {
-            auth::check_name(archive)?;
+        let rules = self.rules()?;
+        if self.give && (!rules.is_empty() || self.privileges.contains(&Privilege::Auditor)) {
+            people::not_to_oneself(cx, &user.name)?;
         }
-        for archive in &self.read {
-            user = auth.set_read(&self.name, archive, self.give)?;
-        }
+        // First what may be refused, so that nothing is half done.
         for &privilege in &self.privileges {
             user = auth.set_privilege(&self.name, privilege, self.give)?;
+        }
+        for right in rules {
+            if self.give {
+                people::warn_of_folder(cx, &right.folder);
+            }
+            user = auth.set_right(&self.name, &right.folder, self.give.then_some(right.level))?;
         }
         cx.row(&user)?;
         Ok(Outcome::DONE)
@@ -141,6 +210,9 @@ pub(crate) struct UserAddress {
 }
 
 impl Act for UserAddress {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("user.address {:?}: add {:?}, remove {:?}", self.name, self.add, self.remove)
     }
@@ -169,6 +241,9 @@ pub(crate) struct UserRemove {
 }
 
 impl Act for UserRemove {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         format!("user.remove {:?}", self.name)
     }
@@ -186,8 +261,9 @@ mod tests {
     fn passwords_are_in_no_debug_and_no_audit_line() {
         let add = UserAdd {
             name: "al\"ice\n".into(),
-            password: Secret(Zeroizing::new("correct horse".into())),
-            admin: true,
+            password: Some(Secret(Zeroizing::new("correct horse".into()))),
+            privileges: vec![Privilege::Admin],
+            edit: Edit::default(),
         };
         assert!(!format!("{add:?}").contains("horse"));
         assert_eq!(add.audit(), r#"user.add "al\"ice\n" as administrator"#);

@@ -1,7 +1,7 @@
 //! `verify.run` and `verify.last`: everything is read again and compared. Damages come as rows while they are found; the last
 //! row is the account.
 
-use super::{Act, Context, Failure, Outcome, Progress, Unit};
+use super::{Act, Context, Failure, Needs, Outcome, Progress, Unit};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use storage::{Damage, Slice, VerifyOptions};
@@ -28,6 +28,9 @@ struct DamageRow<'a> {
 }
 
 impl Act for Verify {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         let store = self.store.as_ref().map(|store| format!(" {store:?}")).unwrap_or_default();
         let sample = self.sample.map(|(part, of)| format!(" --sample {part}/{of}")).unwrap_or_default();
@@ -75,6 +78,9 @@ impl Act for Verify {
 pub(crate) struct VerifyLast {}
 
 impl Act for VerifyLast {
+    fn needs(&self) -> Needs {
+        Needs::admin()
+    }
     fn audit(&self) -> String {
         "verify.last".into()
     }

@@ -1,7 +1,8 @@
 //! The client's side of the socket: sends a command and hands its events on.
 
+use super::login::Request;
 use super::wire;
-use crate::command::{Command, Event, Failure};
+use crate::command::{Event, Failure};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,11 +27,11 @@ pub(crate) async fn connect(socket: &Path) -> Result<Option<UnixStream>> {
 /// Sends the command; its events arrive on the channel. `cancel` closes the sending side, which asks the server to stop.
 pub(crate) async fn send(
     stream: UnixStream,
-    command: &Command,
+    request: &Request,
     cancel: Arc<Notify>,
 ) -> Result<mpsc::Receiver<Event>> {
     let (read, mut write) = stream.into_split();
-    wire::write_line(&mut write, command).await.context("the server closed the connection")?;
+    wire::write_line(&mut write, request).await.context("the server closed the connection")?;
     let (events, received) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
         let mut read = BufReader::new(read);

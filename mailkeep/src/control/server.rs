@@ -1,14 +1,15 @@
 //! The server's side of the socket.
 //!
 //! Invariant: a command runs on a thread of its own; its end is awaited before the connection is forgotten, so that
-//! stopping the server leaves no command behind.
+//! stopping the server leaves no command behind. What comes through the users' socket has a user, whoever sent it.
 
+use super::login::{self, Login, Request};
 use super::wire;
 use crate::command::{self, Caller, Command, Context, Event, Failure, Kind};
 use crate::data::Installation;
 use anyhow::{Context as _, Result, anyhow, bail};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Cancel;
@@ -27,17 +28,45 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Pause after a failed accept (no file descriptors left): others must end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// For whom a socket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// The owner of DATA and root.
+    Owner,
+    /// Everybody on the machine; all must log in.
+    Users,
+}
+
 /// The bound socket.
 pub(crate) struct Control {
     listener: UnixListener,
     installation: Arc<Installation>,
     path: PathBuf,
+    whose: For,
 }
 
 impl Control {
     /// Binds the socket; one that a dead server left is removed, since whoever has the installation has its lock.
     pub(crate) fn bind(installation: Arc<Installation>) -> Result<Control> {
         let path = installation.data.socket_file();
+        Control::bind_at(installation, path, For::Owner)
+    }
+
+    /// Binds the users' socket, if one is set.
+    pub(crate) fn bind_users(installation: Arc<Installation>) -> Result<Option<Control>> {
+        let path = &installation.conf.control.users_socket;
+        if path.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let path = installation.data.resolve(path);
+        // A path that somebody set must not cost them a file.
+        if std::fs::symlink_metadata(&path).is_ok_and(|there| !there.file_type().is_socket()) {
+            bail!("control.users_socket: {} is there and is no socket", path.display());
+        }
+        Control::bind_at(installation, path, For::Users).context("control.users_socket").map(Some)
+    }
+
+    fn bind_at(installation: Arc<Installation>, path: PathBuf, whose: For) -> Result<Control> {
         let shown = || path.display().to_string();
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -45,10 +74,13 @@ impl Control {
             }
             _ => {}
         }
-        let (address, _directory) = wire::address(&path)?;
-        let listener = UnixListener::bind(address).with_context(shown)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).with_context(shown)?;
-        Ok(Control { listener, installation, path })
+        let mode = match whose {
+            For::Owner => 0o600,
+            For::Users => 0o666,
+        };
+        let listener = listen(&path).with_context(shown)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).with_context(shown)?;
+        Ok(Control { listener, installation, path, whose })
     }
 
     /// Serves until `stop` turns true; then running commands are cancelled and awaited, and the socket is removed.
@@ -62,8 +94,9 @@ impl Control {
                     Ok((stream, _)) => match places.clone().try_acquire_owned() {
                         Ok(place) => {
                             let (installation, stop) = (self.installation.clone(), stop.clone());
+                            let whose = self.whose;
                             connections.spawn(async move {
-                                if let Err(error) = serve(stream, installation, stop).await {
+                                if let Err(error) = serve(stream, installation, whose, stop).await {
                                     tracing::info!(error = format!("{error:#}"), "control connection ended");
                                 }
                                 drop(place);
@@ -88,6 +121,11 @@ impl Control {
     }
 }
 
+fn listen(path: &Path) -> Result<UnixListener> {
+    let (address, _directory) = wire::address(path)?;
+    Ok(UnixListener::bind(address)?)
+}
+
 /// Waits until the server is to stop, or nobody could say so any more.
 async fn told(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|&stop| stop).await);
@@ -109,12 +147,13 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
 async fn serve(
     stream: UnixStream,
     installation: Arc<Installation>,
-    stop: watch::Receiver<bool>,
+    whose: For,
+    mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let peer = stream.peer_cred().context("peer credentials")?.uid();
     let (read, mut write) = stream.into_split();
     let owner = installation.data.owner()?;
-    if peer != owner && peer != 0 {
+    if whose == For::Owner && peer != owner && peer != 0 {
         tracing::warn!(peer, "control connection of another user refused");
         let refusal = Failure::new(Kind::Denied, "only the owner of the data directory and root may do that");
         return wire::write_line(&mut write, &Event::Failure(refusal)).await;
@@ -124,17 +163,26 @@ async fn serve(
     let command = match tokio::time::timeout(REQUEST_TIME, wire::read_line(&mut read, most)).await {
         Err(_) => bail!("no command came within {} s", REQUEST_TIME.as_secs()),
         Ok(Ok(None)) => return Ok(()),
-        Ok(Ok(Some(line))) => serde_json::from_slice::<Command>(&line)
+        Ok(Ok(Some(line))) => serde_json::from_slice::<Request>(&line)
             .map_err(|error| Failure::usage(format!("the server does not understand the command: {error}"))),
         Ok(Err(error)) => Err(Failure::usage(format!("{error:#}"))),
     };
-    let command = match command {
-        Ok(command) => command,
+    let known = match command {
+        Ok(Request { login, command }) => {
+            let caller = tokio::select! {
+                caller = caller(&installation, whose, peer, login) => caller,
+                () = told(&mut stop) => Err(Failure::new(Kind::Cancelled, "the server stops")),
+            };
+            caller.map(|caller| (command, caller))
+        }
+        Err(failure) => Err(failure),
+    };
+    let (command, caller) = match known {
+        Ok(known) => known,
         Err(failure) => return wire::write_line(&mut write, &Event::Failure(failure)).await,
     };
     let (events, received) = mpsc::channel(QUEUE);
     let cancel = Cancel::default();
-    let caller = Caller::local(peer, "socket");
     let work = tokio::task::spawn_blocking({
         let cancel = cancel.clone();
         move || start(&command, &installation, caller, cancel, events)
@@ -142,6 +190,32 @@ async fn serve(
     let relayed = relay(received, read, &mut write, &cancel, stop).await;
     work.await.context("the command broke")?;
     relayed
+}
+
+/// Who gives a command: on the owner's socket the machine's own people, unless they log in as somebody else.
+async fn caller(
+    installation: &Arc<Installation>,
+    whose: For,
+    peer: u32,
+    login: Option<Login>,
+) -> Result<Caller, Failure> {
+    let (at, near) = match whose {
+        For::Owner => ("socket".to_owned(), true),
+        For::Users => (format!("users' socket, {}", crate::who::name(peer)), false),
+    };
+    let Some(login) = login else {
+        return match whose {
+            For::Owner => Ok(Caller::local(peer, &at)),
+            For::Users => Err(Failure::new(Kind::Denied, "who are you? mailkeep --login NAME …")),
+        };
+    };
+    let from = login::address_of(peer);
+    let delay = login::delay(&installation.auth, &login, from)?;
+    // Waited for before the password is looked at. Who goes meanwhile is looked at all the same, so that it counts.
+    tokio::time::sleep(delay).await;
+    let auth = installation.auth.clone();
+    let checked = tokio::task::spawn_blocking(move || login::check(&auth, &login, from, at, near));
+    checked.await.map_err(|error| Failure::from(anyhow::Error::from(error)))?
 }
 
 /// Runs a command and sends its end as the last event. Blocking.

@@ -5,6 +5,7 @@
 
 use super::Source;
 use crate::command::{Command, Event, KeyExport};
+use crate::control::login::Request;
 use crate::data::Data;
 use crate::door;
 use anyhow::{Context, Result, bail};
@@ -62,7 +63,7 @@ pub(crate) async fn export(data: &Data, to: &Given, json: bool) -> Result<()> {
         bail!("{} is there already; a sheet is never written over a file", path.display());
     }
     let command = Command::KeyExport(KeyExport {});
-    let mut events = door::send(data, command, Arc::new(Notify::new())).await?;
+    let mut events = door::send(data, Request::own(command), Arc::new(Notify::new())).await?;
     let mut made = None;
     while let Some(event) = events.recv().await {
         match event {

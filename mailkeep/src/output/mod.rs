@@ -5,6 +5,7 @@
 
 mod clean;
 mod hits;
+mod people;
 mod table;
 pub(crate) mod view;
 

@@ -24,6 +24,8 @@ pub(crate) enum Form {
     Size,
     /// Seconds since 1970, as date and time (UTC).
     Time,
+    /// Made of the value; the maker cleans it.
+    Made(fn(&Value) -> String),
 }
 
 /// A column: heading, JSON pointer into the row, form.
@@ -68,7 +70,7 @@ impl Table {
             table.add_row(row.into_iter().zip(self.columns).map(|(text, Column(_, _, form))| {
                 let side = match form {
                     Form::Count | Form::Size => CellAlignment::Right,
-                    Form::Text | Form::Time => CellAlignment::Left,
+                    Form::Text | Form::Time | Form::Made(_) => CellAlignment::Left,
                 };
                 Cell::new(text).set_alignment(side)
             }));
@@ -87,6 +89,7 @@ fn cell(row: &Value, Column(_, pointer, form): &Column) -> String {
     let text = match (form, value) {
         (Form::Size, Value::Number(n)) => n.as_u64().map_or_else(|| n.to_string(), size),
         (Form::Time, Value::Number(n)) => n.as_i64().map_or_else(|| n.to_string(), moment),
+        (Form::Made(make), value) => make(value),
         (_, Value::String(text)) => clean(text),
         (_, Value::Array(items)) => {
             let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), clean));

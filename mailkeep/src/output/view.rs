@@ -1,5 +1,7 @@
 //! How each command's rows look to people.
 
+pub(crate) use super::people::{ACCESS, GROUPS, IMPORTED_USERS, USER, USERS};
+
 use super::clean;
 use super::table::{Column, Form, moment, size};
 use crate::command::{BackupReport, ChangeReport, KeyReport};
@@ -38,15 +40,33 @@ impl View {
     }
 }
 
-pub(crate) const USERS: View = View::Table(
+/// The directory's settings.
+pub(crate) const DIRECTORY: View = View::Text(|row| {
+    let text = row.get("toml").and_then(Value::as_str).unwrap_or_default();
+    let text: Vec<String> = text.lines().map(clean).collect();
+    let has = row.get("hasPassword").and_then(Value::as_bool).unwrap_or_default();
+    let password = if has { "# the bind DN's password is kept\n" } else { "" };
+    Ok(format!("{}\n{password}", text.join("\n")))
+});
+
+pub(crate) const DIRECTORY_TEST: View = View::Table(
     &[
-        Column("NAME", "/name", Form::Text),
-        Column("PRIVILEGES", "/privileges", Form::Text),
-        Column("READS", "/read", Form::Text),
-        Column("ADDRESSES", "/addresses", Form::Text),
-        Column("ADDED", "/created", Form::Time),
+        Column("SERVER", "/server", Form::Text),
+        Column("STEP", "/step", Form::Text),
+        Column("OK", "/ok", Form::Text),
+        Column("RESULT", "/what", Form::Text),
     ],
-    "There are no users; mailkeep user add NAME",
+    "There is no server to try.",
+);
+
+pub(crate) const DIRECTORY_SYNC: View = View::Table(
+    &[
+        Column("ACTION", "/action", Form::Text),
+        Column("USER", "/name", Form::Text),
+        Column("WHAT", "/what", Form::Text),
+        Column("ENTRY", "/entry", Form::Text),
+    ],
+    "All users are as the directory says.",
 );
 
 pub(crate) const FOLDERS: View = View::Table(

@@ -150,6 +150,7 @@ pub(super) fn schedule(verb: ScheduleVerb) -> Result<(Command, View), Failure> {
                 (TaskName::Verify, None) => Task::Verify { slices },
                 (TaskName::Compact, None) => Task::Compact,
                 (TaskName::Index, None) => Task::Index,
+                (TaskName::Directory, None) => Task::Directory,
             };
             let mut timing = None;
             when.apply(&mut timing);

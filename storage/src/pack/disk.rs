@@ -239,7 +239,11 @@ impl redb::StorageBackend for DatabaseFile {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "other crates' tests crash in fewer ways than storage's own")
+)]
 pub(crate) mod crash;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::Storage;
 use super::view::View;
-use crate::{FolderInfo, FolderView};
+use crate::{FolderInfo, FolderPath, FolderView};
 use parking_lot::RwLockReadGuard;
 use std::ops::Bound;
 
@@ -52,5 +52,10 @@ impl Look<'_> {
     #[must_use]
     pub fn inbox_of(&self, archive: &str) -> Option<&str> {
         self.0.inbox_of(archive)
+    }
+
+    /// As [`Storage::inbox_of`], of the folders for which `is_meant` says so: it is asked for those in an `Inbox`, the oldest first.
+    pub fn inbox_among(&self, archive: &str, is_meant: impl Fn(&FolderPath) -> bool) -> Option<&str> {
+        self.0.inbox_among(archive, is_meant)
     }
 }

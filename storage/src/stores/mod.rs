@@ -38,6 +38,8 @@ pub use evidence::StoreHead;
 pub use index::IndexStatus;
 pub use look::Look;
 pub use notify::Subscription;
+#[cfg(feature = "testing")]
+pub(crate) use open::{create_on, open_on};
 pub use rebuild::{RebuildReport, StoreRebuilt, rebuild};
 pub(crate) use registry::replace;
 pub use rekey::{Rekeyed, Tried};

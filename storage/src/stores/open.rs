@@ -29,7 +29,7 @@ pub(super) fn create(data: &Path, key: &MasterKey, limits: &Limits) -> Result<()
 }
 
 /// Makes the first store, and the registry that lists it.
-pub(super) fn create_on(
+pub(crate) fn create_on(
     disk: &Arc<dyn Disk>,
     data: &Path,
     key: &MasterKey,
@@ -68,8 +68,8 @@ pub(super) fn open(
 }
 
 /// As [`open_extracting`], with nobody who reads attachments.
-#[cfg(test)]
-pub(super) fn open_on(
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn open_on(
     disk: &Arc<dyn Disk>,
     data: &Path,
     indexes: Option<PathBuf>,

@@ -172,8 +172,13 @@ impl View {
 
     /// As it is spelled in the archive, the first level named `Inbox` in any case; of several the one of the oldest folder.
     pub(super) fn inbox_of(&self, archive: &str) -> Option<&str> {
-        let (_, oldest) = self.inboxes.get(archive)?.first()?;
-        oldest.inner()?.split('/').next()
+        self.inbox_among(archive, |_| true)
+    }
+
+    /// As [`View::inbox_of`], of the folders for which `is_meant` says so.
+    pub(super) fn inbox_among(&self, archive: &str, is_meant: impl Fn(&FolderPath) -> bool) -> Option<&str> {
+        let mut oldest_first = self.inboxes.get(archive)?.iter().map(|(_, path)| path);
+        oldest_first.find(|path| is_meant(path))?.inner()?.split('/').next()
     }
 
     /// The folder of this path.

@@ -6,7 +6,7 @@ use super::*;
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Add(usize, usize),
     Move(usize, usize, usize),
     Delete(usize, usize),
@@ -16,9 +16,9 @@ enum Step {
     Run,
 }
 
-const NAMES: [&str; 3] = ["INBOX", "A", "B"];
+pub(super) const NAMES: [&str; 3] = ["INBOX", "A", "B"];
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..3usize, 0..30usize).prop_map(|(folder, mail)| Step::Add(folder, mail)),
         3 => (0..3usize, 0..3usize, 0..8usize).prop_map(|(from, to, which)| Step::Move(from, to, which)),
@@ -35,7 +35,7 @@ fn nth(model: &Model, folder: usize, which: usize) -> Option<u32> {
     mails.keys().nth(which % mails.len().max(1)).copied()
 }
 
-fn change(model: &mut Model, step: &Step) {
+pub(super) fn change(model: &mut Model, step: &Step) {
     match *step {
         Step::Add(folder, n) => {
             model.boxes.get_mut(NAMES[folder]).unwrap().add(&mail(n));
@@ -72,7 +72,7 @@ fn change(model: &mut Model, step: &Step) {
 }
 
 /// How often each message is on the server.
-fn counts(model: &Model) -> BTreeMap<ContentHash, usize> {
+pub(super) fn counts(model: &Model) -> BTreeMap<ContentHash, usize> {
     let mut all = BTreeMap::new();
     for mail in model.boxes.values().flat_map(|mailbox| mailbox.mails.values()) {
         *all.entry(hash(&mail.bytes)).or_insert(0) += 1;
@@ -111,10 +111,7 @@ proptest! {
             let there = server.with(|model| counts(model));
             prop_assert_eq!(run.sums.seen, there.values().sum::<usize>() as u64);
             prop_assert_eq!(run.sums.on_server, run.sums.seen);
-            let mut now: BTreeMap<ContentHash, usize> = BTreeMap::new();
-            for found in house.folders().values().flatten() {
-                *now.entry(*found).or_insert(0) += 1;
-            }
+            let now = counted(&house.storage);
             for (message, count) in &archived {
                 prop_assert!(now.get(message).is_some_and(|now| now >= count), "something was removed");
             }

@@ -1,5 +1,7 @@
 //! The engine on a real store: against a model server that lies, cuts and changes, and against Dovecot.
 
+mod bounds;
+mod crashes;
 mod dovecot;
 mod drops;
 mod histories;
@@ -12,27 +14,23 @@ use super::engine::{Patience, archive_with};
 use super::imap::Bounds;
 use super::imap::client::Options;
 use super::job::{Deletion, FilterFacts, Into, MailboxJob, Protocol, Rules, Start};
+use crate::testing::Installation;
 use crate::{Archiver, Run, State};
-use redb::Database;
 use server::Server;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{Cancel, ContentHash, FolderPath, Limits, MasterKey, Storage};
+use storage::{Cancel, ContentHash, FolderPath, Limits, Storage};
 
 /// An installation.
-struct House {
-    archiver: Archiver,
-    storage: Storage,
-    _dir: tempfile::TempDir,
-}
+struct House(Installation);
 
-impl Drop for House {
-    fn drop(&mut self) {
-        if let Err(error) = self.storage.close() {
-            eprintln!("close: {error}");
-        }
+impl Deref for House {
+    type Target = Installation;
+    fn deref(&self) -> &Installation {
+        &self.0
     }
 }
 
@@ -43,14 +41,7 @@ impl House {
 
     /// With this bound for messages.
     fn with_bytes(max_message_bytes: u64) -> House {
-        let dir = tempfile::tempdir().unwrap();
-        let key = MasterKey::generate().unwrap();
-        let limits = Limits { max_message_bytes, ..Limits::default() };
-        Storage::create(dir.path(), &key, &limits).unwrap();
-        let storage = Storage::open(dir.path(), &key, limits).unwrap();
-        let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
-        let archiver = Archiver::open(storage.clone(), Arc::new(db)).unwrap();
-        House { archiver, storage, _dir: dir }
+        House(Installation::new(Limits { max_message_bytes, ..Limits::default() }))
     }
 
     /// Archives, and checks that the account agrees with itself.
@@ -73,32 +64,50 @@ impl House {
         run
     }
 
-    /// Identities in each folder of the archive that has messages, sorted; every message is read whole.
+    /// As [`folders`].
     fn folders(&self) -> BTreeMap<String, Vec<ContentHash>> {
-        let paths = self.storage.folders().into_iter().map(|info| info.path.to_string());
-        let all = paths.map(|path| (self.folder(&path), path));
-        all.filter(|(hashes, _)| !hashes.is_empty()).map(|(hashes, path)| (path, hashes)).collect()
+        folders(&self.storage)
     }
 
     fn folder(&self, path: &str) -> Vec<ContentHash> {
-        let view = self.storage.view(&FolderPath::new(path).unwrap()).unwrap();
-        let mut rows = self.storage.rows(&view, &view.uids);
-        let mut hashes = Vec::new();
-        while let Some(batch) = rows.next_batch().unwrap() {
-            for row in batch {
-                let message = self.storage.message(&row).unwrap();
-                let mut reader = message.reader();
-                while reader.next_piece().unwrap().is_some() {}
-                hashes.push(message.hash());
-            }
-        }
-        hashes.sort_unstable();
-        hashes
+        folder(&self.storage, path)
     }
 
     fn reasons(&self, run: &Run) -> Vec<String> {
         self.archiver.items(run.id).unwrap().0.into_iter().map(|item| item.reason).collect()
     }
+}
+
+/// Identities in each folder of the archive that has messages, sorted; every message is read whole.
+fn folders(storage: &Storage) -> BTreeMap<String, Vec<ContentHash>> {
+    let paths = storage.folders().into_iter().map(|info| info.path.to_string());
+    let all = paths.map(|path| (folder(storage, &path), path));
+    all.filter(|(hashes, _)| !hashes.is_empty()).map(|(hashes, path)| (path, hashes)).collect()
+}
+
+fn folder(storage: &Storage, path: &str) -> Vec<ContentHash> {
+    let view = storage.view(&FolderPath::new(path).unwrap()).unwrap();
+    let mut rows = storage.rows(&view, &view.uids);
+    let mut hashes = Vec::new();
+    while let Some(batch) = rows.next_batch().unwrap() {
+        for row in batch {
+            let message = storage.message(&row).unwrap();
+            let mut reader = message.reader();
+            while reader.next_piece().unwrap().is_some() {}
+            hashes.push(message.hash());
+        }
+    }
+    hashes.sort_unstable();
+    hashes
+}
+
+/// How often each message is in the archive.
+fn counted(storage: &Storage) -> BTreeMap<ContentHash, usize> {
+    let mut now = BTreeMap::new();
+    for found in folders(storage).values().flatten() {
+        *now.entry(*found).or_insert(0) += 1;
+    }
+    now
 }
 
 /// (archived, already, moved, filtered, failed)
@@ -193,6 +202,13 @@ fn tight() -> Patience {
 fn mail(n: usize) -> Vec<u8> {
     let body = "body ".repeat(n % 50);
     format!("From: a{n}@example.com\r\nSubject: mail {n}\r\n\r\nthis is {n}\r\n{body}\r\n").into_bytes()
+}
+
+/// Adds these messages.
+fn fill(mailbox: &mut server::Mailbox, numbers: std::ops::Range<usize>) {
+    for n in numbers {
+        mailbox.add(&mail(n));
+    }
 }
 
 fn hash(bytes: &[u8]) -> ContentHash {

@@ -241,6 +241,45 @@ fn a_cut_at_every_byte_costs_nothing_but_time() {
     }
 }
 
+#[test]
+fn a_cut_at_every_byte_of_a_deletion_deletes_all_the_same() {
+    let small = || {
+        let mut model = Model { capabilities: "UIDPLUS ESEARCH".into(), ..Model::default() };
+        let inbox = model.boxes.entry("INBOX".into()).or_default();
+        inbox.add(&mail(1));
+        inbox.add(&mail(2));
+        model
+    };
+    let house = House::new();
+    let bytes = |rules: &Plain, into: &str| {
+        let server = Server::start(small());
+        let account = Account { into: FolderPath::new(into).unwrap(), ..Account::of(&server) };
+        let job = MailboxJob { key: format!("imap:{into}"), ..account.job(rules) };
+        assert_eq!(house.run(&[job], &quick()).state, State::Succeeded);
+        server.with(|model| model.sent)
+    };
+    let rules = deleting(Deletion::default());
+    let (without, with) = (bytes(&Plain::default(), "alice/without"), bytes(&rules, "alice/with"));
+    assert!(with > without + 100, "{without} {with}");
+    // LOGOUT's answer comes after it.
+    for cut in without - 30..with {
+        let server = Server::start(Model { cut: Some(cut), ..small() });
+        let account =
+            Account { into: FolderPath::new(format!("alice/{cut}")).unwrap(), ..Account::of(&server) };
+        let job = MailboxJob { key: format!("imap:{cut}"), ..account.job(&rules) };
+        let run = house.run(&[job], &quick());
+        assert_eq!(
+            (run.state, sums(&run)),
+            (State::Succeeded, (2, 0, 0, 0, 0)),
+            "cut at {cut}: {:?}",
+            house.reasons(&run)
+        );
+        assert_eq!(run.sums.deleted, 2, "cut at {cut}");
+        assert!(server.with(|model| model.boxes["INBOX"].mails.is_empty()), "cut at {cut}");
+        assert_eq!(house.folder(&format!("alice/{cut}/INBOX")), sorted(&[mail(1), mail(2)]));
+    }
+}
+
 fn deleting(rule: Deletion) -> Plain {
     Plain { deletion: Some(rule), ..Plain::default() }
 }
@@ -371,7 +410,7 @@ fn losing_what_was_known_loses_no_mail_and_repeats_none() {
     });
     house.run(&[account.job(&rules)], &quick());
     let before = house.folders();
-    let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+    let db = crate::testing::in_memory();
     let archiver = Archiver::open(house.storage.clone(), Arc::new(db)).unwrap();
     let start = Start { source: "t".into(), into: "a".into(), who: "x".into(), parallel: 1, until: None };
     let jobs = [account.job(&rules)];

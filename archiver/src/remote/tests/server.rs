@@ -74,6 +74,16 @@ pub(super) enum Lie {
     Silent,
     /// Every UID has another INTERNALDATE.
     OtherDates,
+    /// Every n-th command is answered NO with these words.
+    Later(u32, &'static str),
+    /// Commands after the login are answered NO or BAD by chance, as the seed has it.
+    ByChance(u64),
+    /// The login, or opening a mailbox, is answered with a referral to this port.
+    ReferredLogin(u16),
+    ReferredMailbox(u16),
+    /// Lines of a text, and flags of a message, as long as this.
+    LongLine(usize),
+    ManyFlags(usize),
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +102,8 @@ pub(super) struct Model {
     /// UIDs that were expunged, by mailbox.
     pub(super) expunged: Vec<(String, u32)>,
     pub(super) logins: u32,
+    /// So many more commands that open a mailbox end the connection instead.
+    pub(super) drops: u32,
     /// Asked before a message is expunged, with its bytes.
     pub(super) may_go: Option<MayGo>,
 }
@@ -243,11 +255,28 @@ impl Session {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             let (tag, rest) = text.split_once(' ').unwrap();
             self.count += 1;
-            self.model.lock().unwrap().commands.push(rest.to_owned());
+            let number = {
+                let mut model = self.model.lock().unwrap();
+                model.commands.push(rest.to_owned());
+                model.commands.len() as u64
+            };
             if let Lie::Busy(every) = self.lie()
                 && self.count.is_multiple_of(every)
             {
                 self.line(&format!("{tag} NO [UNAVAILABLE] try again in 1 milliseconds"))?;
+                continue;
+            }
+            if let Lie::Later(every, words) = self.lie()
+                && self.count.is_multiple_of(every)
+            {
+                self.line(&format!("{tag} NO {words}"))?;
+                continue;
+            }
+            if let Lie::ByChance(seed) = self.lie()
+                && !["CAPABILITY", "LOGIN", "LOGOUT"].iter().any(|word| rest.starts_with(word))
+                && let Some(word) = by_chance(seed, number)
+            {
+                self.line(&format!("{tag} {word} not today"))?;
                 continue;
             }
             if rest == "LOGOUT" {
@@ -278,6 +307,9 @@ impl Session {
             self.line(&format!("* CAPABILITY IMAP4rev1 {more}"))?;
         } else if upper.starts_with("LOGIN") {
             self.model.lock().unwrap().logins += 1;
+            if let Lie::ReferredLogin(port) = lie {
+                return Ok(Err(format!("NO [REFERRAL imap://alice@127.0.0.1:{port}/] elsewhere")));
+            }
         } else if upper.starts_with("ENABLE") {
             self.qresync = upper.contains("QRESYNC");
             self.line("* ENABLED QRESYNC")?;
@@ -400,7 +432,18 @@ impl Session {
         let Some(mailbox) = self.model.lock().unwrap().boxes.get(&name).cloned() else {
             return Ok(Err("NO no such mailbox".into()));
         };
+        if let Lie::ReferredMailbox(port) = lie {
+            return Ok(Err(format!("NO [REFERRAL imap://alice@127.0.0.1:{port}/INBOX] elsewhere")));
+        }
+        let drops = self.model.lock().unwrap().drops;
+        if drops > 0 {
+            self.model.lock().unwrap().drops = drops - 1;
+            return Err(Over);
+        }
         self.selected = Some(name);
+        if let Lie::LongLine(bytes) = lie {
+            self.line(&format!("* OK {}", "x".repeat(bytes - 7)))?;
+        }
         if lie == Lie::ExistsFlood {
             self.endless(&b"* 5 EXISTS\r\n".repeat(1_000))?;
         }
@@ -484,7 +527,11 @@ impl Session {
             let shown = if lie == Lie::WrongUids && body { uid + 1_000_000 } else { uid };
             self.say(format!("* {} FETCH (UID {shown}", seqs.get(&uid).unwrap()).as_bytes())?;
             if items.contains("FLAGS") {
-                self.say(format!(" FLAGS ({})", mail.flags.join(" ")).as_bytes())?;
+                let mut flags = mail.flags.clone();
+                if let Lie::ManyFlags(count) = lie {
+                    flags = (0..count).map(|n| format!("f{n}")).collect();
+                }
+                self.say(format!(" FLAGS ({})", flags.join(" ")).as_bytes())?;
             }
             if items.contains("INTERNALDATE") {
                 let second = if lie == Lie::OtherDates { uid % 60 } else { 25 };
@@ -535,4 +582,15 @@ fn quoted(command: &str) -> String {
         }
     }
     out
+}
+
+/// NO, BAD, or most of the time nothing, by seed and number of the command.
+fn by_chance(seed: u64, number: u64) -> Option<&'static str> {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&Sha256::digest([seed.to_be_bytes(), number.to_be_bytes()].concat())[..8]);
+    match u64::from_be_bytes(bytes) % 8 {
+        0 => Some("NO"),
+        1 => Some("BAD"),
+        _ => None,
+    }
 }

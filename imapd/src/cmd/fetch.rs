@@ -239,7 +239,8 @@ impl Below {
 /// A message that is to be told.
 struct Found {
     row: Row,
-    card: Option<Card>,
+    /// Apart, since most answers have none, and rows are handed on some times.
+    card: Option<Box<Card>>,
     conversation: Option<u64>,
 }
 
@@ -327,7 +328,7 @@ impl Fetch {
 
     fn next_found(&mut self) -> Result<Option<Vec<Found>>, Refusal> {
         Ok(if self.cards {
-            let found = |(row, card)| Found { row, card: Some(card), conversation: None };
+            let found = |(row, card)| Found { row, card: Some(Box::new(card)), conversation: None };
             self.rows.next_batch_with_cards()?.map(|batch| batch.into_iter().map(found).collect())
         } else {
             let found = |row| Found { row, card: None, conversation: None };
@@ -498,7 +499,7 @@ fn wrong_size() -> Error {
 struct Source<'a> {
     storage: &'a Storage,
     row: &'a Row,
-    card: Option<Card>,
+    card: Option<Box<Card>>,
     conversation: Option<u64>,
     parts: Option<Vec<Part>>,
     message: Option<Message>,
@@ -658,7 +659,7 @@ impl Source<'_> {
     fn card(&mut self) -> Result<&Card, Error> {
         let card = match self.card.take() {
             Some(card) => card,
-            None => self.storage.card(self.row)?,
+            None => Box::new(self.storage.card(self.row)?),
         };
         Ok(self.card.insert(card))
     }

@@ -74,7 +74,8 @@ pub(crate) fn filter(header: &[u8], names: &[Vec<u8>], not: bool) -> Vec<u8> {
             break;
         }
         if !matches!(rest, [b' ' | b'\t', ..]) {
-            let asked = names.iter().any(|name| is_field(rest.get(..end - at).unwrap_or(rest), name));
+            let field = name_of(rest.get(..end - at).unwrap_or(rest));
+            let asked = field.is_some_and(|field| names.iter().any(|name| name.eq_ignore_ascii_case(field)));
             match keep_from {
                 None if asked != not => keep_from = Some(at),
                 Some(from) if asked == not => {
@@ -99,11 +100,10 @@ pub(crate) fn filter(header: &[u8], names: &[Vec<u8>], not: bool) -> Vec<u8> {
 /// What HEADER.FIELDS usually gives is shorter.
 const USUAL_FIELDS_BYTES: usize = 1 << 10;
 
-/// Whether a line begins the field of that name; blanks before the colon are passed over.
-fn is_field(line: &[u8], name: &[u8]) -> bool {
-    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
-        && line.get(name.len()..).is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b':'))
-        && !name.contains(&b':')
+/// The name of the field that a line begins; blanks before the colon are passed over.
+fn name_of(line: &[u8]) -> Option<&[u8]> {
+    let colon = memchr::memchr(b':', line)?;
+    line.get(..colon).map(<[u8]>::trim_ascii_end)
 }
 
 #[cfg(test)]

@@ -154,9 +154,12 @@ async fn from_proxy(stream: &mut TcpStream, client: &mut Peer, shared: &Shared) 
         origin = timeout(PROXY_TIMEOUT, proxy::read(stream)) => origin??,
         () = super::stopped(&mut stop) => return Err(io::ErrorKind::ConnectionAborted.into()),
     };
-    if let Origin::Client(ip) = origin {
-        *client = Peer { ip: ip.to_canonical(), proxied: true };
-    }
+    *client = match origin {
+        Origin::Client(ip) => Peer { ip: ip.to_canonical(), proxied: true },
+        // The proxy's address counts, but whoever is behind it isn't on this machine.
+        Origin::Unknown => Peer { ip, proxied: true },
+        Origin::Itself => Peer { ip, proxied: false },
+    };
     Ok(())
 }
 

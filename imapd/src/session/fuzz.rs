@@ -133,6 +133,7 @@ const WORDS: &[&str] = &[
     "THREADID",
     "TO",
     "UID",
+    "UIDBATCHES 500 1:2",
     "UIDONLY",
     "UIDVALIDITY",
     "UNAUTHENTICATE",

@@ -71,6 +71,7 @@ static COMMANDS: &[Command] = &[
     plain("CLOSE", When::Selected, cmd::select::close),
     plain("UNSELECT", When::Selected, cmd::select::close),
     plain("EXPUNGE", When::Selected, cmd::write::expunge),
+    plain("UIDBATCHES", When::Selected, cmd::batches::run),
     plain("SEARCH", When::Selected, cmd::search::run),
     plain("FETCH", When::Selected, cmd::fetch::run),
     plain("STORE", When::Selected, cmd::store::run),

@@ -9,6 +9,9 @@ use tokio::net::TcpStream;
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
+/// For somebody who came over something that is not TCP.
+const UNSPECIFIED: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+
 fn v2(client: [u8; 4]) -> Vec<u8> {
     [SIGNATURE, &[0x21, 0x11, 0, 12], &client, &[127, 0, 0, 1, 4, 210, 0, 143]].concat()
 }
@@ -44,6 +47,11 @@ async fn a_listed_proxy_must_say_for_whom_it_connects() {
     let mut client = connect(server.plain, &v2([127, 0, 0, 1])).await;
     client.line().await.unwrap();
     assert!(client.run(&login).await[0].starts_with("NO [PRIVACYREQUIRED]"));
+    for unknown in [&b"PROXY UNKNOWN\r\n"[..], UNSPECIFIED] {
+        let mut client = connect(server.plain, unknown).await;
+        assert!(client.line().await.unwrap().starts_with("* OK"), "{unknown:?}");
+        assert!(client.run(&login).await[0].starts_with("NO [PRIVACYREQUIRED]"), "{unknown:?}");
+    }
     // TLS begins behind the header.
     let mut stream = TcpStream::connect(server.tls).await.unwrap();
     stream.write_all(b"PROXY TCP6 2001:db8::7 ::1 4711 993\r\n").await.unwrap();

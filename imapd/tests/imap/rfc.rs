@@ -144,7 +144,7 @@ fn quoted(cell: &str) -> Vec<&str> {
 fn every_example_in_the_table_is_played() {
     let data = root().join("imapd/tests/data");
     let mut sources = String::new();
-    for dir in ["imapd/tests/imap", "imapd/src/net", "imapd/src/proto/parse"] {
+    for dir in ["imapd/tests/imap", "imapd/src/cmd", "imapd/src/net", "imapd/src/proto/parse"] {
         for entry in std::fs::read_dir(root().join(dir)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|end| end == "rs") {

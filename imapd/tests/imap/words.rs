@@ -296,6 +296,9 @@ async fn years_are_parts_of_their_folder() {
     client.send("DONE\r\n").await;
     assert_eq!(client.line().await.unwrap(), "i OK IDLE done");
     assert_eq!(client.ok("FETCH 3 (UID)").await, ["* 3 FETCH (UID 6)"]);
+    let mut copy = server.alice().await;
+    copy.ok("ENABLE QRESYNC").await;
+    copy.ok("SELECT Big/2019").await;
     let big = FolderPath::new("alice/Big").unwrap();
     world
         .storage
@@ -303,6 +306,16 @@ async fn years_are_parts_of_their_folder() {
         .unwrap();
     assert_eq!(client.ok("NOOP").await, ["* 2 EXPUNGE"]);
     assert_eq!(client.ok("UID FETCH 1:* (FLAGS)").await.len(), 2);
+    // Who watches, was away, or names them, is told of the year's UIDs only (RFC 7162).
+    assert_eq!(copy.ok("NOOP").await, ["* VANISHED 4"]);
+    let validity = whole[0].split_once("UIDVALIDITY ").unwrap().1.split(' ').next().unwrap();
+    for (year, gone) in [(2019, "* VANISHED (EARLIER) 4"), (2024, "* VANISHED (EARLIER) 2")] {
+        let lines = copy.ok(&format!("SELECT Big/{year} (QRESYNC ({validity} 1))")).await;
+        let told: Vec<&String> = lines.iter().filter(|line| line.contains("VANISHED")).collect();
+        assert_eq!(told, [gone], "{year}");
+        let lines = copy.ok("UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)").await;
+        assert_eq!(lines[0], gone, "{year}");
+    }
     // A folder of a year's name pushes the year aside; its own name means itself then.
     make(&world, ["alice/Big/2019".to_owned(), "alice/Big/2024/x".to_owned()]);
     let names_now = names(&client.ok("LIST \"\" \"Big/*\"").await);

@@ -32,6 +32,15 @@ pub struct Zoned {
     pub zone: i16,
 }
 
+impl Zoned {
+    /// The calendar year where the date was written, within 1 to 9999.
+    pub(crate) fn year(self) -> i32 {
+        let local = self.secs.saturating_add(i64::from(self.zone) * 60);
+        let (first, last) = (-62_135_596_800, 253_402_300_799);
+        time::OffsetDateTime::from_unix_timestamp(local.clamp(first, last)).map_or(1970, |date| date.year())
+    }
+}
+
 /// The dates in a message's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dates {

@@ -12,8 +12,8 @@ use super::pages::{self, PAGE_ROWS, Placed};
 use super::vanished::Of;
 use super::{
     ALL_MAIL, ALL_MAIL_PLACES, ARCHIVES, BATCHES, BIRTHS, CARDS, COMMENTS, Db, EXTRAS, FOLDERS, FORMER,
-    GHOSTS, GONE, HEADS, HEIRS, IDENTITIES, LEAVES, MESSAGES, META, MessageEntry, ORDERS, PARTS, PLACEMENTS,
-    PLACES, SOURCE_IDS, SOURCES, THREADS, TIMES, VANISHED, folders, front, groups, orders,
+    GHOSTS, GONE, GONE_YEARS, HEADS, HEIRS, IDENTITIES, LEAVES, MESSAGES, META, MessageEntry, ORDERS, PARTS,
+    PLACEMENTS, PLACES, SOURCE_IDS, SOURCES, THREADS, TIMES, VANISHED, folders, front, groups, orders,
 };
 use crate::card::Card;
 use crate::evidence::Hash;
@@ -154,6 +154,7 @@ struct Work<'a> {
     all_mail_places: Table<'a, (u32, u32), &'static [u8]>,
     vanished: Table<'a, (u8, u32, u64, u32), &'static [u8]>,
     ghosts: Table<'a, (u8, u32, u32), (u32, u64)>,
+    gone_years: Table<'a, (u32, u32), u16>,
     births: Table<'a, (u32, u32), u64>,
     heirs: Table<'a, (u32, u64, u32), ()>,
     times: Table<'a, u64, i64>,
@@ -214,6 +215,7 @@ impl<'a> Work<'a> {
             all_mail_places: txn.open_table(ALL_MAIL_PLACES).map_err(e)?,
             vanished: txn.open_table(VANISHED).map_err(e)?,
             ghosts: txn.open_table(GHOSTS).map_err(e)?,
+            gone_years: txn.open_table(GONE_YEARS).map_err(e)?,
             births: txn.open_table(BIRTHS).map_err(e)?,
             heirs: txn.open_table(HEIRS).map_err(e)?,
             times: txn.open_table(TIMES).map_err(e)?,
@@ -534,6 +536,7 @@ impl<'a> Work<'a> {
         info.highest_mod_seq = info.highest_mod_seq.max(mod_seq);
         self.removed.entry(folder).or_default().push((uid.0, uid.0));
         self.vanishes(Of::Folder, folder, uid, placed.row.mod_seq, mod_seq);
+        self.year_vanishes(folder, uid, placed.row.date)?;
         let counters = &mut self.changes.counters;
         counters.placements = counters.placements.saturating_sub(1);
         Ok(placed)

@@ -86,6 +86,8 @@ pub(crate) const VANISHED: TableDefinition<'_, (u8, u32, u64, u32), &[u8]> = Tab
 /// Kind, number, UID of what compaction left tombstones of and was not told to be gone yet → of a folder the archive-wide UID,
 /// of an archive how many such placements; the mod-sequence at which it came.
 pub(crate) const GHOSTS: TableDefinition<'_, (u8, u32, u32), (u32, u64)> = TableDefinition::new("ghosts");
+/// Folder, UID that was moved away or deleted → the calendar year of its INTERNALDATE. Compaction forgets it.
+pub(crate) const GONE_YEARS: TableDefinition<'_, (u32, u32), u16> = TableDefinition::new("gone_years");
 /// A store's number of an archive, archive-wide UID → the mod-sequence at which it came, where the placement that it shows
 /// has another.
 pub(crate) const BIRTHS: TableDefinition<'_, (u32, u32), u64> = TableDefinition::new("births");
@@ -177,6 +179,7 @@ impl Db {
         txn.open_table(ALL_MAIL_PLACES).map_err(|e| self.err(e))?;
         txn.open_table(VANISHED).map_err(|e| self.err(e))?;
         txn.open_table(GHOSTS).map_err(|e| self.err(e))?;
+        txn.open_table(GONE_YEARS).map_err(|e| self.err(e))?;
         txn.open_table(BIRTHS).map_err(|e| self.err(e))?;
         txn.open_table(HEIRS).map_err(|e| self.err(e))?;
         txn.open_table(TIMES).map_err(|e| self.err(e))?;

@@ -4,7 +4,7 @@
 //! Invariant: derived from moves, deletions and tombstones alone, so that a rebuild and a compaction give the same. A row is never
 //! changed once it is written. Left to others: which facts take something away (`apply`), and several stores (`stores/vanished`).
 
-use super::{Db, GHOSTS, HEIRS, TIMES, VANISHED};
+use super::{Db, GHOSTS, GONE_YEARS, HEIRS, TIMES, VANISHED};
 use crate::pack::varint::{Reader, put, put_signed};
 use crate::{Error, FolderId, ModSeq, Uid, UidRanges};
 use std::collections::BTreeMap;
@@ -164,6 +164,32 @@ impl Db {
             spans.extend(there.map(|run| (run.first, run.last)));
         })?;
         Ok(spans)
+    }
+
+    /// Of these UIDs that went from a folder, those that are not known to have been of another year.
+    pub(crate) fn not_of_other_years(
+        &self,
+        folder: FolderId,
+        spans: Vec<(u32, u32)>,
+        year: i32,
+    ) -> Result<Vec<(u32, u32)>, Error> {
+        let txn = self.read()?;
+        let table = match txn.open_table(GONE_YEARS) {
+            Ok(table) => table,
+            // A database from before there was the table, of which nothing has gone since.
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(spans),
+            Err(e) => return Err(self.err(e)),
+        };
+        let mut others = Vec::new();
+        for &(first, last) in &spans {
+            for row in table.range((folder.0, first)..=(folder.0, last)).map_err(|e| self.err(e))? {
+                let (key, of) = row.map_err(|e| self.err(e))?;
+                if i32::from(of.value()) != year {
+                    others.push((key.value().1, key.value().1));
+                }
+            }
+        }
+        Ok(UidRanges::from_spans(spans).subtract(&UidRanges::from_spans(others)).spans().collect())
     }
 
     /// Adds to `log` what went after `since` and up to `until`, of these folders and archives.

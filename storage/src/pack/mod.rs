@@ -29,9 +29,9 @@ pub(crate) use writer::PackWriter;
 use varint::Reader;
 
 /// Plain bytes from which a block of headers takes no more (FORMAT.md has the figures).
-pub(crate) const HEADER_BLOCK_BYTES: usize = 256 << 10;
+pub(crate) const HEADER_BLOCK_BYTES: usize = 128 << 10;
 /// Plain bytes from which a block of other small chunks takes no more.
-pub(crate) const BODY_BLOCK_BYTES: usize = 128 << 10;
+pub(crate) const BODY_BLOCK_BYTES: usize = 64 << 10;
 /// Plain bytes of every segment of a large chunk but the last; also the largest chunk that goes into a block.
 pub(crate) const SEGMENT_BYTES: usize = 256 << 10;
 /// Largest plain content of any record; checked before memory is taken.

@@ -223,14 +223,12 @@ fn decompress_front(
         let mut plain = Vec::new();
         let mut want = FRONT_BYTES.min(plain_len);
         while plain.len() < want {
-            let mut done = plain.len();
-            plain.resize(want, 0);
-            while done < want {
-                let mut output = OutBuffer::around_pos(&mut plain[..], done);
-                let before = (input.pos(), done);
-                decoder.run(&mut input, &mut output)?;
-                done = output.pos();
-                if (input.pos(), done) == before {
+            // Room for exactly so much, so that no more than that is decompressed.
+            plain.reserve_exact(want - plain.len());
+            while plain.len() < want {
+                let before = (input.pos(), plain.len());
+                decoder.run(&mut input, &mut OutBuffer::around_pos(&mut plain, before.1))?;
+                if (input.pos(), plain.len()) == before {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
             }

@@ -65,6 +65,8 @@ pub struct FolderView {
     pub(crate) parts: Arc<[Part]>,
     /// It is an archive's mailbox of all messages.
     pub(crate) whole_archive: bool,
+    /// It shows only this year of the folder.
+    pub(crate) year: Option<i32>,
 }
 
 /// What one store holds of a folder.

@@ -143,7 +143,14 @@ impl Wholes {
             bytes: whole.bytes,
             highest_mod_seq,
         };
-        Some(FolderView { info, uids: whole.uids, comment: None, parts: whole.parts, whole_archive: true })
+        Some(FolderView {
+            info,
+            uids: whole.uids,
+            comment: None,
+            parts: whole.parts,
+            whole_archive: true,
+            year: None,
+        })
     }
 
     /// The first folder of a folder's archive, with the archive and the folder's UIDVALIDITY.

@@ -40,6 +40,9 @@ impl Shared {
 impl Storage {
     /// The UIDs that a mailbox ([`Storage::view`] or [`Storage::all_mail`]) had at `since` and doesn't have in `view` (RFC 7162
     /// §3.2.5.1, §3.2.6). Costs what went since then.
+    ///
+    /// Of a year ([`Storage::in_year`]) nothing is named that is known to have been of another one. Where that is not known any more
+    /// (the store was compacted since, is away, or was detached), it is named: the client never had it, and has nothing to forget.
     /// # Errors
     /// Those of the database.
     pub fn vanished(&self, view: &FolderView, since: ModSeq) -> Result<UidRanges, Error> {
@@ -69,7 +72,11 @@ impl Storage {
             let all = if view.whole_archive { store.state.read().all_mail.clone() } else { HashMap::new() };
             let mut all = all.iter().map(|(number, all)| (*number, all.folders.iter().copied().collect()));
             for (of, number) in shared.numbers_in(view, &entry, &mut all) {
-                spans.extend(store.db.vanished(of, number, since)?.into_iter().map(raised));
+                let mut went = store.db.vanished(of, number, since)?;
+                if let Some(year) = view.year {
+                    went = store.db.not_of_other_years(number, went, year)?;
+                }
+                spans.extend(went.into_iter().map(raised));
             }
         }
         for left in shared.lefts() {

@@ -246,7 +246,7 @@ impl View {
             several => Arc::new(UidRanges::from_spans(several.iter().flat_map(|part| part.uids.spans()))),
         };
         let comment = comment.map(|said| Arc::clone(&said.text)).filter(|text| !text.is_empty());
-        Some(FolderView { info, uids, comment, parts: parts.into(), whole_archive: false })
+        Some(FolderView { info, uids, comment, parts: parts.into(), whole_archive: false, year: None })
     }
 
     pub(super) fn get(&self, id: FolderId) -> Option<&FolderView> {

@@ -4,7 +4,7 @@
 //! years of a folder are found once for all sessions, and again when its UIDs change.
 
 use super::Storage;
-use crate::{Error, FolderId, FolderView, InternalDate, UidRanges};
+use crate::{Error, FolderId, FolderView, UidRanges};
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -52,12 +52,13 @@ impl Storage {
     /// The folder, showing only the messages of that year: same numbers, same UIDVALIDITY and UIDNEXT. None if there are none.
     /// # Errors
     /// As [`Storage::years`].
-    pub fn in_year(&self, view: &FolderView, year: i32) -> Result<Option<FolderView>, Error> {
-        Ok(self.years_of(view)?.get(&year).map(|year| {
+    pub fn in_year(&self, view: &FolderView, number: i32) -> Result<Option<FolderView>, Error> {
+        Ok(self.years_of(view)?.get(&number).map(|year| {
             let mut view = view.clone();
             view.info.messages = year.uids.len();
             view.info.bytes = year.bytes;
             view.uids = Arc::clone(&year.uids);
+            view.year = Some(number);
             view
         }))
     }
@@ -72,7 +73,7 @@ impl Storage {
         let mut spans: BTreeMap<i32, (Vec<(u32, u32)>, u64)> = BTreeMap::new();
         for columns in self.columns(view)? {
             for row in columns.rows.iter().filter(|row| view.uids.contains(row.uid)) {
-                let (spans, bytes) = spans.entry(year_of(row.date)).or_default();
+                let (spans, bytes) = spans.entry(row.date.year()).or_default();
                 *bytes = bytes.saturating_add(row.size);
                 match spans.last_mut() {
                     Some((_, last)) if last.checked_add(1) == Some(row.uid.0) => *last = row.uid.0,
@@ -85,32 +86,5 @@ impl Storage {
         let years: Arc<BTreeMap<i32, Year>> = Arc::new(spans.into_iter().map(year).collect());
         cache.lock().put(view.info.id, Years { of: Arc::clone(&view.uids), years: Arc::clone(&years) });
         Ok(years)
-    }
-}
-
-/// The calendar year where the date was written, within 1 to 9999: what INTERNALDATE shows.
-fn year_of(date: InternalDate) -> i32 {
-    let local = date.secs.saturating_add(i64::from(date.zone) * 60);
-    let (first, last) = (-62_135_596_800, 253_402_300_799);
-    time::OffsetDateTime::from_unix_timestamp(local.clamp(first, last)).map_or(1970, |date| date.year())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_year_where_it_was_written() {
-        for (secs, zone, year) in [
-            (0, 0, 1970),
-            (0, -60, 1969),
-            (-1, 60, 1970),
-            (1_704_067_199, 0, 2023),
-            (1_704_067_199, 1, 2024),
-            (i64::MAX, 0, 9999),
-            (i64::MIN, -720, 1),
-        ] {
-            assert_eq!(year_of(InternalDate { secs, zone }), year, "{secs} {zone}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The small grammars: ID, flags of STORE, SASL's PLAIN.
+//! The small grammars: ID, flags of STORE, UIDBATCHES, SASL's PLAIN.
 
 use super::{Cursor, Wrong};
 use base64::Engine as _;
@@ -65,6 +65,34 @@ pub(crate) fn store(c: &mut Cursor<'_>) -> Result<Store, Wrong> {
     Ok(Store { deletes: deletes && !removes })
 }
 
+/// What UIDBATCHES asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Batches {
+    /// Messages a batch.
+    pub(crate) size: u32,
+    /// The first and the last batch; none: all. Not checked to rise.
+    pub(crate) range: Option<(u32, u32)>,
+}
+
+/// UIDBATCHES' size and range of batches (RFC 10022 §4 `message-batches`).
+pub(crate) fn batches(c: &mut Cursor<'_>) -> Result<Batches, Wrong> {
+    let number = |c: &mut Cursor<'_>| match u32::try_from(c.number()?) {
+        Ok(0) => Err(Wrong("batches and their messages are counted from 1")),
+        found => found.map_err(|_| Wrong("the number is too large")),
+    };
+    c.sp()?;
+    let size = number(c)?;
+    let mut range = None;
+    if !c.is_end() {
+        c.sp()?;
+        let first = number(c)?;
+        c.byte(b':', "a range of batches has a colon")?;
+        range = Some((first, number(c)?));
+    }
+    c.end()?;
+    Ok(Batches { size, range })
+}
+
 /// The name and password in a PLAIN response (RFC 4616); an authorisation identity other than the name is refused.
 pub(crate) fn sasl_plain(base64: &[u8]) -> Option<(String, Zeroizing<String>)> {
     let bytes = Zeroizing::new(base64::engine::general_purpose::STANDARD.decode(base64).ok()?);
@@ -112,6 +140,31 @@ mod tests {
             ("(x y)".into(), false),
         ] {
             assert_eq!(id(&mut Cursor::new(text.as_bytes())).is_ok(), ok, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_ranges_of_batches() {
+        for (text, expected) in [
+            (" 2000", Some((2_000, None))),
+            (" 2000 10:20", Some((2_000, Some((10, 20))))),
+            (" 2000 4:1", Some((2_000, Some((4, 1))))),
+            (" 1 1:1", Some((1, Some((1, 1))))),
+            (" 4294967295 1:4294967295", Some((u32::MAX, Some((1, u32::MAX))))),
+            ("", None),
+            (" ", None),
+            (" x", None),
+            (" 0", None),
+            (" 4294967296", None),
+            (" 2000 10", None),
+            (" 2000 0:1", None),
+            (" 2000 1:4294967296", None),
+            (" 2000 1:*", None),
+            (" 2000 1:2 3", None),
+            (" 2000 1:2,4:5", None),
+        ] {
+            let found = batches(&mut Cursor::new(text.as_bytes())).ok().map(|b| (b.size, b.range));
+            assert_eq!(found, expected, "{text:?}");
         }
     }
 

@@ -6,7 +6,7 @@
 use super::Work;
 use crate::db::vanished::{self, Of, ROW_RUNS, Run};
 use crate::store::facts::TombstoneFact;
-use crate::{Error, FolderId, ModSeq, Uid};
+use crate::{Error, FolderId, InternalDate, ModSeq, Uid};
 use redb::ReadableTable;
 use std::collections::BTreeMap;
 
@@ -17,6 +17,18 @@ impl Work<'_> {
     /// A UID came at `came` and goes at `went`.
     pub(super) fn vanishes(&mut self, of: Of, number: FolderId, uid: Uid, came: ModSeq, went: ModSeq) {
         self.went.entry((of, number, went)).or_default().insert(uid.0, came);
+    }
+
+    /// The year that a UID goes from, as a mailbox of its own.
+    pub(super) fn year_vanishes(
+        &mut self,
+        folder: FolderId,
+        uid: Uid,
+        date: InternalDate,
+    ) -> Result<(), Error> {
+        let year = u16::try_from(date.year()).map_err(|_| self.wrong("a date has no year"))?;
+        self.gone_years.insert((folder.0, uid.0), year).map_err(|e| self.db.err(e))?;
+        Ok(())
     }
 
     /// An archive-wide UID goes: the last placement with it went, or the last ghost.

@@ -206,6 +206,46 @@ fn compaction_keeps_what_vanished() {
     assert_eq!(look(&storage), told);
 }
 
+/// A year's mailbox forgets what was in it, until compaction has forgotten which year that was: then more is named, never less.
+#[test]
+fn years_forget_their_own() {
+    let house = House::new();
+    let storage = house.open();
+    let cancel = Cancel::default();
+    let mut batch = storage.batch(&cancel).unwrap();
+    let id = batch.folder(&path("alice/a")).unwrap();
+    // 2019 and 2024 in turn.
+    for number in 0..8u64 {
+        let placement = NewPlacement {
+            date: crate::card::Zoned { secs: [1_550_000_000, 1_720_000_000][number as usize % 2], zone: 0 },
+            ..from("mbox", "")
+        };
+        batch.add(id, prepared(&storage, &mail(number, 60), b""), &placement).unwrap();
+    }
+    batch.commit().unwrap();
+    let before = storage.view(&path("alice/a")).unwrap().info.highest_mod_seq;
+    let some = |uids: [u32; 2]| UidRanges::from_spans(uids.map(|uid| (uid, uid)));
+    storage.delete_messages(&path("alice/a"), &some([1, 2]), &cancel, &mut |_, _| ()).unwrap();
+    storage
+        .move_messages(&path("alice/a"), &some([3, 4]), &path("alice/b"), &cancel, &mut |_, _| ())
+        .unwrap();
+    let told = |storage: &Storage, year| {
+        let view = storage.view(&path("alice/a")).unwrap();
+        let view = storage.in_year(&view, year).unwrap().unwrap();
+        set(&storage.vanished(&view, before).unwrap())
+    };
+    assert_eq!((told(&storage, 2019), told(&storage, 2024)), ([1, 3].into(), [2, 4].into()));
+    drop(storage);
+    // Made again from the packs it is the same.
+    house.arc().remove(&house.store_dir().join("store.redb")).unwrap();
+    let storage = house.open();
+    assert_eq!((told(&storage, 2019), told(&storage, 2024)), ([1, 3].into(), [2, 4].into()));
+    storage.compact_store("0001", &cancel, &mut |_, _| ()).unwrap();
+    let (early, late) = (told(&storage, 2019), told(&storage, 2024));
+    assert!(early.is_superset(&[1, 3].into()) && late.is_superset(&[2, 4].into()), "{early:?} {late:?}");
+    assert!(early.is_subset(&[1, 2, 3, 4].into()) && late.is_subset(&[1, 2, 3, 4].into()));
+}
+
 /// A missing store's messages don't vanish, and what had gone before still is told.
 #[test]
 fn a_missing_disk_takes_nothing_and_forgets_nothing() {

@@ -27,7 +27,8 @@ fn filled() -> Result<Archive> {
 
 /// A command as a user, with the password that tests give.
 fn by(archive: &Archive, user: &str, arguments: &[&str]) -> Result<Output> {
-    let all = ["--login", user, "--login-password-stdin"].iter().chain(arguments);
+    let login = ["--login", user, "--login-password-stdin"];
+    let all = login.iter().chain(arguments);
     archive.run_with(all, format!("{}\n", Archive::password(user)).as_bytes())
 }
 

@@ -291,7 +291,7 @@ impl From<ModeName> for Mode {
 }
 
 /// A privilege's name.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
 #[value(rename_all = "camelCase")]
 pub(crate) enum PrivilegeName {
     Login,

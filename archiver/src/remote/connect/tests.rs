@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::remote::access::Mechanism;
+use auth::trust::Trust;
 use flate2::write::DeflateEncoder;
 use std::net::TcpListener;
 

@@ -169,8 +169,8 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 #hash_lanes = 1
 # Iterations of SCRAM-SHA-256, at least 4096. 0: SCRAM is not offered.
 #scram_iterations = 10000
-# Networks from which logins are taken; none named: from all.
-#allow_from = ["10.0.0.0/8", "2001:db8::/32"]
+# Networks from which logins are taken, such as "10.0.0.0/8" or "2001:db8::/32"; none named: from all.
+#allow_from = []
 
 [control]
 # The socket that the command line talks to.

@@ -33,7 +33,7 @@ fn pairs(all: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 /// Whether a login by the directory goes well.
 fn logs_in(archive: &Archive, name: &str, password: &str) -> tests::Result<bool> {
-    let arguments = ["directory", "test", "--login", name, "--password-stdin", "--json"];
+    let arguments = ["directory", "test", "--try", name, "--password-stdin", "--json"];
     let rows = archive.run_with(arguments, format!("{password}\n").as_bytes())?.json()?;
     let login = rows.iter().find(|row| row["step"] == "login").context("no login was tried")?;
     Ok(login["ok"] == true)

@@ -43,8 +43,8 @@ an empty value ('') takes a setting back. docs/directories.md has recipes.")]
     /// Try the settings out: each server, the bind DN, how many users there are, and the login of one of them
     Test {
         /// Try this user's login too, with a password that is asked for
-        #[arg(long, value_name = "USER")]
-        login: Option<String>,
+        #[arg(long = "try", value_name = "USER")]
+        user: Option<String>,
         #[command(flatten)]
         password: Source,
     },

@@ -1,9 +1,19 @@
 //! `user.appPassword*`, `user.totp*`, `user.door`, `user.logins`, `session.*`: what lets users in, and who is in.
 
 use super::{Act, Context, Failure, Needs, Outcome};
-use auth::Network;
+use auth::{Network, Privilege};
 use imapd::watch::SessionEntry;
 use serde::{Deserialize, Serialize};
+
+/// What users do with what lets them in, as administrators do for others.
+fn own() -> Needs {
+    Needs::one_of(&[Privilege::Admin, Privilege::ChangePassword])
+}
+
+/// Before the user is looked for: whether somebody else is there isn't told.
+fn own_or_admin(cx: &Context<'_>, name: &str) -> Result<(), Failure> {
+    if name == cx.caller.who { Ok(()) } else { cx.demand(&Needs::admin()) }
+}
 
 /// Makes an app password.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,12 +33,13 @@ struct Made<'a> {
 
 impl Act for AppPasswordCreate {
     fn needs(&self) -> Needs {
-        Needs::admin()
+        own()
     }
     fn audit(&self) -> String {
         format!("user.appPasswordCreate {:?}: {:?}", self.name, self.label)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        own_or_admin(cx, &self.name)?;
         let (entry, password) = cx.installation.auth.create_app_password(&self.name, &self.label)?;
         cx.note(format!("number {}", entry.id));
         cx.row(&Made { entry, password: &password })?;
@@ -45,12 +56,13 @@ pub(crate) struct AppPasswordList {
 
 impl Act for AppPasswordList {
     fn needs(&self) -> Needs {
-        Needs::admin()
+        own()
     }
     fn audit(&self) -> String {
         format!("user.appPasswordList {:?}", self.name)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        own_or_admin(cx, &self.name)?;
         for entry in cx.installation.auth.app_passwords(&self.name)? {
             cx.row(&entry)?;
         }
@@ -69,12 +81,13 @@ pub(crate) struct AppPasswordRevoke {
 
 impl Act for AppPasswordRevoke {
     fn needs(&self) -> Needs {
-        Needs::admin()
+        own()
     }
     fn audit(&self) -> String {
         format!("user.appPasswordRevoke {:?}: {:?}", self.name, self.which)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        own_or_admin(cx, &self.name)?;
         cx.row(&cx.installation.auth.revoke_app_password(&self.name, &self.which)?)?;
         Ok(Outcome::DONE)
     }
@@ -113,12 +126,13 @@ struct Codes<'a> {
 
 impl Act for UserTotp {
     fn needs(&self) -> Needs {
-        Needs::admin()
+        own()
     }
     fn audit(&self) -> String {
         format!("user.totp {:?}: {:?}", self.name, self.what)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        own_or_admin(cx, &self.name)?;
         let auth = &cx.installation.auth;
         let codes = match self.what {
             Factor::Enable => {
@@ -183,12 +197,13 @@ pub(crate) struct UserLogins {
 
 impl Act for UserLogins {
     fn needs(&self) -> Needs {
-        Needs::admin()
+        own()
     }
     fn audit(&self) -> String {
         format!("user.logins {:?}", self.name)
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        own_or_admin(cx, &self.name)?;
         for entry in cx.installation.auth.logins(&self.name)? {
             cx.row(&entry)?;
         }

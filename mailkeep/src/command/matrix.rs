@@ -50,6 +50,7 @@ const fn rule(one_of: &'static [Privilege]) -> Rule {
 
 const ADMIN: Rule = rule(&[Admin]);
 const ADMIN_NEAR: Rule = Rule { near: true, ..ADMIN };
+const OWN: Rule = rule(&[Admin, ChangePassword]);
 const ANYONE: Rule = rule(&[Login]);
 const READER: Rule = Rule { on_folder: Level::Read, ..ANYONE };
 const LOOKS_ON: Rule = rule(&[Admin, Auditor]);
@@ -119,13 +120,13 @@ table! {
     UserRename: UserRename { name: text(), new: text() } => ADMIN;
     UserImport: UserImport { file: path(), columns: vec![], update: false, dry_run: true } => ADMIN_NEAR;
     OwnPassword: OwnPassword { password: secret() } => rule(&[ChangePassword]);
-    AppPasswordCreate: AppPasswordCreate { name: text(), label: text() } => ADMIN;
-    AppPasswordList: AppPasswordList { name: text() } => ADMIN;
-    AppPasswordRevoke: AppPasswordRevoke { name: text(), which: text() } => ADMIN;
-    UserTotp: UserTotp { name: text(), what: Factor::Enable, code: None } => ADMIN,
-        UserTotp { name: text(), what: Factor::Disable, code: None } => ADMIN;
+    AppPasswordCreate: AppPasswordCreate { name: text(), label: text() } => OWN;
+    AppPasswordList: AppPasswordList { name: text() } => OWN;
+    AppPasswordRevoke: AppPasswordRevoke { name: text(), which: text() } => OWN;
+    UserTotp: UserTotp { name: text(), what: Factor::Enable, code: None } => OWN,
+        UserTotp { name: text(), what: Factor::Disable, code: None } => OWN;
     UserDoor: UserDoor { name: text(), allow_from: None, must_change: None } => ADMIN;
-    UserLogins: UserLogins { name: text() } => ADMIN;
+    UserLogins: UserLogins { name: text() } => OWN;
     SessionList: SessionList {} => ADMIN;
     SessionKill: SessionKill { session: Some(u64::MAX), user: None } => ADMIN;
     GroupList: GroupList {} => ADMIN;

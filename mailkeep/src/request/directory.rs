@@ -34,14 +34,14 @@ pub(super) fn directory(verb: DirectoryVerb) -> Result<(Command, View), Failure>
             (self::set(*set)?, View::Done("The settings are kept. Next: mailkeep directory test"))
         }
         DirectoryVerb::Show => (Command::DirectoryShow(DirectoryShow {}), view::DIRECTORY),
-        DirectoryVerb::Test { login, password } => {
-            let login = match login {
+        DirectoryVerb::Test { user, password } => {
+            let login = match user {
                 Some(name) => {
                     let password = Secret(password.read(&name)?);
                     Some((name, password))
                 }
                 None if password.is_given() => {
-                    return Err(Failure::usage("a password goes with --login USER"));
+                    return Err(Failure::usage("a password goes with --try USER"));
                 }
                 None => None,
             };

@@ -277,7 +277,7 @@ fn mistakes_are_told_with_the_next_step() {
         (&["user", "add", "bob", "--password-stdin"], 1, "line is empty"),
         (&["user", "passwd", "nobody", "--password-file", "/nonexistent"], 1, "/nonexistent"),
         (&["search", "--user", "alice", "before:soon"], 2, "before:2019-12-31"),
-        (&["archive", "/", "--into", "alcie/F"], 1, "user add"),
+        (&["archive", "/", "--into", "alcie/F"], 1, "user create"),
         (&["--log", "no=such=filter", "folders"], 1, "--log"),
     ];
     for (arguments, code, word) in cases {

@@ -65,7 +65,10 @@ pub fn last(archive: &Archive) -> Result<Value> {
 /// # Errors
 /// It fails.
 pub fn run(archive: &Archive, name: &str) -> Result<[u64; 7]> {
-    archive.run(["profile", "run", name])?.ok()?;
+    if let Err(error) = archive.run(["profile", "run", name])?.ok() {
+        let failed = archive.run(["runs", "failed", "last"])?.text();
+        return Err(error.context(failed));
+    }
     sums(&last(archive)?)
 }
 

@@ -334,7 +334,7 @@ fn json_is_an_object_a_line_with_stable_keys() -> Result {
         Ok(())
     };
     check(archive.run(["init", "--json"])?, "data password user")?;
-    let user = "created name privileges read";
+    let user = "created disabled fullName mode mustChange name privileges rights";
     check(
         archive.run_with(["user", "add", "alice", "--password-stdin", "--json"], b"alice's password\n")?,
         user,
@@ -469,7 +469,7 @@ fn manual_and_completions_are_made() -> Result {
     ensure!(archive.run(["man"])?.ok()?.text().contains(".TH mailkeep"));
     let pages = archive.scratch().join("share/man1");
     archive.run(["man", &pages.to_string_lossy()])?.ok()?;
-    ensure!(pages.join("mailkeep.1").is_file() && pages.join("mailkeep-user-add.1").is_file());
+    ensure!(pages.join("mailkeep.1").is_file() && pages.join("mailkeep-user-create.1").is_file());
     Ok(())
 }
 

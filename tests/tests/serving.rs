@@ -364,7 +364,7 @@ fn the_log_has_one_line_a_session_and_no_secret() -> Result {
     ensure!(line["commands"] == 3 && line["messages"] == 0 && line["reason"] == "logged out", "{line}");
     ensure!(line["bytes_in"].as_u64() > Some(30) && line["bytes_out"].as_u64() > Some(100), "{line}");
     let log = server.log()?;
-    ensure!(log.matches("login refused").count() == 2 && log.contains("\\\"alice\\\""), "{log}");
+    ensure!(log.matches("login failed").count() == 2 && log.contains("\\\"alice\\\""), "{log}");
     ensure!(
         !log.contains("secret")
             && !log.contains("password\"")

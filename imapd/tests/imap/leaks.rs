@@ -184,6 +184,7 @@ fn row(command: &str) -> Option<Row> {
             Selected(&["UID SEARCH FUZZY TEXT quokka", "UID SEARCH RETURN (RELEVANCY ALL) FUZZY SUBJECT of"])
         }
         "SORT" => Selected(&["SORT (SUBJECT) UTF-8 TEXT quokka", "SORT (REVERSE ARRIVAL) UTF-8 ALL"]),
+        "UIDBATCHES" => Selected(&["UIDBATCHES 500", "UIDBATCHES 500 1:2"]),
         "UID SORT" => Selected(&["UID SORT (FROM SIZE) UTF-8 ALL"]),
         "THREAD" => Selected(&["THREAD REFERENCES UTF-8 ALL"]),
         "UID THREAD" => Selected(&["UID THREAD ORDEREDSUBJECT UTF-8 ALL"]),

@@ -222,6 +222,8 @@ async fn every_capability_has_its_rfc_and_examples() {
     take(&client.ok(&format!("LOGIN alice \"{}\"", crate::common::PASSWORD)).await.concat());
     // Without TLS, from anywhere but this machine.
     take("CAPABILITY LOGINDISABLED");
+    // With TLS.
+    take("CAPABILITY AUTH=SCRAM-SHA-256-PLUS");
     let listed: BTreeSet<String> = rows.iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
     assert_eq!(offered, listed);
     for row in rows {

@@ -349,7 +349,7 @@ fn every_command_for_every_user() {
         let nobody = Caller::user("nobody", "test".into(), true);
         assert!(table.iter().all(|(command, _)| decide(&auth, &nobody, &command.act().needs()).is_err()));
     }
-    assert!(seen.len() == 4 && seen.values().all(|&count| count > 100), "{seen:?}");
+    assert!(seen.len() == 4 && seen.values().all(|&count| count > 50), "{seen:?}");
 }
 
 #[test]

@@ -84,9 +84,12 @@ pub struct LoginEntry {
     pub last: i64,
 }
 
+/// Of a user, whether it went well, of a day, from and how: how often, first and last.
+type Rows = HashMap<(String, bool, i64, String), (u64, i64, i64)>;
+
 #[derive(Default)]
 struct Gathered {
-    rows: HashMap<(String, bool, i64, String), (u64, i64, i64)>,
+    rows: Rows,
     used: HashMap<(String, Option<u64>), i64>,
     since: Option<Instant>,
 }
@@ -128,10 +131,7 @@ impl History {
     }
 }
 
-fn merge(
-    txn: &WriteTransaction,
-    rows: HashMap<(String, bool, i64, String), (u64, i64, i64)>,
-) -> Result<(), Error> {
+fn merge(txn: &WriteTransaction, rows: Rows) -> Result<(), Error> {
     let mut table = txn.open_table(LOGINS).map_err(Error::database)?;
     let mut touched: Vec<(String, u8)> = Vec::new();
     for ((name, ok, day, way), (count, first, last)) in rows {

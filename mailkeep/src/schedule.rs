@@ -234,15 +234,15 @@ fn command_of(job: &Job, now: i64) -> Result<Command, Failure> {
 /// What people are told of a failure.
 fn letter(installation: &Installation, job: &Job, trouble: &str) -> Letter {
     let mut text = format!("{} failed: {}\n", clean(&job.task.words()), clean(trouble));
-    if let Task::Profile { name } = &job.task {
-        if let Ok(Some(run)) = installation.archiver.last_run_of(name) {
-            let archiver::Sums { seen, archived, failed, .. } = run.sums;
-            text.push_str(&format!("\nRun {}: seen {seen}, archived {archived}, failed {failed}\n", run.id));
-            if let Some(error) = &run.error {
-                text.push_str(&format!("{}\n", clean(error)));
-            }
-            text.push_str(&format!("\nmailkeep runs show {0}\nmailkeep runs failed {0}\n", run.id));
+    if let Task::Profile { name } = &job.task
+        && let Ok(Some(run)) = installation.archiver.last_run_of(name)
+    {
+        let archiver::Sums { seen, archived, failed, .. } = run.sums;
+        text.push_str(&format!("\nRun {}: seen {seen}, archived {archived}, failed {failed}\n", run.id));
+        if let Some(error) = &run.error {
+            text.push_str(&format!("{}\n", clean(error)));
         }
+        text.push_str(&format!("\nmailkeep runs show {0}\nmailkeep runs failed {0}\n", run.id));
     }
     Letter { subject: format!("mailkeep: {} failed", clean(&job.name)), text }
 }

@@ -1,6 +1,4 @@
-//! Logins with the real program: app passwords, the second factor, sessions and history by command, and what fail2ban reads of the log.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! What fail2ban reads of the log of the real program.
 
 use std::fs;
 use std::process::Command;

@@ -341,7 +341,8 @@ fn json_is_an_object_a_line_with_stable_keys() -> Result {
     )?;
     check(archive.run(["user", "grant", "alice", "--read", "bob", "--json"])?, user)?;
     check(archive.run(["user", "revoke", "alice", "--read", "bob", "--json"])?, user)?;
-    check(archive.run(["user", "show", "alice", "--json"])?, user)?;
+    let shown = "created disabled effective fullName mode mustChange name privileges rights";
+    check(archive.run(["user", "show", "alice", "--json"])?, shown)?;
     check(archive.run(["user", "list", "--json"])?, user)?;
     let source = archive.scratch().join("source");
     example_tree(&source, 2)?;

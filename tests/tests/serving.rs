@@ -367,7 +367,7 @@ fn the_log_has_one_line_a_session_and_no_secret() -> Result {
     ensure!(log.matches("login failed").count() == 2 && log.contains("\\\"alice\\\""), "{log}");
     ensure!(
         !log.contains("secret")
-            && !log.contains("password\"")
+            && !log.contains("'s password")
             && !log.contains("body")
             && !log.contains('\u{1b}'),
         "{log}"

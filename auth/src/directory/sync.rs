@@ -152,7 +152,7 @@ impl Planner<'_> {
         new.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         for person in new {
             let rivals = clash.get(&person.name.to_lowercase()).map_or(0, Vec::len);
-            self.new(person, rivals > 1);
+            self.add(person, rivals > 1);
         }
     }
 
@@ -263,7 +263,7 @@ impl Planner<'_> {
         self.step(row, Some(user.name.clone()), Some(after));
     }
 
-    fn new(&mut self, person: &Person, rivals: bool) {
+    fn add(&mut self, person: &Person, rivals: bool) {
         if person.disabled {
             return;
         }

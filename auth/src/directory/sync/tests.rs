@@ -164,7 +164,7 @@ fn who_was_disabled_by_the_directory_is_enabled_by_it_and_nobody_else_is() {
     let off = Person { disabled: true, ..person("id:1", "bob") };
     assert!(rows(&run(&by_hand, &found(from_ref(&off)), &directory)).is_empty());
     let users = [from_directory("id:1", "bob")];
-    let plan = run(&users, &found(&[off.clone()]), &directory);
+    let plan = run(&users, &found(from_ref(&off)), &directory);
     assert_eq!((rows(&plan), plan.losses), (vec![(Action::Disabled, "bob")], 0));
     let disabled = after(&users, &plan);
     assert_eq!(

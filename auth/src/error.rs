@@ -51,6 +51,12 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// The issuer of tokens can't be asked, or its settings make no sense.
+    #[error("issuer of tokens: {0}")]
+    Issuer(String),
+    /// Whoever asked for it doesn't want it any more.
+    #[error("stopped")]
+    Stopped,
     /// Hashing failed.
     #[error("password hashing: {0}")]
     Hash(String),

@@ -1,7 +1,7 @@
 //! Users, passwords and privileges, decided in one place; and the audit log.
 //!
 //! Promise: an unknown user and a wrong password can't be told apart, in words or in time.
-//! Owns the tables `users`, `group_rights`, `auth_settings` and `audit` of master.redb. Knows nothing of what archives hold: a
+//! Owns the tables `users`, `group_rights`, `auth_settings`, `audit` and `audit_chain` of master.redb. Knows nothing of what archives hold: a
 //! folder is a path here, and removing a user leaves the archive as it is.
 
 mod address;
@@ -9,6 +9,7 @@ mod audit;
 mod error;
 mod groups;
 mod name;
+mod oauth;
 mod password;
 mod rights;
 mod settings;
@@ -18,9 +19,13 @@ mod users;
 mod verified;
 
 pub use address::{MAX_ADDRESS_BYTES, check_address};
-pub use audit::AuditEntry;
+pub use audit::{
+    AUDIT_PAGE, AuditEntry, AuditFilter, AuditHead, AuditKind, AuditNote, AuditVerdict, AuditWrong,
+    LoginNotes, Successes,
+};
 pub use error::Error;
 pub use name::{MAX_NAME_BYTES, check_name};
+pub use oauth::{Algorithm, MAX_TOKEN_BYTES, OAuth, UserIs};
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, check_password};
 pub use rights::{Level, MAX_RULE_BYTES, MAX_RULES, Right, Sight};
 pub use settings::ArchiveAccess;
@@ -97,6 +102,8 @@ pub struct Settings {
     pub remember_secs: u64,
     /// How guessing is slowed down.
     pub throttle: throttle::Bounds,
+    /// Which logins the audit log has.
+    pub logins: LoginNotes,
 }
 
 impl Default for Settings {
@@ -105,6 +112,7 @@ impl Default for Settings {
             parallel_hashes: DEFAULT_PARALLEL_HASHES,
             remember_secs: 600,
             throttle: throttle::Bounds::default(),
+            logins: LoginNotes::default(),
         }
     }
 }
@@ -119,6 +127,9 @@ pub struct Auth {
     /// The throttle's time begins here.
     begun: Instant,
     parallel_hashes: usize,
+    audit: Arc<audit::Queue>,
+    logins: Arc<audit::Logins>,
+    issuer: Option<Arc<oauth::Issuer>>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -143,10 +154,13 @@ impl Auth {
         txn.open_table(users::USERS).map_err(Error::database)?;
         txn.open_table(groups::GROUPS).map_err(Error::database)?;
         txn.open_table(settings::SETTINGS).map_err(Error::database)?;
-        txn.open_table(audit::AUDIT).map_err(Error::database)?;
+        audit::open(&txn)?;
         txn.commit().map_err(Error::database)?;
         let keep = Duration::from_secs(settings.remember_secs);
         Ok(Auth {
+            audit: Arc::new(audit::Queue::new(Arc::clone(&db))),
+            logins: Arc::new(audit::Logins::new(settings.logins)),
+            issuer: None,
             db,
             hasher: Arc::new(Hasher::new(settings.parallel_hashes)?),
             verified: Arc::new(Mutex::new(Verified::new(keep, MAX_VERIFIED)?)),
@@ -363,20 +377,6 @@ impl Auth {
     #[must_use]
     pub fn may_read(&self, user: &str, folder: &str) -> bool {
         self.allows(&Subject::User(user.to_owned()), Deed::Read(folder))
-    }
-
-    /// Appends to the audit log.
-    /// # Errors
-    /// `Database`.
-    pub fn audit(&self, who: &str, from: &str, what: &str, result: &str) -> Result<(), Error> {
-        audit::append(&self.db, who, from, what, result)
-    }
-
-    /// The newest `most` entries, oldest first.
-    /// # Errors
-    /// `Database`.
-    pub fn audit_log(&self, most: usize) -> Result<Vec<AuditEntry>, Error> {
-        audit::newest(&self.db, most)
     }
 
     /// Changes a user; what was known of the password is forgotten.

@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 65] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 69] {
         let Conf {
             imap,
             keys,
@@ -84,6 +84,10 @@ impl Conf {
             ("auth.remember_secs", auth.remember_secs, 0, DAY_SECS),
             ("auth.free_failures", auth.free_failures.into(), 1, 20),
             ("auth.max_delay_secs", auth.max_delay_secs, 1, 50),
+            ("auth.oauth.skew_secs", auth.oauth.skew_secs, 0, 600),
+            ("auth.oauth.refresh_secs", auth.oauth.refresh_secs, 1, 3_600),
+            ("auth.oauth.max_age_secs", auth.oauth.max_age_secs, 60, 7 * DAY_SECS),
+            ("auth.oauth.keep_secs", auth.oauth.keep_secs, 60, 30 * DAY_SECS),
             ("metrics.min_free_bytes", metrics.min_free_bytes, 0, TIB),
             ("control.max_request_bytes", wide(control.max_request_bytes), KIB, 16 * MIB),
             ("control.max_connections", wide(control.max_connections), 1, 10_000),
@@ -115,6 +119,7 @@ impl Conf {
             .or_else(|| self.evidence.nonsense())
             .or_else(|| self.attachments.nonsense())
             .or_else(|| self.notify.nonsense())
+            .or_else(|| self.auth.oauth.nonsense())
         {
             Some((key, what)) => Err(Error::Value { path: path.to_owned(), key, what }),
             None => Ok(()),

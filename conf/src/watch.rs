@@ -1,5 +1,6 @@
 //! The sections `[auth]`, `[log]` and `[metrics]`: logins, and what the server tells of itself.
 
+use crate::OAuth;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -15,11 +16,19 @@ pub struct Auth {
     pub free_failures: u32,
     /// The longest delay; who would have to wait longer is refused.
     pub max_delay_secs: u64,
+    /// An issuer of tokens.
+    pub oauth: OAuth,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Auth { parallel_hashes: 4, remember_secs: 600, free_failures: 5, max_delay_secs: 20 }
+        Auth {
+            parallel_hashes: 4,
+            remember_secs: 600,
+            free_failures: 5,
+            max_delay_secs: 20,
+            oauth: OAuth::default(),
+        }
     }
 }
 

@@ -83,6 +83,7 @@ fn words(progress: &Progress) -> String {
     let count = |n: u64| match progress.unit {
         Unit::Bytes => indicatif::HumanBytes(n).to_string(),
         Unit::Messages => format!("{n} messages"),
+        Unit::Entries => format!("{n} entries"),
     };
     let total = progress.total.map(|total| format!(" of {}", count(total))).unwrap_or_default();
     let text = if progress.text.is_empty() { String::new() } else { format!(": {}", clean(&progress.text)) };

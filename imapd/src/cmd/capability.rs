@@ -16,6 +16,9 @@ pub(crate) fn list(session: &Session) -> String {
             all.push_str(" STARTTLS");
         }
         all.push_str(if session.is_private() { " AUTH=PLAIN" } else { " LOGINDISABLED" });
+        if session.is_private() {
+            all.push_str(super::bearer::capabilities(session));
+        }
     }
     all.push(' ');
     if session.world.settings.unauthenticate {

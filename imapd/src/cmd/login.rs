@@ -3,6 +3,7 @@
 //! Promise: no password is taken on a connection that others can read, and all failures look alike. Who may try a password,
 //! and after which delay, `auth` says; the network waits, without a thread, until it is checked.
 
+use super::bearer;
 use crate::proto::parse::{Cursor, simple};
 use crate::reply::Refusal;
 use crate::session::{Call, Done, Mode, Session};
@@ -44,6 +45,16 @@ pub(crate) fn authenticate(
     let mechanism = c.atom()?;
     let response = if c.eat(b' ') { Some(c.take_while(|b| b.is_ascii_graphic())) } else { None };
     c.end()?;
+    if let Some(form) = bearer::Form::named(s, mechanism) {
+        private(s)?;
+        return match response {
+            Some(response) => bearer::response(s, form, response),
+            None => {
+                call.out.extend_from_slice(b"+ \r\n");
+                Ok(Done::Continue(Mode::Bearer(form)))
+            }
+        };
+    }
     if !mechanism.eq_ignore_ascii_case(b"PLAIN") {
         return Err(Refusal::No("CANNOT", "Only AUTH=PLAIN is offered"));
     }
@@ -154,6 +165,9 @@ fn enter(
 
 /// Checks the password of the login that waited. `auth` takes its time on purpose.
 pub(crate) fn complete(s: &mut Session, out: &mut Vec<u8>) -> Result<Done, Refusal> {
+    if let Some(end) = bearer::complete(s, out) {
+        return end;
+    }
     let Some(mut pending) = s.pending.take() else { return Err(auth::Error::Denied.into()) };
     pending.checked = true;
     let Pending { auth, name, password, from, .. } = &pending;
@@ -161,12 +175,19 @@ pub(crate) fn complete(s: &mut Session, out: &mut Vec<u8>) -> Result<Done, Refus
         Ok(user) => welcome(s, user, out),
         Err(error) => {
             figures::add(&s.world.watch.figures().logins_failed, 1);
+            auth.note_refused(name, &from.to_string(), "imap.login");
             Err(error.into())
         }
     }
 }
 
 fn welcome(s: &mut Session, user: User, out: &mut Vec<u8>) -> Result<Done, Refusal> {
+    welcome_by(s, user, "imap.login", out)
+}
+
+/// Lets a user in whose credentials were right; `how` is for the audit log.
+pub(super) fn welcome_by(s: &mut Session, user: User, how: &str, out: &mut Vec<u8>) -> Result<Done, Refusal> {
+    s.world.auth.note_login(&user, &s.ip.to_string(), how)?;
     if !s.place.login(&user.name) {
         return Err(Refusal::Bye("Too many connections of this user"));
     }

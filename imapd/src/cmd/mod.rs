@@ -3,6 +3,7 @@
 
 pub(crate) mod acl;
 pub(crate) mod answer;
+pub(crate) mod bearer;
 pub(crate) mod binary;
 pub(crate) mod capability;
 pub(crate) mod compress;

@@ -6,6 +6,7 @@
 
 mod archive;
 mod audit;
+mod audited;
 mod backup;
 mod changes;
 mod compact;
@@ -26,7 +27,7 @@ mod users;
 mod verify;
 
 pub(crate) use archive::Archive;
-pub(crate) use audit::AuditLog;
+pub(crate) use audit::{AuditExport, AuditHeadNow, AuditLog, AuditVerify};
 pub(crate) use backup::{Backup, Report as BackupReport};
 pub(crate) use changes::{
     Choice, FolderComment, FolderDelete, FolderMerge, FolderMove, MessageDelete, MessageMove,
@@ -219,6 +220,12 @@ pub(crate) enum Command {
     JobCancel(JobCancel),
     #[serde(rename = "audit.list")]
     AuditLog(AuditLog),
+    #[serde(rename = "audit.export")]
+    AuditExport(AuditExport),
+    #[serde(rename = "audit.verify")]
+    AuditVerify(AuditVerify),
+    #[serde(rename = "audit.head")]
+    AuditHead(AuditHeadNow),
 }
 
 impl Command {
@@ -287,6 +294,9 @@ impl Command {
             Command::Jobs(c) => c,
             Command::JobCancel(c) => c,
             Command::AuditLog(c) => c,
+            Command::AuditExport(c) => c,
+            Command::AuditVerify(c) => c,
+            Command::AuditHead(c) => c,
         }
     }
 }
@@ -299,14 +309,7 @@ pub(crate) fn run(command: &Command, cx: &Context<'_>) -> Result<Outcome, Failur
     } else {
         Err(Failure::new(Kind::Denied, "you have not the right to do that"))
     };
-    let result = match &end {
-        Ok(Outcome { failed: false }) => "ok".to_owned(),
-        Ok(Outcome { failed: true }) => "ended with failures".to_owned(),
-        Err(failure) => failure.message.clone(),
-    };
-    let noted = cx.noted();
-    let result = if noted.is_empty() { result } else { format!("{result}: {noted}") };
-    match cx.installation.auth.audit(&cx.caller.who, cx.caller.from, &act.audit(), &result) {
+    match audited::note(command, act, cx, &end) {
         Ok(()) => end,
         Err(error) => Err(Failure::also(end, error.into())),
     }

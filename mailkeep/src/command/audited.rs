@@ -1,0 +1,114 @@
+//! What an act's entry in the audit log says besides the act: its kind, and the archives that it was about.
+//!
+//! Invariant: nothing that could be words of mail, or a secret, gets there: of parameters that make no sense only that is said, since a
+//! complaint quotes them.
+
+use super::{Act, Command, Context, Failure, Kind, Outcome};
+use auth::{AuditKind, AuditNote};
+
+/// Adds a command's entry to the audit log; durable on return.
+pub(super) fn note(
+    command: &Command,
+    act: &dyn Act,
+    cx: &Context<'_>,
+    end: &Result<Outcome, Failure>,
+) -> Result<(), auth::Error> {
+    let result = match end {
+        Ok(Outcome { failed: false }) => "ok",
+        Ok(Outcome { failed: true }) => "ended with failures",
+        Err(failure) if failure.kind == Kind::Usage => "refused: the parameters make no sense",
+        Err(failure) => failure.message.as_str(),
+    };
+    let noted = cx.noted();
+    let result = if noted.is_empty() { result.to_owned() } else { format!("{result}: {noted}") };
+    let what = act.audit();
+    let name = what.split(' ').next().unwrap_or_default();
+    let archives = about(command);
+    let (who, from) = (cx.caller.who.as_str(), cx.caller.from);
+    let kind = match kind(name) {
+        AuditKind::Access if !archives.is_empty() && archives.iter().all(|archive| archive == who) => {
+            AuditKind::Act
+        }
+        kind => kind,
+    };
+    let object = archives.join(", ");
+    cx.installation.auth.note(&AuditNote { who, from, kind, what: &what, object: &object, result: &result })
+}
+
+/// The kind of a command's act, by the command's name.
+fn kind(name: &str) -> AuditKind {
+    let looks = [".list", ".show", ".test"].iter().any(|end| name.ends_with(end));
+    let starts = |all: &[&str]| all.iter().any(|start| name.starts_with(start));
+    match name {
+        "mail.search" | "mail.cat" | "imap.trace" => AuditKind::Access,
+        "archive.files" | "profile.run" | "runs.retry" => AuditKind::Run,
+        "folder.delete" | "message.delete" | "store.compact" => AuditKind::Deletion,
+        _ if looks => AuditKind::Act,
+        _ if starts(&["access."]) => AuditKind::ArchiveAccess,
+        _ if starts(&["user.", "group.", "directory.", "app.", "totp."]) => AuditKind::Privilege,
+        _ => AuditKind::Act,
+    }
+}
+
+/// The archives that a command names, each once.
+fn about(command: &Command) -> Vec<String> {
+    let folders: Vec<&str> = match command {
+        Command::Archive(c) => vec![&c.into],
+        Command::Folders(c) => c.user.iter().map(String::as_str).collect(),
+        Command::FolderMove(c) => vec![&c.from, &c.to],
+        Command::FolderMerge(c) => vec![&c.from, &c.into],
+        Command::FolderDelete(c) => vec![&c.folder],
+        Command::FolderComment(c) => vec![&c.folder],
+        Command::MessageMove(c) => vec![&c.which.folder, &c.to],
+        Command::MessageDelete(c) => vec![&c.which.folder],
+        Command::Search(c) => c.folder.iter().chain(c.archives.iter()).map(String::as_str).collect(),
+        Command::Cat(c) => vec![&c.folder],
+        Command::EvidenceProve(c) => c.place.iter().map(|(folder, _)| folder.as_str()).collect(),
+        Command::ImapTrace(c) => vec![&c.user],
+        Command::UserAdd(c) => vec![&c.name],
+        Command::UserShow(c) => vec![&c.name],
+        Command::UserPassword(c) => vec![&c.name],
+        Command::UserRights(c) => vec![&c.name],
+        Command::UserRemove(c) => vec![&c.name],
+        Command::UserAddress(c) => vec![&c.name],
+        _ => Vec::new(),
+    };
+    let mut archives: Vec<String> = Vec::new();
+    for folder in folders {
+        let archive = folder.split('/').next().unwrap_or_default();
+        if !archives.iter().any(|known| known == archive) {
+            archives.push(archive.to_owned());
+        }
+    }
+    archives
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_have_the_kind_of_what_they_do() {
+        for (name, expected) in [
+            ("mail.cat", AuditKind::Access),
+            ("profile.run", AuditKind::Run),
+            ("message.delete", AuditKind::Deletion),
+            ("user.rights", AuditKind::Privilege),
+            ("user.list", AuditKind::Act),
+            ("group.right", AuditKind::Privilege),
+            ("access.unblock", AuditKind::ArchiveAccess),
+            ("access.show", AuditKind::Act),
+            ("key.rotate", AuditKind::Act),
+        ] {
+            assert_eq!(kind(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn archives_are_named_once() {
+        let json = r#"{"command":"folder.move","params":{"from":"alice/a/b","to":"alice/c"}}"#;
+        assert_eq!(about(&serde_json::from_str(json).unwrap()), ["alice"]);
+        let json = r#"{"command":"mail.search","params":{"archives":["bob","alice"],"query":"x","folder":null,"limit":null,"count":false,"snippets":false}}"#;
+        assert_eq!(about(&serde_json::from_str(json).unwrap()), ["bob", "alice"]);
+    }
+}

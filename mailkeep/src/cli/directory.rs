@@ -87,7 +87,7 @@ pub(crate) struct Flags {
     /// What kind it is, with what that usually means
     #[arg(long, value_parser = word::<Kind>(["ldap", "active-directory", "mdaemon", "imap"]))]
     kind: Option<Kind>,
-    /// A server: ldaps://HOST[:PORT], ldap://HOST (with StartTLS), imaps://HOST, imap://HOST; several are asked in this order
+    /// A server: ldaps://HOST (or ldaps://HOST:PORT), ldap://HOST (with StartTLS), imaps://HOST, imap://HOST; several are asked in this order
     #[arg(long, value_name = "URL")]
     server: Vec<String>,
     /// Whether connections that begin without TLS begin it then

@@ -5,7 +5,7 @@
 //! table: for what administrators and directories do, not for what a login does.
 
 use crate::users::{self, Stored, USERS, decode, encode};
-use crate::{Error, looks};
+use crate::{Error, history, looks};
 use redb::{Database, ReadableTable, WriteTransaction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(crate) struct Book {
     people: BTreeMap<String, Stored>,
     touched: BTreeSet<String>,
+    /// Who was removed, or got which other name, in this order: what is kept of a user elsewhere goes along.
+    moved: Vec<(String, Option<String>)>,
     /// Names in lower case, and the names as they are kept.
     names: HashMap<String, String>,
     /// What names look like; several may look like one another since before this was looked at.
@@ -59,6 +61,9 @@ impl Book {
     }
 
     fn save(mut self, txn: &WriteTransaction) -> Result<(), Error> {
+        for (name, new) in std::mem::take(&mut self.moved) {
+            history::rename(txn, &name, new.as_deref())?;
+        }
         let mut table = txn.open_table(USERS).map_err(Error::database)?;
         for name in std::mem::take(&mut self.touched) {
             match self.people.get(&name) {
@@ -112,6 +117,7 @@ impl Book {
     pub(crate) fn remove(&mut self, name: &str) -> Result<(), Error> {
         self.leave(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
         self.touched.insert(name.to_owned());
+        self.moved.push((name.to_owned(), None));
         Ok(())
     }
 
@@ -189,6 +195,7 @@ impl Book {
             return Err(error);
         }
         self.touched.insert(name.to_owned());
+        self.moved.push((name.to_owned(), Some(new.to_owned())));
         stored.user.name = new.to_owned();
         self.put(stored);
         self.get(new).ok_or_else(|| Error::Unknown(new.to_owned()))

@@ -46,9 +46,6 @@ pub enum Error {
     /// The password was right, and a code of the second factor is needed too.
     #[error("a code of the second factor is needed too: --login-code asks for it")]
     CodeNeeded,
-    /// Too many tries from there have failed.
-    #[error("too many logins have failed; try again later")]
-    TooManyFailures,
     /// The user's password is kept by a directory.
     #[error("the password is the directory's; change it there")]
     PasswordElsewhere,

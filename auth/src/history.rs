@@ -226,15 +226,6 @@ impl Auth {
         txn.commit().map_err(Error::database)
     }
 
-    /// Moves a user's history to the user's new name.
-    pub(crate) fn rename_logins(&self, name: &str, new: &str) -> Result<(), Error> {
-        let txn = write(&self.db)?;
-        rename(&txn, name, Some(new))?;
-        txn.commit().map_err(Error::database)?;
-        self.logins.history.forget(name);
-        Ok(())
-    }
-
     /// Notes how a login of somebody who is known has ended.
     pub(crate) fn note_login(&self, name: &str, ok: bool, from: Option<IpAddr>, how: How) {
         let due = self.logins.history.note(&name::normal(name), ok, from, how, crate::now());

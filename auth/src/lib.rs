@@ -312,7 +312,7 @@ impl Auth {
     /// `Unknown`.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let name = name::normal(name);
-        let removed = self.written(users::remove(&self.db, &name));
+        let removed = self.written(book::with(&self.db, |book| book.remove(&name)));
         self.verified.lock().forget(&name);
         self.logins.history.forget(&name);
         removed

@@ -383,17 +383,6 @@ impl Auth {
     /// # Errors
     /// `Unknown`, `BadPassword`; `PasswordElsewhere`: somebody else keeps the password.
     pub fn set_password(&self, name: &str, password: &Zeroizing<String>) -> Result<(), Error> {
-        self.put_password(name, password, false)
-    }
-
-    /// As [`Auth::set_password`]; the user must change it before it is good for anything else.
-    /// # Errors
-    /// As [`Auth::set_password`].
-    pub fn set_first_password(&self, name: &str, password: &Zeroizing<String>) -> Result<(), Error> {
-        self.put_password(name, password, true)
-    }
-
-    fn put_password(&self, name: &str, password: &Zeroizing<String>, must_change: bool) -> Result<(), Error> {
         let stored = self.find(name)?.ok_or_else(|| Error::Unknown(name.to_owned()))?;
         if stored.user.mode != Mode::Integrated {
             return Err(Error::PasswordElsewhere);
@@ -401,13 +390,7 @@ impl Auth {
         self.logins.rules.check(&stored.user, password)?;
         let hash = self.hasher.hash(password)?;
         let verifier = self.verifier(&stored, password);
-        self.change(name, |stored| {
-            stored.hash = hash;
-            stored.user.must_change = must_change;
-            stored.secrets.serial += 1;
-            (stored.secrets.changed, stored.secrets.used) = (crate::now(), None);
-            stored.put_verifier(verifier);
-        })?;
+        self.change(name, |stored| stored.take_password(hash, verifier))?;
         Ok(())
     }
 
@@ -487,6 +470,15 @@ impl Auth {
 }
 
 impl Stored {
+    /// Another password, whoever sets it: sessions that came by the old one end, and a forced change is over.
+    pub(crate) fn take_password(&mut self, hash: String, verifier: Option<(Derivation, Keys)>) {
+        self.hash = hash;
+        self.user.must_change = false;
+        self.secrets.serial += 1;
+        (self.secrets.changed, self.secrets.used) = (crate::now(), None);
+        self.put_verifier(verifier);
+    }
+
     /// The account password's verifier, and how it was made; none: SCRAM can't be used with it. It belongs to the hash that is there:
     /// whoever sets another password and knows nothing of verifiers leaves none that counts.
     pub(crate) fn put_verifier(&mut self, verifier: Option<(Derivation, Keys)>) {

@@ -88,7 +88,7 @@ fn an_app_password_opens_until_it_is_revoked_and_no_other_with_it() {
     assert_eq!(by, Credential::AppPassword(phone.id));
     assert_eq!(scram(&auth, "alice", &word).unwrap().by, by);
     assert!(auth.login_again(&attempt("alice", None), &word).unwrap().is_some());
-    assert_eq!(plain(&auth, "alice", "correct horse").unwrap().by, Credential::Password(0));
+    assert_eq!(plain(&auth, "alice", "correct horse").unwrap().by, Credential::Password(1));
     assert!(auth.app_passwords("alice").unwrap()[0].used.is_some());
     assert!(matches!(plain(&auth, "alice", "abcd-efgh-ijkl-mnop-qrst"), Err(Error::Denied)));
     auth.add("bob", &secret("correct horse"), false).unwrap();
@@ -233,7 +233,8 @@ fn a_forced_change_leaves_nothing_but_the_change() {
         Still::Revoked,
         "the old password's"
     );
-    auth.set_first_password("alice", &secret("for one login")).unwrap();
+    auth.set_password("alice", &secret("for one login")).unwrap();
+    auth.set_must_change("alice", true).unwrap();
     assert!(matches!(plain(&auth, "alice", "for one login"), Err(Error::MustChange)));
     auth.set_privilege("alice", Privilege::ChangePassword, false).unwrap();
     assert!(matches!(change("for one login", "battery staple"), Err(Error::Denied)));
@@ -387,7 +388,7 @@ fn networks_from_which_logins_are_taken() {
     assert!(matches!(from("198.51.100.1"), Err(Error::Denied)));
     auth.set_allow_from("alice", vec!["192.0.2.128/25".parse().unwrap()]).unwrap();
     assert!(from("192.0.2.128").is_ok() && from("192.0.2.127").is_err() && from("::1").is_err());
-    let session = Credential::Password(0);
+    let session = Credential::Password(1);
     let still = |ip: &str| auth.still("alice", session, Privilege::Imap, Some(ip.parse().unwrap())).unwrap();
     assert_eq!((still("192.0.2.128"), still("192.0.2.127")), (Still::Welcome, Still::Ended));
     assert!(auth.login(&attempt("alice", None), &secret("correct horse")).is_ok());
@@ -452,4 +453,43 @@ fn one_salt_serves_all_passwords_of_a_user() {
     let expected = Keys::derive("correct horse", &by.salt, by.iterations);
     assert!(secrets.keys.unwrap().keys == expected && secrets.app_passwords[0].keys.is_some());
     assert!(!credentials::same(&auth.logins.salt("alice"), &auth.logins.salt("bob")));
+}
+
+#[test]
+fn passwords_of_a_file_are_set_as_any_other() {
+    let auth = house(&cheap());
+    let of = |name: &str, password: &str| NewUser {
+        name: name.into(),
+        password: Some(secret(password)),
+        ..NewUser::default()
+    };
+    let import = |people: &[NewUser]| auth.import(people, true, false).unwrap();
+    // The rules of the settings count, and none of the file is done.
+    let done = import(&[of("alice", "battery staple"), of("bob", "password1")]);
+    assert!(matches!(done[1], Err(Error::BadPassword(_))));
+    let before = plain(&auth, "alice", "correct horse").unwrap().by;
+    auth.set_must_change("alice", true).unwrap();
+    let done = import(&[of("alice", "battery staple")]);
+    assert!(matches!(&done[..], [Ok(Imported::Changed(what))] if *what == ["password"]));
+    // Who came by the old one goes; a forced change is over.
+    assert_ne!(auth.still("alice", before, Privilege::Imap, None).unwrap(), Still::Welcome);
+    assert!(plain(&auth, "alice", "correct horse").is_err());
+    assert!(scram(&auth, "alice", "correct horse").is_err());
+    assert!(plain(&auth, "alice", "battery staple").is_ok());
+    assert!(scram(&auth, "alice", "battery staple").is_ok(), "its first login by PLAIN made the verifier");
+    // Whose password a directory keeps gets none here.
+    auth.change("alice", |stored| stored.user.mode = Mode::Directory).unwrap();
+    assert!(matches!(import(&[of("alice", "another staple")])[0], Err(Error::PasswordElsewhere)));
+}
+
+#[test]
+fn what_is_known_of_logins_goes_with_the_user_whoever_moves_or_removes_one() {
+    let auth = house(&cheap());
+    plain(&auth, "alice", "correct horse").unwrap();
+    auth.flush_logins().unwrap();
+    crate::book::with(&auth.db, |book| book.rename("alice", "alina").map(drop)).unwrap();
+    assert_eq!(auth.logins("alina").unwrap().len(), 1);
+    crate::book::with(&auth.db, |book| book.remove("alina")).unwrap();
+    auth.add("alina", &secret("correct horse"), false).unwrap();
+    assert!(auth.logins("alina").unwrap().is_empty(), "somebody else's");
 }

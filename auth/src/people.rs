@@ -8,7 +8,7 @@ use crate::credentials::Secrets;
 use crate::groups;
 use crate::rights::{Level, Right};
 use crate::users::{self, Mode, Stored, User};
-use crate::{Auth, Error, Privilege, check_address, check_name, check_password, name, now};
+use crate::{Auth, Error, PasswordRules, Privilege, check_address, check_name, name, now};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -199,10 +199,8 @@ impl Auth {
         let mut stored = entry(new)?;
         if let Some(password) = &new.password {
             self.logins.rules.check(&stored.user, password)?;
-            stored.hash = self.hasher.hash(password)?;
-            stored.secrets.changed = now();
             let verifier = self.verifier(&stored, password);
-            stored.put_verifier(verifier);
+            stored.take_password(self.hasher.hash(password)?, verifier);
         }
         Ok(stored)
     }
@@ -245,10 +243,7 @@ impl Auth {
         verified.forget(&name);
         verified.forget(&new);
         drop(verified);
-        // Behind the rename: a crash between the two leaves a history that nobody has.
-        if renamed.is_ok() {
-            self.rename_logins(&name, &new)?;
-        }
+        self.logins.history.forget(&name);
         renamed
     }
 
@@ -262,8 +257,9 @@ impl Auth {
         update: bool,
         dry_run: bool,
     ) -> Result<Vec<Result<Imported, Error>>, Error> {
+        let rules = &self.logins.rules;
         // First without passwords' hashes, which take their time: most files that fail do so for other reasons.
-        let tried = book::with_if(&self.db, |book| Ok((enter_all(book, people, &[], update), false)))?;
+        let tried = book::with_if(&self.db, |book| Ok((enter_all(book, rules, people, &[], update), false)))?;
         if dry_run || tried.iter().any(Result::is_err) {
             return Ok(tried);
         }
@@ -274,7 +270,7 @@ impl Auth {
             hashes.push(hash.transpose()?);
         }
         let done = self.written(book::with_if(&self.db, |book| {
-            let done = enter_all(book, people, &hashes, update);
+            let done = enter_all(book, rules, people, &hashes, update);
             // Somebody else may have taken a name meanwhile: nothing is written then.
             let all = done.iter().all(Result::is_ok);
             Ok((done, all))
@@ -301,6 +297,7 @@ fn entry(new: &NewUser) -> Result<Stored, Error> {
 
 fn enter_all(
     book: &mut Book,
+    rules: &PasswordRules,
     people: &[NewUser],
     hashes: &[Option<String>],
     update: bool,
@@ -308,19 +305,26 @@ fn enter_all(
     let mut done = Vec::with_capacity(people.len());
     for (number, new) in people.iter().enumerate() {
         let hash = hashes.get(number).cloned().flatten();
-        done.push(enter(book, new, hash, update));
+        done.push(enter(book, rules, new, hash, update));
     }
     done
 }
 
-fn enter(book: &mut Book, new: &NewUser, hash: Option<String>, update: bool) -> Result<Imported, Error> {
-    if let Some(password) = &new.password {
-        check_password(password)?;
-    }
+/// The verifier of a password is made at its first login: making it takes as long as hashing it.
+fn enter(
+    book: &mut Book,
+    rules: &PasswordRules,
+    new: &NewUser,
+    hash: Option<String>,
+    update: bool,
+) -> Result<Imported, Error> {
     let name = check_name(&new.name)?;
     if book.get(&name).is_none() {
         let mut stored = entry(new)?;
-        stored.hash = hash.unwrap_or_default();
+        if let Some(password) = &new.password {
+            rules.check(&stored.user, password)?;
+            stored.take_password(hash.unwrap_or_default(), None);
+        }
         book.insert(stored)?;
         return Ok(Imported::Created);
     }
@@ -329,8 +333,12 @@ fn enter(book: &mut Book, new: &NewUser, hash: Option<String>, update: bool) -> 
     }
     book.change(&name, |stored| {
         let mut changed = new.edit.apply(&mut stored.user)?;
-        if new.password.is_some() {
-            stored.hash = hash.unwrap_or_default();
+        if let Some(password) = &new.password {
+            if stored.user.mode != Mode::Integrated {
+                return Err(Error::PasswordElsewhere);
+            }
+            rules.check(&stored.user, password)?;
+            stored.take_password(hash.unwrap_or_default(), None);
             changed.push("password");
         }
         Ok(if changed.is_empty() { Imported::Same } else { Imported::Changed(changed) })

@@ -231,16 +231,3 @@ pub(crate) fn note_used(
     }
     Ok(true)
 }
-
-/// Removes an entry, and the history of its logins.
-pub(crate) fn remove(db: &Database, name: &str) -> Result<(), Error> {
-    let txn = crate::write(db)?;
-    crate::history::rename(&txn, name, None)?;
-    {
-        let mut table = txn.open_table(USERS).map_err(Error::database)?;
-        if table.remove(name).map_err(Error::database)?.is_none() {
-            return Err(Error::Unknown(name.to_owned()));
-        }
-    }
-    txn.commit().map_err(Error::database)
-}

@@ -215,6 +215,10 @@ impl Auth {
                     .iter()
                     .chain(edit.after.iter().map(|user| &user.name))
                     .for_each(|name| verified.forget(name));
+                let stays = edit.after.as_ref().map(|user| &user.name);
+                if let Some(name) = edit.before.as_ref().filter(|name| Some(*name) != stays) {
+                    self.logins.history.forget(name);
+                }
             }
         }
         let mut rows: Vec<Row> = plan.steps.into_iter().map(|step| step.row).collect();

@@ -1,4 +1,4 @@
-//! Archiving from other people's servers with the real program: Cyrus, Dovecot's POP3; shared folders; many users.
+//! Archiving from other people's servers with the real program: Cyrus, Courier, Dovecot's POP3; shared folders; many users.
 
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +6,7 @@ use std::fs;
 use std::net::SocketAddr;
 use tests::imap::{Imap, quoted};
 use tests::mailserver::MASTER;
-use tests::peers::{Cyrus, Layout};
+use tests::peers::{Courier, Cyrus, Layout};
 use tests::profile::{create, folders, hash, hashes, last, message as letter, run, sums};
 use tests::{Archive, MailServer, Result};
 
@@ -128,6 +128,27 @@ fn cyrus_as_it_was() -> Result {
             ("INBOX.a", "INBOX/a"),
             ("INBOX.a.b", "INBOX/a/b"),
             ("INBOX.&ZeVnLIqe-", "INBOX/日本語"),
+        ],
+    )
+}
+
+#[test]
+fn courier() -> Result {
+    let Some(courier) = Courier::with_users("archiving from Courier", &["ann"])? else { return Ok(()) };
+    keeps_in_step(
+        courier.imap,
+        "ann",
+        &[
+            ("INBOX", "INBOX"),
+            ("INBOX.R&-D", "INBOX/R&D"),
+            ("INBOX.quo\"te", "INBOX/quo\"te"),
+            ("INBOX.M&APw-ll", "INBOX/Müll"),
+            ("INBOX.a.b", "INBOX/a/b"),
+            ("INBOX.a", "INBOX/a"),
+            ("INBOX.back\\slash", "INBOX/back\\slash"),
+            ("INBOX.{5}", "INBOX/{5}"),
+            ("INBOX.per%cent", "INBOX/per%25cent"),
+            ("INBOX.star*", "INBOX/star*"),
         ],
     )
 }

@@ -3,8 +3,10 @@
 //!
 //! Promise: each listens on a free port of loopback, keeps all that it writes in a scratch directory, and ends on drop.
 
+mod courier;
 mod cyrus;
 
+pub use courier::Courier;
 pub use cyrus::{Cyrus, Layout};
 
 use crate::tools::{skip, target};
@@ -40,7 +42,7 @@ impl Unpacked {
 
     /// Where its libraries lie, for `LD_LIBRARY_PATH`.
     fn libraries(&self) -> crate::Result<OsString> {
-        let mut all = vec![self.file("usr/lib")];
+        let mut all = vec![self.file("usr/lib"), self.file("usr/lib/courier-authlib")];
         for parent in ["usr/lib", "lib"] {
             all.extend(below(&self.file(parent), "linux-gnu")?);
         }

@@ -223,11 +223,21 @@ impl Client {
         Ok(tag)
     }
 
+    fn takes_at_once(&self, literal: &[u8]) -> bool {
+        self.offers("LITERAL+") || (self.offers("LITERAL-") && literal.len() <= 4096)
+    }
+
+    /// Whether the server has to be waited for in the midst of a command with this string: such a command can't be sent behind others
+    /// that are not answered yet, since their answers would come first.
+    pub(super) fn waits_with(&self, text: &[u8]) -> bool {
+        quoted(text).is_none() && !self.takes_at_once(text)
+    }
+
     fn literal(&mut self, tag: &str, name: &str, line: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Fault> {
         if bytes.contains(&0) {
             return Err(Fault::Lacks { what: "a name or password with a NUL can't be sent".into() });
         }
-        let at_once = self.offers("LITERAL+") || (self.offers("LITERAL-") && bytes.len() <= 4096);
+        let at_once = self.takes_at_once(bytes);
         let plus = if at_once { "+" } else { "" };
         line.extend_from_slice(format!("{{{}{plus}}}\r\n", bytes.len()).as_bytes());
         if !at_once {

@@ -195,9 +195,21 @@ impl Client {
         let items = format!("({})", self.figures_wanted());
         let mut tags = Vec::new();
         for folder in chunk.iter().filter_map(|at| all.get(*at)) {
+            if self.waits_with(&folder.raw) {
+                self.take_statuses(std::mem::take(&mut tags), figures)?;
+            }
             tags.push((self.send("STATUS", &[Arg::Str(&folder.raw), Arg::Text(&items)])?, &folder.raw));
         }
-        for (tag, raw) in tags {
+        self.take_statuses(tags, figures)
+    }
+
+    /// The answers to STATUS commands that were sent, in their order.
+    fn take_statuses(
+        &mut self,
+        sent: Vec<(String, &Vec<u8>)>,
+        figures: &mut HashMap<Vec<u8>, Figures>,
+    ) -> Result<(), Fault> {
+        for (tag, raw) in sent {
             let done = self.finish(&tag, "STATUS", &mut |untagged| {
                 if let Untagged::Status(_, known) = untagged {
                     figures.insert(raw.clone(), known);

@@ -331,6 +331,27 @@ impl Line<'_> {
         number
     }
 
+    /// The placements in a target folder that a server's message of this occurrence may be, the likeliest first.
+    pub(crate) fn claimable(
+        &self,
+        folder: usize,
+        occurrence: &str,
+        hash: &ContentHash,
+        claim: &Claim,
+    ) -> Result<Vec<Sighting>, Error> {
+        let target = self.targets.lock().all.get(folder).cloned();
+        match target {
+            Some(Target { source, path: Some(path), before: Some(before), .. }) => claimable(
+                self.storage,
+                &Place { source: &source, path: &path, before },
+                occurrence,
+                hash,
+                claim,
+            ),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// Takes a message that a server sent. Waits while too much is under way.
     pub(crate) fn arrived(&self, message: Arrived<'_>) -> Result<(), Stop> {
         let Some(first) = message.targets.first() else { return Ok(()) };
@@ -444,7 +465,13 @@ impl Parse<'_> {
             }
             let found = match &work.claim {
                 None => sightings(self.storage, &work, self.again),
-                Some((occurrence, claim)) => claimable(self.storage, &work, occurrence, claim),
+                Some((occurrence, claim)) => match work.before {
+                    Some(before) => {
+                        let place = Place { source: &work.source, path: &work.path, before };
+                        claimable(self.storage, &place, occurrence, &work.incoming.hash, claim)
+                    }
+                    None => Ok(Vec::new()),
+                },
             };
             let body = match found {
                 Ok(sightings) if sightings.is_empty() => {
@@ -472,22 +499,29 @@ fn sightings(storage: &Storage, work: &Work, again: bool) -> Result<Vec<Sighting
     Ok(sightings)
 }
 
+/// A target folder that had been there before the run.
+struct Place<'a> {
+    source: &'a str,
+    path: &'a FolderPath,
+    before: Before,
+}
+
 /// The placements that a server's message may be: the one that has its occurrence, else those whose own message is gone from the
 /// source. While a folder is walked by identity, and of strays, also what else lies in the target folder: what moved there at the source.
 fn claimable(
     storage: &Storage,
-    work: &Work,
+    place: &Place<'_>,
     occurrence: &str,
+    hash: &ContentHash,
     claim: &Claim,
 ) -> Result<Vec<Sighting>, Error> {
-    let Some(before) = work.before else { return Ok(Vec::new()) };
-    let mut all = storage.sightings(&work.path, &work.incoming.hash)?;
-    all.retain(|sighting| sighting.source == work.source);
+    let mut all = storage.sightings(place.path, hash)?;
+    all.retain(|sighting| sighting.source == place.source);
     let mut others = Vec::new();
-    if (claim.walking || claim.strays.contains(&work.incoming.hash))
-        && let Some(view) = storage.view(&work.path)
+    if (claim.walking || claim.strays.contains(hash))
+        && let Some(view) = storage.view(place.path)
     {
-        for uid in storage.with_identity(&view, &work.incoming.hash.0)?.iter() {
+        for uid in storage.with_identity(&view, &hash.0)?.iter() {
             let folder = view.info.id;
             if all.iter().any(|own| own.folder == folder && own.uid == uid) {
                 continue;
@@ -505,7 +539,7 @@ fn claimable(
         })
     });
     all.extend(others);
-    all.retain(|sighting| before.has(sighting));
+    all.retain(|sighting| place.before.has(sighting));
     all.sort_by_key(|sighting| sighting.occurrence != occurrence);
     Ok(all)
 }

@@ -1,7 +1,7 @@
 //! Brings mail from sources into the archive and accounts for every item it saw.
 //!
 //! Invariant: for every run, seen = archived + already there + moved + filtered + failed; what a run counts is committed. Owns the
-//! tables `runs`, `ledger`, `last_runs`, `unsolved`, `checkpoints`, `source_folders`, `source_uids`, and those of `profile` and `schedule`, of
+//! tables `runs`, `ledger`, `last_runs`, `unsolved`, `checkpoints`, `source_folders`, `source_uids`, `source_uidls`, `mailboxes_under_way`, and those of `profile` and `schedule`, of
 //! master.redb. Changes nothing at a source but by
 //! a deletion rule, and that only after what is deleted was read back from the archive.
 //!

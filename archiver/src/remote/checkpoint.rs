@@ -1,12 +1,12 @@
-//! What is known of every source folder from earlier runs: tables `checkpoints`, `source_folders`, `source_uids` and `source_uidls` of
-//! master.redb.
+//! What is known of every source folder from earlier runs: tables `checkpoints`, `source_folders`, `source_uids`, `source_uidls` and
+//! `mailboxes_under_way` of master.redb.
 //!
 //! Invariant: written in the same transaction as the account of the batch that it tells of, after that batch is durable; it may lag
 //! behind the archive, never lead. Losing it loses no mail: the next run walks by identity.
 //!
 //! `checkpoints`: JSON by source and folder; `source_folders`: that name by a number; `source_uids`: by that number and UID, where the
 //! message lies in the archive and what it is (48 bytes: folder, UID, SHA-256, half a hash of EMAILID); `source_uidls` the same for
-//! POP3 by unique id.
+//! POP3 by unique id. `mailboxes_under_way`: keys of mailboxes whose last run has not come to its end.
 
 use crate::Error;
 use crate::ledger::{Ledger, database, decode, encode};
@@ -19,6 +19,7 @@ const CHECKPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chec
 const FOLDERS: TableDefinition<'_, u32, &str> = TableDefinition::new("source_folders");
 const UIDS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("source_uids");
 const UIDLS: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("source_uidls");
+const UNDER_WAY: TableDefinition<'_, &str, ()> = TableDefinition::new("mailboxes_under_way");
 /// Messages of a folder that failed and are remembered by themselves; more stay unknown, and are seen again anyway.
 pub(crate) const MAX_GAPS: usize = 10_000;
 
@@ -148,6 +149,8 @@ pub(crate) enum Change {
     Uidl { no: u32, uidl: String, placed: Placed },
     /// POP3: no longer at the source.
     UidlGone { no: u32, uidl: String },
+    /// All of the mailbox is accounted for.
+    Ended { key: String },
 }
 
 /// The tables.
@@ -167,6 +170,7 @@ impl Checkpoints {
         txn.open_table(FOLDERS).map_err(database)?;
         txn.open_table(UIDS).map_err(database)?;
         txn.open_table(UIDLS).map_err(database)?;
+        txn.open_table(UNDER_WAY).map_err(database)?;
         Ok(())
     }
 
@@ -202,6 +206,17 @@ impl Checkpoints {
         }
         txn.commit().map_err(database)?;
         Ok(all)
+    }
+
+    /// Notes durably that a mailbox is being archived; whether a run before it had not come to its end.
+    pub(crate) fn begin(&self, key: &str) -> Result<bool, Error> {
+        let txn = self.ledger.write_txn()?;
+        let unfinished = {
+            let mut under_way = txn.open_table(UNDER_WAY).map_err(database)?;
+            under_way.insert(key, ()).map_err(database)?.is_some()
+        };
+        txn.commit().map_err(database)?;
+        Ok(unfinished)
     }
 
     /// All folders of a source that were seen before: (name, checkpoint).
@@ -260,7 +275,13 @@ pub(crate) fn apply(txn: &WriteTransaction, changes: &[Change]) -> Result<(), Er
     let mut uidls = txn.open_table(UIDLS).map_err(database)?;
     let mut open: HashMap<u32, Option<(String, Touched)>> = HashMap::new();
     for change in changes {
-        let no = change.no();
+        let no = match change {
+            Change::Ended { key } => {
+                txn.open_table(UNDER_WAY).map_err(database)?.remove(key.as_str()).map_err(database)?;
+                continue;
+            }
+            change => change.no(),
+        };
         if let std::collections::hash_map::Entry::Vacant(new) = open.entry(no) {
             let name = folders.get(no).map_err(database)?.map(|name| name.value().to_owned());
             let known = match &name {
@@ -313,6 +334,7 @@ pub(crate) fn apply(txn: &WriteTransaction, changes: &[Change]) -> Result<(), Er
             Change::UidlGone { uidl, .. } => {
                 uidls.remove((no, uidl.as_str())).map_err(database)?;
             }
+            Change::Ended { .. } => {}
         }
     }
     for (name, mut touched) in open.into_values().flatten() {
@@ -334,6 +356,7 @@ impl Change {
             | Change::Removed { no }
             | Change::Uidl { no, .. }
             | Change::UidlGone { no, .. } => *no,
+            Change::Ended { .. } => 0,
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Work<'a> {
     pub(crate) validity: Option<u32>,
     /// Whether what left other folders can have come into this one.
     pub(crate) may_move: bool,
-    claim: Claim,
+    pub(crate) claim: Claim,
     gaps: UidRanges,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Work<'a> {
         selected: &Selected,
         uids: &UidRanges,
         may_move: bool,
-        strays: HashSet<ContentHash>,
+        strays: Arc<HashSet<ContentHash>>,
     ) -> Work<'a> {
         let (validity, present) = (selected.uid_validity.unwrap_or(0), uids.clone());
         let free = move |occurrence: &str| {
@@ -66,9 +66,14 @@ impl<'a> Work<'a> {
             no: plan.checkpoint.no,
             validity: selected.uid_validity,
             may_move,
-            claim: Claim { free: Arc::new(free), walking: plan.checkpoint.walking, strays: Arc::new(strays) },
+            claim: Claim { free: Arc::new(free), walking: plan.checkpoint.walking, strays },
             gaps: plan.checkpoint.gap_uids(),
         }
+    }
+
+    /// What the archive notes of a message there.
+    pub(crate) fn occurrence(&self, uid: u32) -> String {
+        format!("{}:{uid}", self.validity.unwrap_or(0))
     }
 }
 
@@ -395,7 +400,7 @@ fn hand_on(desk: &Desk<'_>, work: &Work<'_>, uid: u32, meta: &Meta, incoming: In
     desk.line.arrived(Arrived {
         targets: &targets,
         place: place(work.source, uid),
-        occurrence: format!("{}:{uid}", work.validity.unwrap_or(0)),
+        occurrence: work.occurrence(uid),
         date: meta.date,
         flags: meta.flags,
         incoming,

@@ -13,6 +13,7 @@ use super::folder::{self, Work};
 use super::imap::select::{Folder, Selected, Since};
 use super::job::Into;
 use super::link::Link;
+use super::lost::Lost;
 use super::moves::Leavers;
 use crate::feed::Slot;
 use crate::{Format, Sums, names};
@@ -51,7 +52,7 @@ impl Plan {
 /// Archives all wanted folders of a login.
 pub(crate) fn archive(desk: &Desk<'_>) -> Result<(), Fault> {
     let mut link = Link::new(desk);
-    let (plans, removed) = plans(desk, &mut link)?;
+    let Mailbox { plans, removed, sources } = plans(desk, &mut link)?;
     let rules = desk.job.rules.fingerprint();
     let mut busy = Vec::new();
     for plan in plans {
@@ -60,15 +61,17 @@ pub(crate) fn archive(desk: &Desk<'_>) -> Result<(), Fault> {
         }
     }
     let mut plans = busy;
-    // With one folder there is nothing that could have moved from one to another.
-    if plans.len() > 1 || !removed.is_empty() {
-        for plan in plans.iter_mut().filter(|plan| plan.checkpoint.uid_validity.is_some()) {
-            match look(&mut link, plan) {
-                Ok(seen) => plan.seen = Some(seen),
-                // It is tried again below, and counted there.
-                Err(fault) if fault.ends_run() => return Err(fault),
-                Err(fault) => tracing::debug!(%fault, "looking at a folder"),
-            }
+    if plans.is_empty() && removed.is_empty() {
+        link.close();
+        return Ok(());
+    }
+    let unfinished = desk.checkpoints.begin(&desk.job.key)?;
+    for plan in plans.iter_mut().filter(|plan| unfinished || plan.checkpoint.uid_validity.is_some()) {
+        match look(&mut link, plan) {
+            Ok(seen) => plan.seen = Some(seen),
+            // It is tried again below, and counted there.
+            Err(fault) if fault.ends_run() => return Err(fault),
+            Err(fault) => tracing::debug!(%fault, "looking at a folder"),
         }
     }
     let mut leavers = Leavers::new(desk);
@@ -81,6 +84,9 @@ pub(crate) fn archive(desk: &Desk<'_>) -> Result<(), Fault> {
     }
     for (_, checkpoint) in &removed {
         leavers.left(desk, checkpoint.no, &checkpoint.settled)?;
+    }
+    if unfinished {
+        leavers.look_for(Lost::new(desk, sources, &plans));
     }
     let mut dead = 0;
     // What left is known until all folders were read: else a run that ends in between has forgotten what may have moved into
@@ -110,6 +116,7 @@ pub(crate) fn archive(desk: &Desk<'_>) -> Result<(), Fault> {
         }
     }
     if whole {
+        gone.push(Change::Ended { key: desk.job.key.clone() });
         desk.line.send(Slot::Note(gone))?;
     }
     if let Some(deletion) = desk.job.rules.deletion() {
@@ -121,18 +128,29 @@ pub(crate) fn archive(desk: &Desk<'_>) -> Result<(), Fault> {
 
 type Known = (String, Checkpoint);
 
-/// The wanted folders, and those that were there before and are no longer.
-fn plans(desk: &Desk<'_>, link: &mut Link<'_>) -> Result<(Vec<Plan>, Vec<Known>), Fault> {
+/// The folders of a mailbox.
+struct Mailbox {
+    /// Those that are wanted.
+    plans: Vec<Plan>,
+    /// Those that were there before and are no longer.
+    removed: Vec<Known>,
+    /// What all that are there are as sources.
+    sources: HashSet<String>,
+}
+
+fn plans(desk: &Desk<'_>, link: &mut Link<'_>) -> Result<Mailbox, Fault> {
     let job = desk.job;
-    let there = RefCell::new(HashSet::new());
+    let there = RefCell::new((HashSet::new(), HashSet::new()));
     let key = |raw: &[u8]| checkpoint_key(&job.key, raw);
     let folders = link.with(|client| {
         client.folders(&|folder: &Folder| {
-            there.borrow_mut().insert(key(&folder.raw));
+            let (keys, sources) = &mut *there.borrow_mut();
+            keys.insert(key(&folder.raw));
+            sources.insert(source(&job.key, &folder.name()));
             job.rules.wants_folder(&folder.name(), &folder.special_use)
         })
     })?;
-    let there = there.into_inner();
+    let (there, sources) = there.into_inner();
     let keys: Vec<String> = folders.iter().map(|folder| key(&folder.raw)).collect();
     let checkpoints = desk.checkpoints.folders(&keys)?;
     let mut plans = Vec::new();
@@ -150,7 +168,7 @@ fn plans(desk: &Desk<'_>, link: &mut Link<'_>) -> Result<(Vec<Plan>, Vec<Known>)
     }
     let mut removed = desk.checkpoints.known(&format!("{}\n", job.key))?;
     removed.retain(|(name, _)| !there.contains(name));
-    Ok((plans, removed))
+    Ok(Mailbox { plans, removed, sources })
 }
 
 /// What a folder's checkpoint is called.

@@ -13,6 +13,7 @@ mod folder;
 mod imap;
 pub mod job;
 mod link;
+mod lost;
 mod mailbox;
 mod maildrop;
 mod moves;

@@ -9,10 +9,12 @@ use super::fault::Fault;
 use super::folder::{Meta, Work};
 use super::job::Into;
 use super::link::Link;
+use super::lost::{Found, Lost};
 use super::mailbox::place;
 use crate::feed::{Moved, Slot};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use storage::{ContentHash, FolderId, FolderPath, Row, Uid, UidRanges};
 
 /// Messages that left, in one run; of more the rest is fetched where it turns up.
@@ -27,6 +29,12 @@ struct Leaver {
     row: Row,
 }
 
+impl Leaver {
+    fn found(&self) -> Found {
+        Found { left: self.left, placed: self.placed }
+    }
+}
+
 /// Those that left, by what they are found by.
 #[derive(Debug, Default)]
 pub(crate) struct Leavers {
@@ -36,7 +44,9 @@ pub(crate) struct Leavers {
     by_email_id: HashMap<u64, Vec<usize>>,
     by_hash: HashMap<ContentHash, Vec<usize>>,
     /// What left, and is no longer where the archive had it: a run that ended before its account was written moved it already.
-    strays: HashSet<ContentHash>,
+    strays: Arc<HashSet<ContentHash>>,
+    /// Where a run died before its account was written: what it may have archived.
+    lost: Option<Lost>,
     paths: HashMap<FolderId, FolderPath>,
 }
 
@@ -82,7 +92,7 @@ impl Leavers {
                 match rows.get(&placed.uid) {
                     Some(row) => self.add(Leaver { left: (no, uid), placed, row: *row }),
                     None => {
-                        self.strays.insert(placed.hash);
+                        Arc::make_mut(&mut self.strays).insert(placed.hash);
                     }
                 }
             }
@@ -91,8 +101,13 @@ impl Leavers {
     }
 
     /// What left, and is no longer where the archive had it.
-    pub(crate) fn strays(&self) -> HashSet<ContentHash> {
-        self.strays.clone()
+    pub(crate) fn strays(&self) -> Arc<HashSet<ContentHash>> {
+        Arc::clone(&self.strays)
+    }
+
+    /// What no account tells of is looked for too.
+    pub(crate) fn look_for(&mut self, lost: Lost) {
+        self.lost = Some(lost);
     }
 
     fn add(&mut self, leaver: Leaver) {
@@ -124,17 +139,21 @@ impl Leavers {
             if sightings.iter().any(|one| one.source == work.source && (one.folder, one.uid) == own) {
                 return Ok(false);
             }
-            send(desk, work, uid, meta, &leaver)?;
+            send(desk, work, uid, meta, leaver.found())?;
             return Ok(true);
         }
-        if !work.may_move {
-            return Ok(false);
-        }
         let number = self.find(self.by_hash.get(hash), |leaver| leaver.left.0 != work.no);
-        let Some(number) = number else { return Ok(false) };
-        let Some(leaver) = self.all.get_mut(number).and_then(Option::take) else { return Ok(false) };
-        send(desk, work, uid, meta, &leaver)?;
-        Ok(true)
+        let known = number.filter(|_| work.may_move).and_then(|number| self.all.get_mut(number)?.take());
+        let found = match (known, &mut self.lost) {
+            (Some(leaver), _) => Some(leaver.found()),
+            (None, Some(lost)) => lost.find(desk, work, uid, hash, self.strays.contains(hash))?,
+            (None, None) => None,
+        };
+        let moves = found.is_some();
+        if let Some(found) = found {
+            send(desk, work, uid, meta, found)?;
+        }
+        Ok(moves)
     }
 
     /// A message with these bytes that left this very folder: it is there again under another UID, its place in the archive is
@@ -183,7 +202,7 @@ impl Leavers {
         }
         for (uid, leaver) in sure {
             if let Some(meta) = wanted.remove(&uid) {
-                send(desk, work, uid, &meta, &leaver)?;
+                send(desk, work, uid, &meta, leaver.found())?;
             }
         }
         let uids = UidRanges::from_spans(unsure.iter().map(|uid| (*uid, *uid)));
@@ -215,7 +234,7 @@ impl Leavers {
                 }
                 if desk.line.storage.message(&leaver.row)?.header()? == header {
                     self.all.get_mut(number).and_then(Option::take);
-                    send(desk, work, uid, meta, &leaver)?;
+                    send(desk, work, uid, meta, leaver.found())?;
                     wanted.remove(&uid);
                     break;
                 }
@@ -225,12 +244,12 @@ impl Leavers {
     }
 }
 
-fn send(desk: &Desk<'_>, work: &Work<'_>, uid: u32, meta: &Meta, leaver: &Leaver) -> Result<(), Fault> {
+fn send(desk: &Desk<'_>, work: &Work<'_>, uid: u32, meta: &Meta, found: Found) -> Result<(), Fault> {
     let moved = Moved {
         folder: work.target,
         place: place(work.source, uid),
-        from: leaver.placed,
-        left: leaver.left,
+        from: found.placed,
+        left: found.left,
         now: (work.no, uid),
         email_id: meta.email_id,
     };

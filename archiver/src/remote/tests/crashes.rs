@@ -210,6 +210,55 @@ fn a_database_that_is_lost_back_to_an_earlier_state() {
     assert_eq!(server.with(|model| model.boxes.clone()).len(), boxes.len());
 }
 
+#[test]
+fn what_a_dead_run_archived_without_account_moves_with_its_source() {
+    let mut model =
+        Model { capabilities: "UIDPLUS ENABLE QRESYNC CONDSTORE ESEARCH".into(), ..Model::default() };
+    for name in NAMES {
+        model.boxes.entry(name.into()).or_default();
+    }
+    let server = Server::start(model);
+    let account = Account::of(&server);
+    let machine = Machine::new(Limits { max_message_bytes: 1 << 20, ..Limits::default() }).unwrap();
+    let opened = Opened::on(&machine).unwrap();
+    server.with(|model| model.boxes.get_mut("A").unwrap().add(&mail(0)));
+    assert_eq!(archive_and_delete(&opened, &account, None).unwrap().sums.archived, 1);
+    drop(opened);
+    // Between two runs new mail comes into INBOX; the second run dies at every sync in turn; then the mail moves.
+    server.with(|model| model.boxes.get_mut("INBOX").unwrap().add(&mail(1)));
+    let before = server.with(|model| model.boxes.clone());
+    let all: BTreeMap<_, _> = [(hash(&mail(0)), 1), (hash(&mail(1)), 1)].into();
+    let mut without_account = 0;
+    for cut in 0.. {
+        server.with(|model| model.boxes = before.clone());
+        let machine = machine.after(0);
+        let opened = Opened::on(&machine).unwrap();
+        machine.crash_at_sync(cut);
+        let ran = archive_and_delete(&opened, &account, None);
+        if !machine.crashed() {
+            break;
+        }
+        assert!(ran.is_err());
+        drop(opened);
+        let machine = machine.after(0);
+        server.with(|model| {
+            change(model, &Step::Move(0, 2, 0));
+            change(model, &Step::Add(2, 2));
+        });
+        let opened = Opened::on(&machine).unwrap();
+        without_account += usize::from(counted(&opened.storage) == all && opened.ledger().archived == 1);
+        let run = archive_and_delete(&opened, &account, None).unwrap();
+        assert_eq!(run.state, State::Succeeded);
+        let places = folders(&opened.storage);
+        let found: Vec<(&str, usize)> =
+            places.iter().map(|(path, mails)| (path.as_str(), mails.len())).collect();
+        assert_eq!(found, [("alice/mail/A", 1), ("alice/mail/B", 2)], "cut at sync {cut}");
+        let again = archive_and_delete(&opened, &account, None).unwrap();
+        assert_eq!(sums(&again), (0, 3, 0, 0, 0), "cut at sync {cut}");
+    }
+    assert!(without_account > 0, "no cut fell between the archive and its account");
+}
+
 /// What happens between two starts of the machine.
 #[derive(Debug, Clone)]
 enum Act {
@@ -227,9 +276,13 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Archives with deletion by age, patient as tests can afford.
+/// Archives with deletion by age.
 fn archive(opened: &Opened, account: &Account) -> Result<Run, String> {
-    let deletion = Some(Deletion { older_than_days: Some(365), ..Deletion::default() });
+    archive_and_delete(opened, account, Some(Deletion { older_than_days: Some(365), ..Deletion::default() }))
+}
+
+/// Archives, patient as tests can afford.
+fn archive_and_delete(opened: &Opened, account: &Account, deletion: Option<Deletion>) -> Result<Run, String> {
     let rules = Plain { deletion, ..Plain::default() };
     let start = Start { source: "t".into(), into: "a".into(), who: "x".into(), parallel: 1, until: None };
     let jobs = [account.job(&rules)];

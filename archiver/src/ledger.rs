@@ -1,10 +1,11 @@
-//! The account of runs: tables `runs`, `ledger` and `last_runs` of master.redb, JSON values.
+//! The account of runs: tables `runs`, `ledger` and `last_runs` of master.redb, JSON values; `totals` beside it.
 //!
 //! `runs` has a run's head by its number; `ledger` has, by run, kind and number, its folders and its failed and filtered
 //! items; `last_runs` has the newest run's number by source, made again from `runs` where it is missing. Invariant: written after the storage batch that it tells of has committed, never before, so it may lag behind
 //! the archive after a crash (a rerun then finds the messages there) but never claims what is not archived.
 
 use crate::remote::checkpoint::{self, Change, Checkpoints};
+use crate::totals::{self, Totals};
 use crate::{Error, FolderRun, Item, Run, State};
 use redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
@@ -79,7 +80,7 @@ impl Ledger {
             let mut runs = txn.open_table(RUNS).map_err(database)?;
             let mut last = txn.open_table(LAST_RUNS).map_err(database)?;
             let fill = last.is_empty().map_err(database)?;
-            let mut died = Vec::new();
+            let (mut died, mut all) = (Vec::new(), Vec::new());
             for entry in runs.iter().map_err(database)? {
                 let (_, value) = entry.map_err(database)?;
                 let run: Run = decode(value.value())?;
@@ -87,13 +88,17 @@ impl Ledger {
                     last.insert(run.source.as_str(), run.id).map_err(database)?;
                 }
                 if run.state == State::Running {
-                    died.push(run);
+                    died.push(run.clone());
                 }
+                all.push(run);
             }
+            totals::open(&txn, &all)?;
             for mut run in died {
+                let running = run.clone();
                 run.state = State::Failed;
                 run.ended = Some(now());
                 run.error = Some(DIED.into());
+                totals::change(&txn, Some(&running), Some(&run))?;
                 runs.insert(run.id, encode(&run)?.as_slice()).map_err(database)?;
             }
         }
@@ -108,11 +113,14 @@ impl Ledger {
             let mut runs = txn.open_table(RUNS).map_err(database)?;
             run.id = runs.last().map_err(database)?.map_or(1, |(id, _)| id.value() + 1);
             runs.insert(run.id, encode(&run)?.as_slice()).map_err(database)?;
+            totals::change(&txn, None, Some(&run))?;
             let mut last = txn.open_table(LAST_RUNS).map_err(database)?;
             last.insert(run.source.as_str(), run.id).map_err(database)?;
             let mut ledger = txn.open_table(LEDGER).map_err(database)?;
             while runs.len().map_err(database)? > MAX_RUNS {
-                let Some((oldest, source)) = pop(&mut runs)? else { break };
+                let Some(gone) = pop(&mut runs)? else { break };
+                totals::change(&txn, Some(&gone), None)?;
+                let (oldest, source) = (gone.id, gone.source);
                 let newest = last.get(source.as_str()).map_err(database)?.map(|id| id.value());
                 if newest == Some(oldest) {
                     last.remove(source.as_str()).map_err(database)?;
@@ -166,10 +174,10 @@ impl Ledger {
         let txn = self.write_txn()?;
         {
             let head = head(run);
-            txn.open_table(RUNS)
-                .map_err(database)?
-                .insert(run.id, encode(&head)?.as_slice())
-                .map_err(database)?;
+            let mut runs = txn.open_table(RUNS).map_err(database)?;
+            let before = runs.insert(run.id, encode(&head)?.as_slice()).map_err(database)?;
+            let before: Option<Run> = before.map(|value| decode(value.value())).transpose()?;
+            totals::change(&txn, before.as_ref(), Some(&head))?;
             let mut ledger = txn.open_table(LEDGER).map_err(database)?;
             for number in &changes.folders {
                 if let Some(folder) = run.folders.get(*number) {
@@ -215,6 +223,11 @@ impl Ledger {
         Ok(list)
     }
 
+    /// Sums over all runs; reads none of them.
+    pub(crate) fn totals(&self) -> Result<Totals, Error> {
+        totals::read(&self.db.begin_read().map_err(database)?)
+    }
+
     /// One run.
     pub(crate) fn run(&self, id: u64) -> Result<Run, Error> {
         let txn = self.db.begin_read().map_err(database)?;
@@ -245,11 +258,9 @@ impl Ledger {
     }
 }
 
-/// Takes the oldest run out: its number and source.
-fn pop(runs: &mut Table<'_, u64, &'static [u8]>) -> Result<Option<(u64, String)>, Error> {
-    let Some((id, value)) = runs.pop_first().map_err(database)? else { return Ok(None) };
-    let run: Run = decode(value.value())?;
-    Ok(Some((id.value(), run.source)))
+/// Takes the oldest run out.
+fn pop(runs: &mut Table<'_, u64, &'static [u8]>) -> Result<Option<Run>, Error> {
+    runs.pop_first().map_err(database)?.map(|(_, value)| decode(value.value())).transpose()
 }
 
 /// A run without its folders, which are entries of the ledger.
@@ -345,6 +356,50 @@ mod tests {
         assert!(ledger.last_of("profile p2").is_err(), "its own is the damaged one");
         assert_eq!(last(&ledger, "profile p3"), None);
         assert!(ledger.runs().is_err(), "all are read here");
+    }
+
+    #[test]
+    fn totals_read_no_run_and_outlive_it() {
+        let ledger = Ledger::open(Arc::new(in_memory())).unwrap();
+        let states = |ledger: &Ledger| {
+            let states = ledger.totals().unwrap().states;
+            [State::Running, State::Succeeded, State::Failed]
+                .map(|state| states.get(&state).copied().unwrap_or(0))
+        };
+        let mut first = ledger.begin(run("a")).unwrap();
+        ledger.begin(run("b")).unwrap();
+        for archived in [3, 10] {
+            first.sums = Sums { seen: archived, archived, ..Sums::default() };
+            ledger.write(&first, &Changes::default()).unwrap();
+        }
+        assert_eq!((states(&ledger), ledger.totals().unwrap().sums), ([2, 0, 0], first.sums));
+        first.state = State::Succeeded;
+        ledger.write(&first, &Changes::default()).unwrap();
+        assert_eq!(states(&ledger), [1, 1, 0]);
+        // The next start says that the other one died.
+        let ledger = Ledger::open(ledger.db).unwrap();
+        assert_eq!((states(&ledger), ledger.totals().unwrap().sums), ([0, 1, 1], first.sums));
+        damage(&ledger, 2..MAX_RUNS);
+        let same = ledger.totals().unwrap();
+        assert_eq!(same.sums, first.sums);
+        // As an older program left it: made again from the runs.
+        let ledger = Ledger::open(Arc::new(in_memory())).unwrap();
+        let txn = ledger.write_txn().unwrap();
+        {
+            let mut runs = txn.open_table(RUNS).unwrap();
+            for id in 1..=MAX_RUNS {
+                let sums = Sums { seen: 1, already: 1, ..Sums::default() };
+                let run = Run { id, state: State::Succeeded, sums, ..run("c") };
+                runs.insert(id, encode(&run).unwrap().as_slice()).unwrap();
+            }
+        }
+        totals::forget(&txn);
+        txn.commit().unwrap();
+        let ledger = Ledger::open(ledger.db).unwrap();
+        assert_eq!((states(&ledger), ledger.totals().unwrap().sums.seen), ([0, MAX_RUNS, 0], MAX_RUNS));
+        ledger.begin(run("c")).unwrap();
+        assert_eq!(states(&ledger), [1, MAX_RUNS - 1, 0], "the oldest went");
+        assert_eq!(ledger.totals().unwrap().sums.seen, MAX_RUNS, "what it did stays counted");
     }
 
     #[test]

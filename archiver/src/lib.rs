@@ -1,7 +1,7 @@
 //! Brings mail from sources into the archive and accounts for every item it saw.
 //!
 //! Invariant: for every run, seen = archived + already there + moved + filtered + failed; what a run counts is committed. Owns the
-//! tables `runs`, `ledger`, `last_runs`, `unsolved`, `checkpoints`, `source_folders`, `source_uids`, `source_uidls`, `mailboxes_under_way`, and those of `profile` and `schedule`, of
+//! tables `runs`, `ledger`, `last_runs`, `run_totals`, `unsolved`, `checkpoints`, `source_folders`, `source_uids`, `source_uidls`, `mailboxes_under_way`, and those of `profile` and `schedule`, of
 //! master.redb. Changes nothing at a source but by
 //! a deletion rule, and that only after what is deleted was read back from the archive.
 //!
@@ -28,12 +28,14 @@ pub mod schedule;
 mod sniff;
 #[cfg(test)]
 mod testing;
+mod totals;
 mod turns;
 mod unsolved;
 mod walk;
 mod window;
 
 pub use ledger::LogLine;
+pub use totals::Totals;
 pub use unsolved::Unsolved;
 
 use ledger::Ledger;
@@ -106,6 +108,26 @@ impl Sums {
         let ends = [self.archived, self.already, self.moved, self.filtered, self.failed];
         ends.iter().try_fold(0_u64, |sum, end| sum.checked_add(*end)) == Some(self.seen)
     }
+
+    pub(crate) fn add(&mut self, more: &Sums) {
+        self.each(more, u64::saturating_add);
+    }
+
+    pub(crate) fn take_off(&mut self, less: &Sums) {
+        self.each(less, u64::saturating_sub);
+    }
+
+    fn each(&mut self, other: &Sums, op: fn(u64, u64) -> u64) {
+        self.seen = op(self.seen, other.seen);
+        self.archived = op(self.archived, other.archived);
+        self.already = op(self.already, other.already);
+        self.moved = op(self.moved, other.moved);
+        self.filtered = op(self.filtered, other.filtered);
+        self.failed = op(self.failed, other.failed);
+        self.bytes = op(self.bytes, other.bytes);
+        self.on_server = op(self.on_server, other.on_server);
+        self.deleted = op(self.deleted, other.deleted);
+    }
 }
 
 /// Why an item was not archived.
@@ -133,7 +155,7 @@ pub struct FolderRun {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// Not ended (or the program died in it; the next start says so).
@@ -317,6 +339,12 @@ impl Archiver {
     /// `Database`.
     pub fn runs(&self) -> Result<Vec<Run>, Error> {
         self.ledger.runs()
+    }
+    /// Sums over all runs. Costs the same however many there are.
+    /// # Errors
+    /// `Database`.
+    pub fn totals(&self) -> Result<Totals, Error> {
+        self.ledger.totals()
     }
     /// One run.
     /// # Errors

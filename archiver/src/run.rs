@@ -310,8 +310,8 @@ impl Commit<'_, '_, '_> {
             Slot::Move(moved) => self.moved(*moved)?,
             Slot::Count(folder, sums) => {
                 let pending = &mut self.account.pending;
-                add(&mut pending.sums, &sums);
-                add(pending.by_folder.entry(folder).or_default(), &sums);
+                pending.sums.add(&sums);
+                pending.by_folder.entry(folder).or_default().add(&sums);
                 pending.folders.insert(folder);
             }
             Slot::Went(folder, count) => {
@@ -487,7 +487,7 @@ impl Commit<'_, '_, '_> {
     fn tell(&mut self) {
         self.told = Instant::now();
         let mut sums = self.account.run.sums;
-        add(&mut sums, &self.account.pending.sums);
+        sums.add(&self.account.pending.sums);
         let total = self.shared.total_bytes.load(Ordering::Relaxed);
         (self.progress)(&Progress {
             sums,
@@ -567,10 +567,10 @@ impl Account<'_> {
         if pending.folders.is_empty() && pending.changes.is_empty() && pending.deleted.is_empty() {
             return Ok(());
         }
-        add(&mut self.run.sums, &pending.sums);
+        self.run.sums.add(&pending.sums);
         for (number, sums) in &pending.by_folder {
             if let Some(folder) = self.run.folders.get_mut(*number) {
-                add(&mut folder.sums, sums);
+                folder.sums.add(sums);
             }
         }
         for (number, went) in &pending.went {
@@ -616,18 +616,6 @@ impl Account<'_> {
         self.archiver.ledger.write(&self.run, &Changes::default())?;
         Ok(self.run)
     }
-}
-
-fn add(sums: &mut Sums, more: &Sums) {
-    sums.seen += more.seen;
-    sums.archived += more.archived;
-    sums.already += more.already;
-    sums.moved += more.moved;
-    sums.filtered += more.filtered;
-    sums.failed += more.failed;
-    sums.bytes += more.bytes;
-    sums.on_server += more.on_server;
-    sums.deleted += more.deleted;
 }
 
 #[cfg(test)]

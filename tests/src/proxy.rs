@@ -22,6 +22,10 @@ struct Shared {
     closed: AtomicBool,
     /// The server's bytes until the connection ends that carries the last of them.
     cut: Mutex<Option<u64>>,
+    /// With the cut the network is gone: no connection is passed on any more.
+    for_good: AtomicBool,
+    down: AtomicBool,
+    refused: AtomicU64,
 }
 
 impl Drop for Proxy {
@@ -44,6 +48,10 @@ impl Proxy {
             for client in listener.incoming().map_while(Result::ok) {
                 if all.closed.load(Ordering::SeqCst) {
                     return;
+                }
+                if all.down.load(Ordering::SeqCst) {
+                    all.refused.fetch_add(1, Ordering::SeqCst);
+                    continue;
                 }
                 let shared = Arc::clone(&all);
                 std::thread::spawn(move || {
@@ -68,6 +76,24 @@ impl Proxy {
     /// The connection ends that carries the server's byte of this number from now on (from 0); that byte isn't passed on.
     pub fn cut_after(&self, bytes: u64) {
         *self.shared.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
+    }
+
+    /// As [`Proxy::cut_after`], and from then on every new connection ends at once, until [`Proxy::up`].
+    pub fn down_after(&self, bytes: u64) {
+        self.shared.for_good.store(true, Ordering::SeqCst);
+        self.cut_after(bytes);
+    }
+
+    /// Connections that ended at once.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::SeqCst)
+    }
+
+    /// Connections are passed on again.
+    pub fn up(&self) {
+        self.shared.for_good.store(false, Ordering::SeqCst);
+        self.shared.down.store(false, Ordering::SeqCst);
     }
 
     /// Whether the connection that was to be cut was.
@@ -97,6 +123,7 @@ fn pass(client: &TcpStream, server: &TcpStream, shared: &Shared) -> std::io::Res
             match *cut {
                 Some(left) if left < read as u64 => {
                     *cut = None;
+                    shared.down.store(shared.for_good.load(Ordering::SeqCst), Ordering::SeqCst);
                     (usize::try_from(left).unwrap_or(read), true)
                 }
                 Some(left) => {

@@ -182,3 +182,45 @@ fn connections_that_end_at_any_byte() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn a_network_that_is_gone_for_good() -> Result {
+    let Some(mut world) = World::new("a profile run whose network goes")? else { return Ok(()) };
+    let bytes = bytes_of_a_run(&mut world)?;
+    // In the middle of the messages, then while it deletes.
+    for at in [bytes / 2, bytes * 9 / 10] {
+        world.news()?;
+        let (before, refused) = (world.at_server()?, world.proxy.refused());
+        world.proxy.down_after(at);
+        let mut command = world.archive.command(["profile", "run", "ann"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let deadline = Instant::now() + PATIENCE;
+        // It tries again; who doesn't want to wait until it gives up ends it.
+        while world.proxy.refused() < refused + 2 {
+            ensure!(child.try_wait()?.is_none(), "it gave up at once");
+            ensure!(Instant::now() < deadline, "it doesn't try again");
+            std::thread::yield_now();
+        }
+        if !tests::tools::long() {
+            tests::program::signal(&child, rustix::process::Signal::INT)?;
+        }
+        let ended = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&ended.stderr);
+        ensure!(!ended.status.success(), "a run without a network says that all is well: {said}");
+        let account = last(&world.archive)?;
+        let wanted = if tests::tools::long() { "completedWithErrors" } else { "cancelled" };
+        ensure!(account["state"] == wanted, "{account} {said}");
+        if tests::tools::long() {
+            let failed = world.archive.run(["runs", "failed", "last", "--json"])?.ok()?.text();
+            ensure!(
+                failed.contains("connect") && failed.contains(&world.proxy.address.port().to_string()),
+                "{failed}"
+            );
+        }
+        world.is_right()?;
+        ensure!(world.at_server()?.is_subset(&before), "something came to the server");
+        world.proxy.up();
+        world.completes()?;
+    }
+    Ok(())
+}

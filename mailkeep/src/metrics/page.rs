@@ -5,7 +5,7 @@
 
 use super::ready::free;
 use crate::data::Installation;
-use archiver::{State, Sums};
+use archiver::State;
 use imapd::watch::{BUCKETS_MICROS, Snapshot};
 use std::fmt::Display;
 use std::time::Duration;
@@ -133,24 +133,14 @@ fn logins(page: &mut Page, imap: &Snapshot) {
 }
 
 fn runs(page: &mut Page, installation: &Installation) {
-    let runs = match installation.archiver.runs() {
-        Ok(runs) => runs,
+    let archiver::Totals { sums, states } = match installation.archiver.totals() {
+        Ok(totals) => totals,
         Err(error) => {
             tracing::warn!(%error, "the runs can't be read for the metrics");
             return;
         }
     };
-    let mut sums = Sums::default();
-    for run in &runs {
-        sums.seen += run.sums.seen;
-        sums.archived += run.sums.archived;
-        sums.already += run.sums.already;
-        sums.filtered += run.sums.filtered;
-        sums.failed += run.sums.failed;
-        sums.bytes += run.sums.bytes;
-    }
     page.head("archive_runs", "gauge", "Archiving runs, by how they stand.");
-    let count = |state: State| runs.iter().filter(|run| run.state == state).count();
     for (state, name) in [
         (State::Running, "running"),
         (State::Succeeded, "succeeded"),
@@ -158,15 +148,17 @@ fn runs(page: &mut Page, installation: &Installation) {
         (State::Failed, "failed"),
         (State::Cancelled, "cancelled"),
     ] {
-        page.sample("archive_runs", &[("state", name)], count(state));
+        page.sample("archive_runs", &[("state", name)], states.get(&state).copied().unwrap_or(0));
     }
     page.head("archive_messages_total", "counter", "Messages of all runs, by what became of them.");
     for (end, n) in [
         ("seen", sums.seen),
         ("archived", sums.archived),
         ("already", sums.already),
+        ("moved", sums.moved),
         ("filtered", sums.filtered),
         ("failed", sums.failed),
+        ("deleted", sums.deleted),
     ] {
         page.sample("archive_messages_total", &[("end", end)], n);
     }

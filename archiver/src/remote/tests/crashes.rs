@@ -259,6 +259,56 @@ fn what_a_dead_run_archived_without_account_moves_with_its_source() {
     assert!(without_account > 0, "no cut fell between the archive and its account");
 }
 
+#[test]
+fn a_maildrop_emptied_by_a_run_cut_at_every_sync() {
+    let mails = drops::mails(5);
+    let everything: BTreeMap<ContentHash, usize> = mails.iter().map(|(_, bytes)| (hash(bytes), 1)).collect();
+    let server = drops::Server::start(drops::Model::default());
+    let account = server.account();
+    let whole = Machine::new(Limits { max_message_bytes: 1 << 20, ..Limits::default() }).unwrap();
+    drop(Opened::on(&whole).unwrap());
+    let (mut cuts, mut with_deleted) = (0, 0);
+    for cut in 0.. {
+        server.with(|model| model.mails.clone_from(&mails));
+        let machine = whole.after(0);
+        let opened = Opened::on(&machine).unwrap();
+        machine.crash_at_sync(cut);
+        let ran = archive_and_delete(&opened, &account, Some(Deletion::default()));
+        let was_cut = machine.crashed();
+        drop(opened);
+        if !was_cut {
+            assert_eq!(ran.unwrap().state, State::Succeeded);
+            break;
+        }
+        assert!(ran.is_err(), "a run whose machine stopped says that all is well");
+        let left = server.with(|model| model.mails.clone());
+        with_deleted += usize::from(left.len() < mails.len());
+        for seed in [1, [0, 2, 5, 3, 6, 4, 7][cut as usize % 7]] {
+            server.with(|model| model.mails.clone_from(&left));
+            let opened = Opened::on(&machine.after(seed)).unwrap();
+            let there = counted(&opened.storage);
+            for (id, bytes) in &mails {
+                let at_server = left.iter().any(|(other, _)| other == id);
+                assert!(
+                    at_server || there.contains_key(&hash(bytes)),
+                    "cut at sync {cut}, then {seed}: {id} is lost"
+                );
+            }
+            let run = archive_and_delete(&opened, &account, Some(Deletion::default())).unwrap();
+            assert_eq!(
+                (run.state, run.sums.seen),
+                (State::Succeeded, left.len() as u64),
+                "cut at sync {cut}, then {seed}"
+            );
+            assert_eq!(counted(&opened.storage), everything, "cut at sync {cut}, then {seed}");
+            assert!(server.with(|model| model.mails.is_empty()), "cut at sync {cut}, then {seed}");
+            opened.ledger();
+        }
+        cuts += 1;
+    }
+    assert!(cuts > 5 && with_deleted > 0, "{cuts} cuts, {with_deleted} after a deletion");
+}
+
 /// What happens between two starts of the machine.
 #[derive(Debug, Clone)]
 enum Act {

@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug, Default)]
-struct Model {
+pub(super) struct Model {
     /// Unique id and bytes.
-    mails: Vec<(String, Vec<u8>)>,
+    pub(super) mails: Vec<(String, Vec<u8>)>,
     no_uidl: bool,
     /// The connection ends after so many bytes; once.
     cut: Option<usize>,
@@ -19,7 +19,7 @@ struct Model {
     retrieved: u64,
 }
 
-struct Server {
+pub(super) struct Server {
     model: Arc<Mutex<Model>>,
     port: u16,
     closed: Arc<AtomicBool>,
@@ -33,7 +33,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn start(model: Model) -> Server {
+    pub(super) fn start(model: Model) -> Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (model, closed) = (Arc::new(Mutex::new(model)), Arc::new(AtomicBool::new(false)));
@@ -55,11 +55,11 @@ impl Server {
         Server { model, port, closed }
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Model) -> T) -> T {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Model) -> T) -> T {
         work(&mut self.model.lock().unwrap())
     }
 
-    fn account(&self) -> Account {
+    pub(super) fn account(&self) -> Account {
         Account { protocol: Protocol::Pop3, ..Account::at(self.port) }
     }
 }
@@ -132,7 +132,7 @@ fn session(stream: &TcpStream, shared: &Mutex<Model>) -> Option<()> {
     }
 }
 
-fn mails(count: usize) -> Vec<(String, Vec<u8>)> {
+pub(super) fn mails(count: usize) -> Vec<(String, Vec<u8>)> {
     let dotted = |n: usize| [mail(n), b".\r\n..two\r\nend\r\n".to_vec()].concat();
     (0..count).map(|n| (format!("id{n}"), dotted(n))).collect()
 }

@@ -204,30 +204,48 @@ pub(super) fn report(account: &Account) -> Result<Report, Fault> {
     test_mailbox(&account.job(&Plain::default()), &Limits::default(), &Cancel::default())
 }
 
-#[test]
-fn every_way_in() {
-    let Some(dovecot) = Dovecot::start("") else { return };
-    dovecot.fill("INBOX", &[&mail(1)]);
-    let mut account = dovecot.account();
+/// Logs in by each mechanism, with the right password and a wrong one.
+pub(super) fn every_mechanism(dovecot: &Dovecot, account: &mut Account, messages: u64) {
     for mechanism in [
-        Mechanism::Auto,
         Mechanism::Plain,
         Mechanism::Login,
         Mechanism::CramMd5,
         Mechanism::ScramSha1,
         Mechanism::ScramSha256,
+        Mechanism::Auto,
     ] {
         account.access.mechanism = mechanism;
         let found =
-            report(&account).unwrap_or_else(|fault| panic!("{mechanism:?}: {fault}\n{}", dovecot.log()));
-        assert_eq!((found.folders[0].name.as_str(), found.folders[0].messages), ("INBOX", Some(1)));
-        account.login.secret = Secret::new("wrong".into());
-        let fault = report(&account).unwrap_err();
+            report(account).unwrap_or_else(|fault| panic!("{mechanism:?}: {fault}\n{}", dovecot.log()));
+        assert_eq!(found.folders[0].messages, Some(messages), "{mechanism:?}");
+        let right = std::mem::replace(&mut account.login.secret, Secret::new("wrong".into()));
+        let fault = report(account).unwrap_err();
         assert!(matches!(fault, Fault::Login { .. }), "{mechanism:?}: {fault}");
         assert!(!fault.to_string().contains("wrong"), "the password isn't told");
-        account.login.secret = Secret::new("secret".into());
+        account.login.secret = right;
     }
-    account.access.mechanism = Mechanism::Auto;
+}
+
+/// A certificate that nothing vouches for, the right fingerprint, a wrong one, and none that is looked at.
+pub(super) fn every_trust(dovecot: &Dovecot, account: &mut Account) {
+    account.access.trust = Trust::System;
+    let fault = report(account).unwrap_err();
+    assert!(matches!(fault, Fault::Tls { .. }) && fault.to_string().contains("--ca"), "{fault}");
+    account.access.trust = Trust::Fingerprint(dovecot.fingerprint.clone());
+    report(account).unwrap();
+    account.access.trust = Trust::Fingerprint("00".repeat(32));
+    let fault = report(account).unwrap_err();
+    assert!(fault.to_string().contains(&dovecot.fingerprint), "{fault}");
+    account.access.trust = Trust::IgnoreErrors;
+    report(account).unwrap();
+}
+
+#[test]
+fn every_way_in() {
+    let Some(dovecot) = Dovecot::start("") else { return };
+    dovecot.fill("INBOX", &[&mail(1)]);
+    let mut account = dovecot.account();
+    every_mechanism(&dovecot, &mut account, 1);
     account.access.host = "localhost".into();
     // The privileged user, into alice's mailbox and not into bob's.
     account.login =
@@ -240,16 +258,7 @@ fn every_way_in() {
         if tls == Tls::None {
             continue;
         }
-        account.access.trust = Trust::System;
-        let fault = report(&account).unwrap_err();
-        assert!(matches!(fault, Fault::Tls { .. }) && fault.to_string().contains("--ca"), "{fault}");
-        account.access.trust = Trust::Fingerprint(dovecot.fingerprint.clone());
-        report(&account).unwrap();
-        account.access.trust = Trust::Fingerprint("00".repeat(32));
-        let fault = report(&account).unwrap_err();
-        assert!(fault.to_string().contains(&dovecot.fingerprint), "{fault}");
-        account.access.trust = Trust::IgnoreErrors;
-        report(&account).unwrap();
+        every_trust(&dovecot, &mut account);
         account.access.trust = Trust::Ca(dovecot.ca.clone());
         account.access.host = "127.0.0.1".into();
         let fault = report(&account).unwrap_err();

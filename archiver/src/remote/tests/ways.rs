@@ -1,7 +1,7 @@
 //! Ways in beside those of IMAP with passwords: POP3 in the clear, by STLS and over TLS, with each mechanism; access tokens, at a Dovecot
 //! that asks whose they are.
 
-use super::dovecot::{Dovecot, report};
+use super::dovecot::{Dovecot, every_mechanism, every_trust, report};
 use super::*;
 use crate::remote::fault::Fault;
 use std::io::{BufRead, BufReader, Write};
@@ -91,39 +91,12 @@ fn every_way_in_by_pop3() {
     dovecot.fill("INBOX", &[&mail(1), &mail(2)]);
     let mut account = dovecot.account();
     (account.protocol, account.access.port) = (Protocol::Pop3, dovecot.pop3_port);
-    for mechanism in [
-        Mechanism::Auto,
-        Mechanism::Plain,
-        Mechanism::Login,
-        Mechanism::CramMd5,
-        Mechanism::ScramSha1,
-        Mechanism::ScramSha256,
-    ] {
-        account.access.mechanism = mechanism;
-        let found =
-            report(&account).unwrap_or_else(|fault| panic!("{mechanism:?}: {fault}\n{}", dovecot.log()));
-        assert_eq!(found.folders[0].messages, Some(2), "{mechanism:?}");
-        account.login.secret = Secret::new("wrong".into());
-        let fault = report(&account).unwrap_err();
-        assert!(matches!(fault, Fault::Login { .. }), "{mechanism:?}: {fault}");
-        assert!(!fault.to_string().contains("wrong"), "the password isn't told");
-        account.login.secret = Secret::new("secret".into());
-    }
-    account.access.mechanism = Mechanism::Auto;
+    every_mechanism(&dovecot, &mut account, 2);
     account.access.host = "localhost".into();
     for (tls, port) in [(Tls::Starttls, dovecot.pop3_port), (Tls::Implicit, dovecot.pop3_tls_port)] {
         account.access = Access { tls, port, trust: Trust::Ca(dovecot.ca.clone()), ..account.access };
         assert_eq!(report(&account).unwrap().folders[0].messages, Some(2), "{tls:?}");
-        account.access.trust = Trust::System;
-        let fault = report(&account).unwrap_err();
-        assert!(matches!(fault, Fault::Tls { .. }) && fault.to_string().contains("--ca"), "{tls:?}: {fault}");
-        account.access.trust = Trust::Fingerprint(dovecot.fingerprint.clone());
-        report(&account).unwrap();
-        account.access.trust = Trust::Fingerprint("00".repeat(32));
-        let fault = report(&account).unwrap_err();
-        assert!(fault.to_string().contains(&dovecot.fingerprint), "{tls:?}: {fault}");
-        account.access.trust = Trust::IgnoreErrors;
-        report(&account).unwrap();
+        every_trust(&dovecot, &mut account);
     }
     // The wrong kind of TLS at a port is told as what it is.
     account.access = Access { tls: Tls::Implicit, port: dovecot.pop3_port, ..account.access };

@@ -78,6 +78,12 @@ pub enum Error {
     /// The directory that checks the password can't be asked: try again later.
     #[error("the directory that checks passwords can't be asked now; try again later")]
     Unavailable,
+    /// The issuer of tokens can't be asked, or its settings make no sense.
+    #[error("issuer of tokens: {0}")]
+    Issuer(String),
+    /// Whoever asked for it doesn't want it any more.
+    #[error("stopped")]
+    Stopped,
     /// Hashing failed.
     #[error("password hashing: {0}")]
     Hash(String),

@@ -1,7 +1,8 @@
 //! Users, passwords and privileges, decided in one place; and the audit log.
 //!
 //! Promise: an unknown user and a wrong password can't be told apart, in words or in time.
-//! Owns the tables `users`, `group_rights`, `auth_settings`, `directory`, `logins` and `audit` of master.redb. Knows nothing of what archives hold: a
+//! Owns the tables `users`, `group_rights`, `auth_settings`, `directory`, `logins`, `audit` and `audit_chain` of
+//! master.redb. Knows nothing of what archives hold: a
 //! folder is a path here, and removing a user leaves the archive as it is.
 
 mod address;
@@ -18,6 +19,7 @@ mod login;
 mod looks;
 mod name;
 mod network;
+mod oauth;
 mod password;
 mod people;
 mod places;
@@ -45,9 +47,13 @@ pub use scram_login::{Channel, ScramExchange, ScramProof};
 pub use totp::{Enrolment, RECOVERY_CODES, Sealer};
 
 pub use address::{MAX_ADDRESS_BYTES, check_address};
-pub use audit::AuditEntry;
+pub use audit::{
+    AUDIT_PAGE, AuditEntry, AuditFilter, AuditHead, AuditKind, AuditNote, AuditVerdict, AuditWrong,
+    LoginNotes, Successes,
+};
 pub use error::Error;
 pub use name::{MAX_NAME_BYTES, check_name};
+pub use oauth::{Algorithm, MAX_TOKEN_BYTES, OAuth, UserIs};
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, check_password};
 pub use people::{Edit, Effective, Imported, NewUser, Source};
 pub use rights::{Level, MAX_RULE_BYTES, MAX_RULES, Right, Sight};
@@ -138,6 +144,8 @@ pub struct Settings {
     pub scram_iterations: u32,
     /// Networks from which logins are taken; none named: from all.
     pub allow_from: Vec<Network>,
+    /// Which logins the audit log has.
+    pub logins: LoginNotes,
 }
 
 impl Default for Settings {
@@ -150,6 +158,7 @@ impl Default for Settings {
             hash_cost: HashCost::default(),
             scram_iterations: DEFAULT_SCRAM_ITERATIONS,
             allow_from: Vec::new(),
+            logins: LoginNotes::default(),
         }
     }
 }
@@ -168,6 +177,9 @@ pub struct Auth {
     signal: Arc<signal::Signal>,
     known: Arc<Known>,
     logins: Arc<login::Logins>,
+    audit: Arc<audit::Queue>,
+    login_notes: Arc<audit::Logins>,
+    issuer: Option<Arc<oauth::Issuer>>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -192,13 +204,16 @@ impl Auth {
         txn.open_table(users::USERS).map_err(Error::database)?;
         txn.open_table(groups::GROUPS).map_err(Error::database)?;
         txn.open_table(settings::SETTINGS).map_err(Error::database)?;
-        txn.open_table(audit::AUDIT).map_err(Error::database)?;
         directory::open_table(&txn)?;
         txn.open_table(history::LOGINS).map_err(Error::database)?;
+        audit::open(&txn)?;
         txn.commit().map_err(Error::database)?;
         let keep = Duration::from_secs(settings.remember_secs);
         let logins = Arc::new(login::Logins::new(settings, &settings::salt_key(&db)?));
         Ok(Auth {
+            audit: Arc::new(audit::Queue::new(Arc::clone(&db))),
+            login_notes: Arc::new(audit::Logins::new(settings.logins)),
+            issuer: None,
             db,
             hasher: Arc::new(Hasher::new(settings.parallel_hashes, settings.hash_cost)?),
             verified: Arc::new(Mutex::new(Verified::new(keep, MAX_VERIFIED)?)),
@@ -350,20 +365,6 @@ impl Auth {
     #[must_use]
     pub fn may_read(&self, user: &str, folder: &str) -> bool {
         self.allows(&Subject::User(user.to_owned()), Deed::Read(folder))
-    }
-
-    /// Appends to the audit log.
-    /// # Errors
-    /// `Database`.
-    pub fn audit(&self, who: &str, from: &str, what: &str, result: &str) -> Result<(), Error> {
-        audit::append(&self.db, who, from, what, result)
-    }
-
-    /// The newest `most` entries, oldest first.
-    /// # Errors
-    /// `Database`.
-    pub fn audit_log(&self, most: usize) -> Result<Vec<AuditEntry>, Error> {
-        audit::newest(&self.db, most)
     }
 
     /// Changes a user; what was known of the password is forgotten.

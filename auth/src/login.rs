@@ -243,15 +243,18 @@ impl Auth {
                     tracing::info!(user = ?stored.user.name, "a password was right and must be changed before it counts");
                     return Err(Error::MustChange);
                 }
-                Ok(Entered { user: self.welcome(attempt, stored, by), by })
+                Ok(Entered { user: self.welcome(attempt, stored, by)?, by })
             }
             (found, _, reason) => Err(self.refuse(attempt, found, reason.unwrap_or(why::WRONG))),
         }
     }
 
     /// A login that is right: it counts, and is remembered.
-    fn welcome(&self, attempt: &Attempt<'_>, stored: &Stored, by: Credential) -> User {
+    /// # Errors
+    /// `Database`: the audit log can't be written, without which nobody comes in.
+    fn welcome(&self, attempt: &Attempt<'_>, stored: &Stored, by: Credential) -> Result<User, Error> {
         let user = stored.user.clone();
+        self.audit_login(&user, attempt.from, attempt.how)?;
         if let Some(from) = attempt.from {
             self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
         }
@@ -267,7 +270,7 @@ impl Auth {
         }
         self.note_login(&user.name, true, attempt.from, attempt.how);
         tracing::debug!(user = ?user.name, from = ?attempt.from, how = attempt.how.words(), "logged in");
-        user
+        Ok(user)
     }
 
     /// A failed try: it counts, and has a line in the log that fail2ban reads. docs/logins.md has its form; whoever changes one changes
@@ -280,6 +283,7 @@ impl Auth {
         if found.is_some() {
             self.note_login(user, false, attempt.from, attempt.how);
         }
+        self.audit_refused(found.map(|stored| stored.user.name.as_str()), attempt.from, attempt.how);
         log_failure(attempt, user, why);
         Error::Denied
     }
@@ -338,7 +342,7 @@ impl Auth {
                 });
             }
         }
-        Ok(self.welcome(&attempt, &stored, Credential::Password(stored.secrets.serial)))
+        self.welcome(&attempt, &stored, Credential::Password(stored.secrets.serial))
     }
 
     /// The user of a command whose account password this is. No login yet: it may lack the second factor.

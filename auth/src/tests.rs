@@ -141,9 +141,9 @@ fn users_and_audit_survive_and_no_password_lies_in_the_file() {
     assert!(log_in(&auth, "alice", "correct horse").is_ok());
     auth.audit("local:root", "socket", "act 6", "denied").unwrap();
     let log = auth.audit_log(3).unwrap();
-    assert_eq!(log.iter().map(|e| e.number).collect::<Vec<_>>(), [4, 5, 6]);
+    assert_eq!(log.iter().map(|e| e.number).collect::<Vec<_>>(), [5, 6, 7], "the login is the sixth");
     assert_eq!((log[2].what.as_str(), log[2].result.as_str()), ("act 6", "denied"));
-    assert_eq!(auth.audit_log(usize::MAX).unwrap().len(), 6);
+    assert_eq!(auth.audit_log(usize::MAX).unwrap().len(), 7);
     assert!(auth.audit_log(0).unwrap().is_empty());
 }
 

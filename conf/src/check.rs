@@ -15,7 +15,7 @@ fn wide(n: usize) -> u64 {
 
 impl Conf {
     /// Every number of the configuration: key, value, least, most.
-    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 70] {
+    pub(crate) fn numbers(&self) -> [(&'static str, u64, u64, u64); 74] {
         let Conf {
             imap,
             keys,
@@ -89,6 +89,10 @@ impl Conf {
             ("auth.hash_passes", auth.hash_passes.into(), 1, 100),
             ("auth.hash_lanes", auth.hash_lanes.into(), 1, 64),
             ("auth.scram_iterations", auth.scram_iterations.into(), 0, 1_000_000),
+            ("auth.oauth.skew_secs", auth.oauth.skew_secs, 0, 600),
+            ("auth.oauth.refresh_secs", auth.oauth.refresh_secs, 1, 3_600),
+            ("auth.oauth.max_age_secs", auth.oauth.max_age_secs, 60, 7 * DAY_SECS),
+            ("auth.oauth.keep_secs", auth.oauth.keep_secs, 60, 30 * DAY_SECS),
             ("metrics.min_free_bytes", metrics.min_free_bytes, 0, TIB),
             ("control.max_request_bytes", wide(control.max_request_bytes), KIB, 16 * MIB),
             ("control.max_connections", wide(control.max_connections), 1, 10_000),
@@ -121,6 +125,7 @@ impl Conf {
             .or_else(|| self.attachments.nonsense())
             .or_else(|| self.notify.nonsense())
             .or_else(|| self.auth.nonsense())
+            .or_else(|| self.auth.oauth.nonsense())
         {
             Some((key, what)) => Err(Error::Value { path: path.to_owned(), key, what }),
             None => Ok(()),

@@ -4,23 +4,27 @@
 //! range is an error with its place, never ignored. Knows nothing of the other crates: the program hands the values on.
 
 mod attachments;
+mod audit;
 mod check;
 mod error;
 mod evidence;
 mod imap;
 mod keys;
 mod network;
+mod oauth;
 mod schedule;
 mod storage;
 mod template;
 mod watch;
 
 pub use attachments::{Attachments, TYPES};
+pub use audit::{Audit, Logins};
 pub use error::Error;
 pub use evidence::Evidence;
 pub use imap::Imap;
 pub use keys::{KeySource, Keys};
 pub use network::Network;
+pub use oauth::{Algorithm, OAuth, UserIs};
 pub use schedule::{Notify, Schedule};
 pub use storage::{Limits, Search, Storage};
 pub use template::TEMPLATE;
@@ -54,6 +58,8 @@ pub struct Conf {
     pub evidence: Evidence,
     /// Logins.
     pub auth: Auth,
+    /// Which logins the audit log has.
+    pub audit: Audit,
     /// The socket of the command line.
     pub control: Control,
     /// What the server verifies by itself.

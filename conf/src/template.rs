@@ -172,6 +172,35 @@ pub const TEMPLATE: &str = r#"# mailkeep's configuration. Every key stands here 
 # Networks from which logins are taken, such as "10.0.0.0/8" or "2001:db8::/32"; none named: from all.
 #allow_from = []
 
+[auth.oauth]
+# An issuer of tokens (OpenID Connect) that mail clients may log in with: its URL, exactly as it stands in the tokens. Empty: none.
+# docs/oauth.md has examples. Users must be here already.
+#issuer = ""
+# Tokens must be for one of these, and (unless it is empty) given to one of these clients.
+#audiences = []
+#clients = []
+# The claim that names the user (email, preferred_username, upn, sub), and whether it is one of the user's addresses or the name.
+#user_claim = "email"
+#user_is = "address"
+#algorithms = ["RS256", "PS256", "ES256", "EdDSA"]
+# So far may the issuer's clock be away from ours.
+#skew_secs = 60
+# Where the issuer's keys are, an https URL or a file; empty: as its discovery document says. Relative paths start at the data directory.
+#jwks = ""
+# A PEM file of the authorities that are believed, in place of the system's.
+#ca = ""
+# The keys are fetched again at this age, and for an unknown key, but then not sooner than refresh_secs after the last time. While the
+# issuer can't be reached they are used until they are keep_secs old.
+#refresh_secs = 60
+#max_age_secs = 3600
+#keep_secs = 86400
+
+[audit]
+# Logins that stand in the audit log: "off", "daily" (a user's first of a day) or "all". Those of administrators and auditors always do.
+#logins = "daily"
+# Refused ones too; beyond 60 a minute they are only counted.
+#refused_logins = true
+
 [control]
 # The socket that the command line talks to.
 #max_request_bytes = 65536

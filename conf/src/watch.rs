@@ -1,5 +1,6 @@
 //! The sections `[auth]`, `[log]` and `[metrics]`: logins, and what the server tells of itself.
 
+use crate::OAuth;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -29,6 +30,8 @@ pub struct Auth {
     pub scram_iterations: u32,
     /// Networks from which logins over the network are taken; none: from all.
     pub allow_from: Vec<crate::Network>,
+    /// An issuer of tokens.
+    pub oauth: OAuth,
 }
 
 impl Default for Auth {
@@ -45,6 +48,7 @@ impl Default for Auth {
             hash_lanes: 1,
             scram_iterations: 10_000,
             allow_from: Vec::new(),
+            oauth: OAuth::default(),
         }
     }
 }

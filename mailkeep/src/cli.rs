@@ -1,5 +1,6 @@
 //! The command line: what can be said, and the help that teaches it. What is done stands elsewhere.
 
+mod audit;
 pub(crate) mod credentials;
 pub(crate) mod directory;
 mod evidence;
@@ -11,6 +12,7 @@ pub(crate) mod schedule;
 mod store;
 mod user;
 
+pub(crate) use audit::{Audit, AuditVerb};
 pub(crate) use evidence::Evidence;
 pub(crate) use folder::{FolderVerb, MessageVerb, Which};
 pub(crate) use people::{AccessVerb, By, GroupVerb};
@@ -303,12 +305,14 @@ With a socket's unit no connection is refused while the server restarts.")]
         #[arg(default_value = "service")]
         which: UnitName,
     },
-    /// Who did what
-    Audit {
-        /// Only the newest N entries
-        #[arg(long, value_name = "N", default_value_t = 1_000)]
-        last: u32,
-    },
+    /// Who did what: the audit log as a list, as CSV files, and whether it is what it was
+    #[command(after_help = "\
+Examples:
+  mailkeep audit --last 20
+  mailkeep audit list --kind access --since 2026-11-01
+  mailkeep audit export --dir /mnt/audit
+  mailkeep audit verify --head kept-heads.jsonl")]
+    Audit(Audit),
     /// Print the completions of a shell
     #[command(after_help = "\
 Example:

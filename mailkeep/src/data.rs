@@ -139,16 +139,31 @@ impl Data {
         let storage =
             Storage::open_with(&self.root, &key, settings::limits(&conf), attachments::reader(&conf))
                 .with_context(|| format!("with the master key of {} (id {})", source.words(), key.id()))?;
-        storage.sign_with(EvidenceKey::load_or_make(&self.evidence_key_file(), &self.evidence_pub_file())?);
+        let signer = EvidenceKey::load_or_make(&self.evidence_key_file(), &self.evidence_pub_file())?;
+        storage.sign_with(signer.clone());
         let db = self.master()?;
-        let auth = Auth::open_with(db.clone(), &settings::auth(&conf))?;
+        let mut auth = Auth::open_with(db.clone(), &settings::auth(&conf))?;
+        if let Some(issuer) = settings::oauth(&conf, self) {
+            auth = auth.with_issuer(issuer)?;
+        }
         let archiver = Archiver::open(storage.clone(), db.clone())?;
         auth.seal_with(Arc::new(crate::logins::Vault(archiver.clone())));
         let key = Mutex::new(KeyInUse { id: key.id(), source });
         let data = self.clone();
         let (serving, jobs) = (Mutex::default(), Jobs::default());
-        let installation =
-            Installation { data, conf, auth, storage, archiver, master: db, key, serving, jobs, _lock: lock };
+        let installation = Installation {
+            data,
+            conf,
+            auth,
+            storage,
+            archiver,
+            signer,
+            master: db,
+            key,
+            serving,
+            jobs,
+            _lock: lock,
+        };
         installation.finish_rotation();
         Ok(installation)
     }
@@ -233,6 +248,8 @@ pub(crate) struct Installation {
     pub(crate) storage: Storage,
     /// Runs.
     pub(crate) archiver: Archiver,
+    /// Signs heads of the audit log.
+    pub(crate) signer: EvidenceKey,
     /// The database of users and runs, for copying.
     pub(crate) master: Arc<Database>,
     /// The master key that is in use.
@@ -268,10 +285,11 @@ impl Installation {
             Err(error) => tracing::error!("the change of the master key is not complete: {error:#}"),
         }
     }
-    /// Commits the index and ends storage's threads; the last thing to do.
+    /// Writes what waits for the audit log, commits the index and ends storage's threads; the last thing to do.
     pub(crate) fn close(&self) -> Result<()> {
-        let written = self.auth.flush_logins();
+        let (written, audit) = (self.auth.flush_logins(), self.auth.audit_flush());
         self.storage.close()?;
-        Ok(written?)
+        written?;
+        Ok(audit?)
     }
 }

@@ -72,6 +72,7 @@ fn bar(progress: &Progress) -> ProgressBar {
         (Unit::Bytes, None) => "{spinner} {bytes}  {wide_msg}",
         (Unit::Messages, Some(_)) => "{bar:30} {human_pos} of {human_len} messages, {eta} left  {wide_msg}",
         (Unit::Messages, None) => "{spinner} {human_pos} messages  {wide_msg}",
+        (Unit::Entries, _) => "{spinner} {human_pos} entries  {wide_msg}",
     };
     let bar = ProgressBar::with_draw_target(progress.total, ProgressDrawTarget::stderr());
     // The templates are ours; a wrong one would only look plainer.
@@ -83,6 +84,7 @@ fn words(progress: &Progress) -> String {
     let count = |n: u64| match progress.unit {
         Unit::Bytes => indicatif::HumanBytes(n).to_string(),
         Unit::Messages => format!("{n} messages"),
+        Unit::Entries => format!("{n} entries"),
     };
     let total = progress.total.map(|total| format!(" of {}", count(total))).unwrap_or_default();
     let text = if progress.text.is_empty() { String::new() } else { format!(": {}", clean(&progress.text)) };

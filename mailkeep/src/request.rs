@@ -1,5 +1,6 @@
 //! From what was said on the command line to the command that is meant, and how its result is shown.
 
+mod audit;
 mod credentials;
 mod directory;
 mod evidence;
@@ -11,10 +12,10 @@ pub(crate) use people::login;
 
 use crate::cli::{self, BackupVerb, By, FolderVerb, KeyVerb, MessageVerb, Store, TlsVerb, Verb};
 use crate::command::{
-    Archive, AuditLog, Backup, Cat, Choice, Command, Failure, FolderComment, FolderDelete, FolderMerge,
-    FolderMove, Folders, ImapTrace, IndexFailed, IndexRebuild, IndexStatus, KeyRotate, KeyShow,
-    MessageDelete, MessageMove, Search, StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList,
-    StoreRebuild, StoreRename, StoreRetry, StoreState, StoreStats, TlsReload, Verify, VerifyLast,
+    Archive, Backup, Cat, Choice, Command, Failure, FolderComment, FolderDelete, FolderMerge, FolderMove,
+    Folders, ImapTrace, IndexFailed, IndexRebuild, IndexStatus, KeyRotate, KeyShow, MessageDelete,
+    MessageMove, Search, StoreAttach, StoreCompact, StoreCreate, StoreDetach, StoreList, StoreRebuild,
+    StoreRename, StoreRetry, StoreState, StoreStats, TlsReload, Verify, VerifyLast,
 };
 use crate::output::{View, view};
 use anyhow::Context;
@@ -56,7 +57,7 @@ pub(crate) fn command(verb: Verb, by: &By) -> Result<(Command, View), Failure> {
         Verb::Jobs { which } => return Ok(profile::jobs(which)),
         Verb::Tls(TlsVerb::Reload) => (Command::TlsReload(TlsReload {}), view::CERTIFICATE),
         Verb::Trace { user, minutes } => (Command::ImapTrace(ImapTrace { user, minutes }), View::Bytes),
-        Verb::Audit { last } => (Command::AuditLog(AuditLog { last }), view::AUDIT),
+        Verb::Audit(asked) => return audit::command(asked),
         Verb::Backup(BackupVerb { what: None, dir: Some(dir), with_key, verify_all }) => {
             let dir = absolute(&dir)?;
             (Command::Backup(Backup { dir, with_key, verify_all }), view::BACKUP)

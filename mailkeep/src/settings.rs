@@ -1,6 +1,8 @@
 //! The configuration's values handed to the crates that they are for; no other crate reads the file.
 
+use crate::data::Data;
 use conf::Conf;
+use std::path::Path;
 
 /// Storage's bounds.
 pub(crate) fn limits(conf: &Conf) -> storage::Limits {
@@ -79,6 +81,11 @@ pub(crate) fn auth(conf: &Conf) -> auth::Settings {
         max_delay_ms: auth.max_delay_secs.saturating_mul(1_000),
         ..auth::throttle::Bounds::default()
     };
+    let successes = match conf.audit.logins {
+        conf::Logins::Off => auth::Successes::Off,
+        conf::Logins::Daily => auth::Successes::Daily,
+        conf::Logins::All => auth::Successes::All,
+    };
     auth::Settings {
         parallel_hashes: auth.parallel_hashes,
         remember_secs: auth.remember_secs,
@@ -94,7 +101,44 @@ pub(crate) fn auth(conf: &Conf) -> auth::Settings {
         },
         scram_iterations: auth.scram_iterations,
         allow_from: auth.allow_from.iter().map(|n| auth::Network::new(n.address, n.prefix)).collect(),
+        logins: auth::LoginNotes { successes, failures: conf.audit.refused_logins },
     }
+}
+
+/// The issuer of tokens; none is configured: none.
+pub(crate) fn oauth(conf: &Conf, data: &Data) -> Option<auth::OAuth> {
+    let oauth = &conf.auth.oauth;
+    if oauth.issuer.is_empty() {
+        return None;
+    }
+    let algorithm = |name: &conf::Algorithm| match name {
+        conf::Algorithm::Rs256 => auth::Algorithm::Rs256,
+        conf::Algorithm::Ps256 => auth::Algorithm::Ps256,
+        conf::Algorithm::Es256 => auth::Algorithm::Es256,
+        conf::Algorithm::EdDsa => auth::Algorithm::EdDsa,
+    };
+    let file = |path: &Path| (!path.as_os_str().is_empty()).then(|| data.resolve(path));
+    let jwks = match oauth.jwks.contains("://") {
+        true => oauth.jwks.clone(),
+        false => file(Path::new(&oauth.jwks)).map(|path| path.display().to_string()).unwrap_or_default(),
+    };
+    Some(auth::OAuth {
+        issuer: oauth.issuer.clone(),
+        audiences: oauth.audiences.clone(),
+        clients: oauth.clients.clone(),
+        user_claim: oauth.user_claim.clone(),
+        user_is: match oauth.user_is {
+            conf::UserIs::Address => auth::UserIs::Address,
+            conf::UserIs::Name => auth::UserIs::Name,
+        },
+        algorithms: oauth.algorithms.iter().map(algorithm).collect(),
+        skew_secs: oauth.skew_secs,
+        jwks,
+        ca: file(&oauth.ca),
+        refresh_secs: oauth.refresh_secs,
+        max_age_secs: oauth.max_age_secs,
+        keep_secs: oauth.keep_secs,
+    })
 }
 
 #[cfg(test)]
@@ -107,6 +151,12 @@ mod tests {
         let conf = Conf::default();
         assert_eq!(format!("{:?}", limits(&conf)), format!("{:?}", storage::Limits::default()));
         assert_eq!(super::auth(&conf), auth::Settings::default());
+        let mut conf = conf;
+        assert_eq!(oauth(&conf, &Data::new("/data".into(), None)), None);
+        conf.auth.oauth.issuer = "https://login.example.org".into();
+        let issuer = conf.auth.oauth.issuer.clone();
+        let expected = auth::OAuth { issuer, ..auth::OAuth::default() };
+        assert_eq!(oauth(&conf, &Data::new("/data".into(), None)), Some(expected));
         let mut server = imap(&conf);
         server.imap.clear();
         server.imaps.clear();

@@ -22,6 +22,9 @@ pub(crate) fn list(session: &Session) -> String {
             (true, true) if session.channel.0.is_empty() => all.push_str(" AUTH=SCRAM-SHA-256 AUTH=PLAIN"),
             (true, true) => all.push_str(" AUTH=SCRAM-SHA-256-PLUS AUTH=SCRAM-SHA-256 AUTH=PLAIN"),
         }
+        if session.is_private() {
+            all.push_str(super::bearer::capabilities(session));
+        }
     }
     all.push(' ');
     if session.world.settings.unauthenticate {

@@ -3,6 +3,7 @@
 //! Promise: no password is taken on a connection that others can read, and all failures look alike. Who may try a password,
 //! and after which delay, `auth` says; the network waits, without a thread, until it is checked.
 
+use super::bearer;
 use crate::proto::parse::{Cursor, simple};
 use crate::reply::Refusal;
 use crate::session::{Call, Done, Mode, Session};
@@ -51,6 +52,16 @@ pub(crate) fn authenticate(
             None => {
                 call.out.extend_from_slice(b"+ \r\n");
                 Ok(Done::Continue(Mode::ScramFirst(plus)))
+            }
+        };
+    }
+    if let Some(form) = bearer::Form::named(s, mechanism) {
+        private(s)?;
+        return match response {
+            Some(response) => bearer::response(s, form, response),
+            None => {
+                call.out.extend_from_slice(b"+ \r\n");
+                Ok(Done::Continue(Mode::Bearer(form)))
             }
         };
     }
@@ -199,6 +210,9 @@ pub(crate) fn prove(
 
 /// Checks what the login that waited gave. `auth` takes its time on purpose.
 pub(crate) fn complete(s: &mut Session, out: &mut Vec<u8>) -> Result<Done, Refusal> {
+    if let Some(end) = bearer::complete(s, out) {
+        return end;
+    }
     let Some(mut pending) = s.pending.take() else { return Err(auth::Error::Denied.into()) };
     pending.checked = true;
     let Pending { auth, name, how, secret, from, .. } = &pending;

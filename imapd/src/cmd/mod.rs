@@ -4,6 +4,7 @@
 pub(crate) mod acl;
 pub(crate) mod answer;
 pub(crate) mod batches;
+pub(crate) mod bearer;
 pub(crate) mod binary;
 pub(crate) mod capability;
 pub(crate) mod compress;

@@ -39,9 +39,10 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     let charset = search::charset(c)?;
     // Rests of commands are short; sets of numbers mean something else in every mailbox.
     let saved = Arc::clone(&s.saved);
+    let uid_only = s.enabled.uidonly;
     let program = |mailbox: &UidRanges| {
         let mut c = c.clone();
-        let asked = search::criteria(&mut c, mailbox, &saved, charset, s.enabled.uidonly)?;
+        let asked = search::criteria(&mut c, mailbox, &saved, charset, uid_only)?;
         c.end()?;
         Ok::<_, Refusal>((asked.key, asked.mod_seq))
     };
@@ -49,6 +50,7 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     let same_everywhere = program(&UidRanges::from_spans([(1, u32::MAX)]))?.0 == asked;
     let mut waiting = VecDeque::new();
     for (name, mailbox) in mailboxes(s, &sources)? {
+        s.accessed(&mailbox, "imap.search")?;
         let Some(view) = mailbox.view().filter(|_| !mailbox.uids().is_empty()) else { continue };
         let key = if same_everywhere { asked.clone() } else { program(mailbox.uids())?.0 };
         waiting.push_back(One { name, target: mailbox.target.clone(), view: view.clone(), key });

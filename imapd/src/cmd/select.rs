@@ -36,6 +36,7 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     // RFC 5182 §2.1: nothing is saved then.
     s.saved = std::sync::Arc::default();
     let mailbox = s.open(name.as_deref())?;
+    s.accessed(&mailbox, "imap.select")?;
     let out = &mut *call.out;
     out.extend_from_slice(b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded)\r\n");
     out.extend_from_slice(b"* OK [PERMANENTFLAGS ()] Nothing is kept\r\n");

@@ -4,6 +4,7 @@
 //! or is at its end. Invariants: commands run one after the other, in order; what is held in memory is at most a chunk
 //! and one piece of a message, whatever the mailbox, but for what SORT and THREAD put in order. A step may wait for the disk: it belongs on a blocking thread.
 
+mod accessed;
 pub(crate) mod enabled;
 #[cfg(test)]
 mod fuzz;
@@ -15,11 +16,13 @@ pub(crate) mod tree;
 mod watched;
 mod years;
 
+pub(crate) use accessed::Accessed;
 pub(crate) use enabled::Enabled;
 pub(crate) use mailbox::Mailbox;
 use mailbox::News;
 
 use crate::Settings;
+use crate::cmd::bearer;
 use crate::cmd::login::Pending;
 use crate::cmd::notify::{Aside, Wanted};
 use crate::cmd::vanished::Chain;
@@ -145,6 +148,10 @@ pub(crate) enum Mode {
     ScramFirst(bool),
     /// What comes next in SCRAM's exchange.
     ScramNext,
+    /// A token.
+    Bearer(bearer::Form),
+    /// What is said to the refusal of a token.
+    BearerRefused,
     /// DONE.
     Idle,
 }
@@ -189,9 +196,13 @@ pub(crate) struct Session {
     pub(crate) channel: Channel,
     /// By what the user has logged in.
     by: Option<Credential>,
+    /// A login whose token is still to be checked.
+    pub(crate) bearer: Option<bearer::Pending>,
     pub(crate) user: Option<String>,
     pub(crate) mailbox: Option<Mailbox>,
     pub(crate) place: Place,
+    /// The folders of others that it has read.
+    pub(crate) accessed: Accessed,
     /// What `$` means (RFC 5182).
     pub(crate) saved: Arc<UidRanges>,
     /// What ENABLE has turned on.
@@ -231,6 +242,8 @@ impl Session {
             sasl: None,
             channel: Channel::default(),
             by: None,
+            bearer: None,
+            accessed: Accessed::default(),
             watched,
             user: None,
             mailbox: None,
@@ -296,7 +309,8 @@ impl Session {
     }
     /// How long the login that waits has to wait still.
     pub(crate) fn login_delay(&self) -> std::time::Duration {
-        self.pending.as_ref().map(Pending::delay).unwrap_or_default()
+        let bearer = self.bearer.as_ref().map(bearer::Pending::delay);
+        bearer.or_else(|| self.pending.as_ref().map(Pending::delay)).unwrap_or_default()
     }
     /// The bytes behind COMPRESS, which are compressed already.
     pub(crate) fn take_unread(&mut self) -> Vec<u8> {
@@ -442,6 +456,8 @@ impl Session {
                 (Ok(line), Mode::Plain) => crate::cmd::login::plain(self, &line, out),
                 (Ok(line), Mode::ScramFirst(plus)) => crate::cmd::scram::first(self, plus, &line, out),
                 (Ok(line), Mode::ScramNext) => crate::cmd::scram::next(self, &line, out),
+                (Ok(line), Mode::Bearer(form)) => bearer::response(self, form, &line),
+                (Ok(_), Mode::BearerRefused) => bearer::refused(),
                 (Ok(line), _) if line.eq_ignore_ascii_case(b"DONE") => Ok(Done::Ok("IDLE done")),
                 (Ok(_), _) => Err(Refusal::Bad("IDLE ends with DONE")),
             };
@@ -480,6 +496,9 @@ impl Session {
         let s = &self.world.settings;
         let (line, literal) = match self.user {
             Some(_) => (s.max_line, s.max_literal),
+            None if self.world.auth.takes_tokens() => {
+                (s.max_line_before_login.max(bearer::MAX_LINE_BYTES), s.max_literal_before_login)
+            }
             None => (s.max_line_before_login, s.max_literal_before_login),
         };
         Bounds { line, literal, literals: literal.saturating_mul(4) }
@@ -685,6 +704,7 @@ impl Session {
         self.user = None;
         self.watched.logged_out();
         self.mailbox = None;
+        self.accessed = Accessed::default();
         self.saved = Arc::default();
         self.enabled = Enabled::default();
         self.notify = None;

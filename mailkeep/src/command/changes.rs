@@ -213,7 +213,8 @@ pub(crate) struct Choice {
 impl Choice {
     fn audit(&self) -> String {
         let uids = self.uids.as_ref().map(|uids| format!(" UIDs {uids:?}")).unwrap_or_default();
-        let search = self.search.as_ref().map(|query| format!(" search {query:?}")).unwrap_or_default();
+        // What is searched for is content.
+        let search = if self.search.is_some() { " by a search" } else { "" };
         format!("{:?}{uids}{search}", self.folder)
     }
 

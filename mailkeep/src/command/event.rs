@@ -61,6 +61,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Messages.
     Messages,
+    /// Entries of the audit log.
+    Entries,
 }
 
 /// How a command ended that could be done.

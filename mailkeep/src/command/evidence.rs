@@ -65,6 +65,10 @@ impl Act for EvidenceHead {
                 "alarm": alarm,
             }))?;
         }
+        if let Some(alarm) = alarms.iter().find(|alarm| alarm.store == evidence::AUDIT) {
+            failed = true;
+            cx.warn(&alarm.what);
+        }
         if !self.bare && self.store.is_none() {
             for (to, last) in book.sent() {
                 failed |= last.error.is_some();

@@ -7,7 +7,7 @@ use super::needs::{Refusal, decide};
 use super::*;
 use archiver::profile::{self, Profile};
 use archiver::schedule::{Job, Task, Timing};
-use auth::{ArchiveAccess, Auth, Edit, Level, NewUser, Privilege, Right, Subject};
+use auth::{ArchiveAccess, AuditFilter, Auth, Edit, Level, NewUser, Privilege, Right, Subject};
 use redb::Database;
 use redb::backends::InMemoryBackend;
 use std::sync::Arc;
@@ -205,7 +205,12 @@ table! {
     ScheduleRemove: ScheduleRemove { name: text() } => ADMIN;
     Jobs: Jobs {} => ANYONE;
     JobCancel: JobCancel { id: 1 } => ANYONE;
-    AuditLog: AuditLog { last: 1 } => LOOKS_ON;
+    AuditLog: AuditLog { last: 1, filter: AuditFilter::default(), newest_first: false } => LOOKS_ON;
+    AuditExport: AuditExport { filter: AuditFilter::default(), dir: None } => LOOKS_ON,
+        AuditExport { filter: AuditFilter::default(), dir: Some(path()) } => Rule { near: true, ..LOOKS_ON };
+    AuditVerify: AuditVerify { head: None } => LOOKS_ON,
+        AuditVerify { head: Some(path()) } => Rule { near: true, ..LOOKS_ON };
+    AuditHead: AuditHeadNow {} => LOOKS_ON;
 }
 
 /// A user, as the test knows one.

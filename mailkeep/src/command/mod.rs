@@ -6,6 +6,7 @@
 
 mod archive;
 mod audit;
+mod audited;
 mod backup;
 mod changes;
 mod compact;
@@ -32,7 +33,7 @@ mod users;
 mod verify;
 
 pub(crate) use archive::Archive;
-pub(crate) use audit::AuditLog;
+pub(crate) use audit::{AuditExport, AuditHeadNow, AuditLog, AuditVerify};
 pub(crate) use backup::{Backup, Report as BackupReport};
 pub(crate) use changes::{
     Choice, FolderComment, FolderDelete, FolderMerge, FolderMove, MessageDelete, MessageMove,
@@ -281,6 +282,12 @@ pub(crate) enum Command {
     SessionList(SessionList),
     #[serde(rename = "session.kill")]
     SessionKill(SessionKill),
+    #[serde(rename = "audit.export")]
+    AuditExport(AuditExport),
+    #[serde(rename = "audit.verify")]
+    AuditVerify(AuditVerify),
+    #[serde(rename = "audit.head")]
+    AuditHead(AuditHeadNow),
 }
 
 impl Command {
@@ -370,6 +377,9 @@ impl Command {
             Command::UserLogins(c) => c,
             Command::SessionList(c) => c,
             Command::SessionKill(c) => c,
+            Command::AuditExport(c) => c,
+            Command::AuditVerify(c) => c,
+            Command::AuditHead(c) => c,
         }
     }
 }
@@ -378,14 +388,7 @@ impl Command {
 pub(crate) fn run(command: &Command, cx: &Context<'_>) -> Result<Outcome, Failure> {
     let act = command.act();
     let end = cx.demand(&act.needs()).and_then(|()| act.run(cx));
-    let result = match &end {
-        Ok(Outcome { failed: false }) => "ok".to_owned(),
-        Ok(Outcome { failed: true }) => "ended with failures".to_owned(),
-        Err(failure) => failure.message.clone(),
-    };
-    let noted = cx.noted();
-    let result = if noted.is_empty() { result } else { format!("{result}: {noted}") };
-    match cx.installation.auth.audit(&cx.caller.who, &cx.caller.from, &act.audit(), &result) {
+    match audited::note(command, act, cx, &end) {
         Ok(()) => end,
         Err(error) => Err(Failure::also(end, error.into())),
     }

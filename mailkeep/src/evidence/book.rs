@@ -3,11 +3,12 @@
 //! Invariant: heads are only appended, and synced before anything is sent: what others have got is known here. An incomplete
 //! last line, which a crash leaves, counts for nothing.
 
+use super::audit::Signed;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use storage::StoreId;
@@ -15,6 +16,8 @@ use storage::evidence::Head;
 
 /// Bytes at the end of `heads.jsonl` that are looked through: the last heads of some ten thousand stores.
 const MAX_TAIL_BYTES: u64 = 16 << 20;
+/// Longest line that is looked at; heads are far shorter.
+const MAX_LINE_BYTES: u64 = 64 << 10;
 /// Largest `sent.json`.
 const MAX_SENT_BYTES: u64 = 1 << 20;
 /// Seconds after which a failed destination is tried again.
@@ -105,8 +108,25 @@ impl Book {
     }
 
     /// Appends heads; durable on return.
-    pub(crate) fn record(&self, heads: &[Head]) -> Result<()> {
-        append(&self.heads_file(), heads)
+    /// `lines`: JSON, each without its line end.
+    pub(crate) fn record(&self, lines: &[String]) -> Result<()> {
+        append(&self.heads_file(), lines)
+    }
+
+    /// Shows all lines of the record, oldest first; a longer one than heads have comes in pieces.
+    pub(crate) fn lines(&self, mut each: impl FnMut(&[u8])) -> Result<()> {
+        let path = self.heads_file();
+        let shown = || path.display().to_string();
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            other => BufReader::new(other.with_context(shown)?),
+        };
+        let mut line = Vec::new();
+        while file.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line).with_context(shown)? > 0 {
+            each(line.trim_ascii_end());
+            line.clear();
+        }
+        Ok(())
     }
 
     /// The last head of each store.
@@ -122,7 +142,7 @@ impl Book {
         let mut bytes = Vec::new();
         file.take(MAX_TAIL_BYTES).read_to_end(&mut bytes).with_context(shown)?;
         let mut last: BTreeMap<StoreId, Head> = BTreeMap::new();
-        for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+        for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty() && !Signed::is_one(line)) {
             match Head::read(line) {
                 Ok(head) => {
                     last.insert(head.store, head);
@@ -134,8 +154,8 @@ impl Book {
     }
 }
 
-/// Appends heads to a file, a line each, and syncs it; a line that a crash broke off is ended first.
-pub(super) fn append(path: &Path, heads: &[Head]) -> Result<()> {
+/// Appends lines to a file and syncs it; a line that a crash broke off is ended first.
+pub(super) fn append(path: &Path, lines: &[String]) -> Result<()> {
     let shown = || path.display().to_string();
     let mut file =
         OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path).with_context(shown)?;
@@ -148,8 +168,8 @@ pub(super) fn append(path: &Path, heads: &[Head]) -> Result<()> {
             text.push('\n');
         }
     }
-    for head in heads {
-        text.push_str(&head.to_json());
+    for line in lines {
+        text.push_str(line);
         text.push('\n');
     }
     file.write_all(text.as_bytes()).with_context(shown)?;

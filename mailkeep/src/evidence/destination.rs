@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use storage::Cancel;
-use storage::evidence::Head;
 
 /// Bytes of a program's complaint that are kept.
 const MAX_COMPLAINT_BYTES: u64 = 4 << 10;
@@ -60,7 +59,7 @@ impl Destination {
     }
 
     /// Sends the heads there.
-    pub(super) fn send(&self, heads: &[Head], timeout_secs: u64, cancel: &Cancel) -> Result<()> {
+    pub(super) fn send(&self, heads: &[String], timeout_secs: u64, cancel: &Cancel) -> Result<()> {
         let until = Instant::now() + Duration::from_secs(timeout_secs);
         match self {
             Destination::File(path) => book::append(path, heads),
@@ -71,20 +70,20 @@ impl Destination {
 }
 
 /// The mail that heads are sent in.
-fn letter(heads: &[Head]) -> smtp::Letter {
+fn letter(heads: &[String]) -> smtp::Letter {
     smtp::Letter {
         subject: format!("mailkeep evidence heads ({})", heads.len()),
         text: format!(
-            "Signed heads of the archive's evidence logs, a line each. Keep this mail where nobody\n\
+            "Signed heads of the archive's evidence logs and of its audit log, a line each. Keep this mail where nobody\n\
              who can write the archive can change it: proofs hold against these lines.\n\n{}",
             lines(heads)
         ),
     }
 }
 
-/// A line of JSON for each head.
-fn lines(heads: &[Head]) -> String {
-    heads.iter().map(|head| head.to_json() + "\n").collect()
+/// A line for each head.
+fn lines(heads: &[String]) -> String {
+    heads.iter().map(|head| head.clone() + "\n").collect()
 }
 
 /// Runs a program with `input` on standard input, to its end.

@@ -3,11 +3,13 @@
 //! Invariant: a head is only recorded and sent once the present log was found to extend the last recorded head of its store; one
 //! that doesn't is told at every occasion until an administrator has looked. What a head is, is storage's business.
 
+mod audit;
 mod book;
 mod destination;
 mod offline;
 mod schedule;
 
+pub(crate) use audit::{Signed as SignedAudit, of_file as audit_heads_of, recorded as recorded_audit_heads};
 pub(crate) use book::Book;
 pub(crate) use destination::run as run_program;
 pub(crate) use offline::{check_consistency, heads_of, hex, verify};
@@ -19,9 +21,11 @@ use conf::Evidence;
 use destination::Destination;
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
-use storage::evidence::Head;
 use storage::{Cancel, StoreHead};
 use time::OffsetDateTime;
+
+/// What stands in place of a store where it is about the audit log.
+pub(crate) const AUDIT: &str = "audit";
 
 /// One round at a time: two would mix their lines up.
 static ROUND: Mutex<()> = Mutex::new(());
@@ -40,7 +44,7 @@ pub(crate) struct Sent {
 /// A head that isn't to be trusted, and why.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Alarm {
-    /// The store's number.
+    /// The store's identity, or `audit`.
     pub(crate) store: String,
     /// What is wrong.
     pub(crate) what: String,
@@ -59,6 +63,9 @@ pub(crate) fn check(installation: &Installation, cancel: &Cancel) -> Result<Vec<
                 error => alarms.push(Alarm { store: head.store.to_string(), what: error.to_string() }),
             }
         }
+    }
+    if let Some(what) = audit::alarm(installation, &book)? {
+        alarms.push(Alarm { store: AUDIT.to_owned(), what });
     }
     Ok(alarms)
 }
@@ -83,13 +90,16 @@ pub(crate) fn round(installation: &Installation, all: bool, cancel: &Cancel) -> 
     for alarm in &alarms {
         tracing::error!(store = alarm.store, "{}", alarm.what);
     }
-    let mut heads: Vec<Head> = Vec::new();
+    let mut heads: Vec<String> = Vec::new();
     for StoreHead { store, head } in installation.storage.heads(None)? {
         match head {
             Ok(head) if alarms.iter().any(|alarm| alarm.store == head.store.to_string()) => {}
-            Ok(head) => heads.push(head),
+            Ok(head) => heads.push(head.to_json()),
             Err(error) => tracing::warn!(store, %error, "no evidence head could be made"),
         }
+    }
+    if !alarms.iter().any(|alarm| alarm.store == AUDIT) {
+        heads.push(audit::Signed::make(installation)?.to_json());
     }
     book.record(&heads)?;
     book.tried(recorded, now, None);

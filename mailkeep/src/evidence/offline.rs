@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is said is what was computed from the bytes at hand; what was not compared with anything is said too.
 
+use super::audit::Signed;
 use crate::output::clean;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 const MAX_MESSAGE_BYTES: u64 = (4 << 30) - 1;
 
 /// The lines of a file, bounded; a file that is one JSON value over several lines is one.
-fn pieces(path: &Path) -> Result<Vec<Vec<u8>>> {
+pub(super) fn pieces(path: &Path) -> Result<Vec<Vec<u8>>> {
     let shown = || path.display().to_string();
     let mut bytes = Vec::new();
     File::open(path)
@@ -33,10 +34,11 @@ fn pieces(path: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(lines.map(<[u8]>::to_vec).collect())
 }
 
-/// The heads in a file: one, or a line of JSON each.
+/// The heads in a file: one, or a line of JSON each; those of the audit log between them are passed over.
 pub(crate) fn heads_of(path: &Path) -> Result<Vec<Head>> {
     let heads: Vec<Head> = pieces(path)?
         .iter()
+        .filter(|piece| !Signed::is_one(piece))
         .map(|piece| Head::read(piece).with_context(|| path.display().to_string()))
         .collect::<Result<_>>()?;
     ensure!(!heads.is_empty(), "{}: there is no evidence head in it", path.display());

@@ -241,11 +241,38 @@ pub(crate) const AUDIT: View = View::Table(
         Column("WHEN", "/when", Form::Time),
         Column("WHO", "/who", Form::Text),
         Column("FROM", "/from", Form::Text),
+        Column("KIND", "/kind", Form::Text),
         Column("WHAT", "/what", Form::Text),
         Column("RESULT", "/result", Form::Text),
     ],
     "The audit log is empty.",
 );
+
+pub(crate) const EXPORTED: View = View::Table(
+    &[Column("FILE", "/file", Form::Text), Column("ENTRIES", "/entries", Form::Count)],
+    "No entry is wanted; nothing was written.",
+);
+
+/// What verifying the audit log found.
+pub(crate) const AUDITED: View = View::Text(|row| {
+    let number = |name: &str| row.get(name).and_then(Value::as_u64);
+    let text = |name: &str| clean(row.get(name).and_then(Value::as_str).unwrap_or_default());
+    let entries = number("entries").unwrap_or_default();
+    let (heads, agreed) = (number("heads").unwrap_or_default(), number("headsAgreed").unwrap_or_default());
+    let Some(first) = number("first") else {
+        let compared = match heads {
+            0 => "No head was there to compare with: whoever can write the files can have made all hashes anew.".to_owned(),
+            _ => format!("{agreed} signed heads agree with it."),
+        };
+        return Ok(format!("The audit log is good: {entries} entries.\n{compared}\n"));
+    };
+    let last = number("last").unwrap_or(first);
+    let which = if last == first { format!("entry {first}") } else { format!("entries {first} to {last}") };
+    Ok(format!(
+        "The audit log is NOT good: {which}: {}\nUp to entry {entries} it is, and {agreed} of {heads} signed heads agree.\n",
+        text("what")
+    ))
+});
 
 pub(crate) const PROFILES: View = View::Table(
     &[

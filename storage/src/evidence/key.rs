@@ -148,7 +148,10 @@ impl EvidenceKey {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der))
     }
 
-    pub(super) fn sign(&self, text: &[u8]) -> Result<[u8; 64], Error> {
+    /// Signs a text. What else than heads of stores is signed says so in its first line.
+    /// # Errors
+    /// `Evidence` when the key can't sign.
+    pub fn sign(&self, text: &[u8]) -> Result<[u8; 64], Error> {
         let failed = || refused(Path::new("(signature)"), "can't be made");
         let pair = Ed25519KeyPair::from_seed_unchecked(&self.seed[..]).map_err(|_| failed())?;
         pair.sign(text).as_ref().try_into().map_err(|_| failed())
@@ -170,6 +173,11 @@ pub fn public_key(text: &str) -> Option<[u8; 32]> {
 }
 
 /// Whether the signature over `text` is the key's.
+#[must_use]
+pub fn is_signed(public: &[u8; 32], text: &[u8], signature: &[u8; 64]) -> bool {
+    signed(public, text, signature)
+}
+
 pub(super) fn signed(public: &[u8; 32], text: &[u8], signature: &[u8; 64]) -> bool {
     UnparsedPublicKey::new(&ED25519, public).verify(text, signature).is_ok()
 }

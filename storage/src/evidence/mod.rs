@@ -14,7 +14,7 @@ mod tree;
 
 pub use consistency::{Consistency, Grown};
 pub use head::Head;
-pub use key::{EvidenceKey, public_key};
+pub use key::{EvidenceKey, is_signed, public_key};
 pub use leaf::{Place, What};
 pub use proof::{Proof, Proven, Step, Trust};
 

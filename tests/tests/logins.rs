@@ -300,7 +300,7 @@ fn a_second_factor_is_asked_of_commands_and_counts_once() -> Result {
     let app = rows(&archive, &["user", "app-password", "create", "alice", "Desk"])?;
     let app = app[0]["password"].as_str().context("an app password")?;
     let begun = by_alice(&archive, &[], &["user", "totp", "enable", "alice", "--json"])?.ok()?;
-    ensure!(begun.text().chars().all(|c| c.is_ascii()), "no picture in JSON");
+    ensure!(begun.text().is_ascii(), "no picture in JSON");
     let begun = begun.json()?.remove(0);
     let (secret, uri) = (begun["secret"].as_str().context("secret")?, begun["uri"].as_str().context("uri")?);
     ensure!(uri.starts_with("otpauth://totp/") && uri.contains(secret), "{uri}");

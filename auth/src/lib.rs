@@ -431,3 +431,5 @@ fn now() -> i64 {
 mod login_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timing_tests;

@@ -6,8 +6,10 @@ use crate::program::PATIENCE;
 use crate::tools;
 use anyhow::{Context, ensure};
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 /// A Python script of `tests/scripts`, with the modules that `tests/run` put into the target directory.
 /// # Errors
@@ -45,6 +47,32 @@ pub fn need_module(module: &str) -> crate::Result<bool> {
         tools::skip(&format!("everything that runs Python's {module}"), &format!("python3 has no {module}"))?;
     }
     Ok(found)
+}
+
+/// The present step of a second factor's codes.
+/// # Errors
+/// The clock stands before 1970.
+pub fn totp_step() -> crate::Result<u64> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs() / 30)
+}
+
+/// A second factor's code (RFC 6238) of a secret in base32 for a step, by another program; none without Python.
+/// # Errors
+/// It fails.
+pub fn totp(secret: &str, step: u64) -> crate::Result<Option<String>> {
+    const SCRIPT: &str = "import base64,hashlib,hmac,struct,sys\n\
+        secret,step=sys.stdin.read().split()\n\
+        mac=hmac.new(base64.b32decode(secret),struct.pack('>Q',int(step)),hashlib.sha1).digest()\n\
+        at=mac[-1]&15\n\
+        print('%06d'%((struct.unpack('>I',mac[at:at+4])[0]&0x7fffffff)%1000000))";
+    let Some(python) = tools::need_tool("python3")? else { return Ok(None) };
+    let mut command = Command::new(python);
+    command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    writeln!(child.stdin.take().context("standard input")?, "{secret} {step}")?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "python3: {}", output.status);
+    Ok(Some(String::from_utf8(output.stdout)?.trim().to_owned()))
 }
 
 /// Runs a client to its end in `home`; gives its standard output. What it printed is in the error if it fails.

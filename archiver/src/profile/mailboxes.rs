@@ -94,7 +94,7 @@ impl Mailboxes {
                 for row in csv::read(path).map_err(told)? {
                     let archive = row.archive.clone().or_else(|| {
                         let address = row.address.clone().unwrap_or_else(|| row.user.to_lowercase());
-                        by_address.get(&address).cloned()
+                        by_address.get(&address).cloned().or_else(|| by_alias(&users, &row.user))
                     });
                     let archive = archive.unwrap_or_else(|| row.user.clone());
                     let archive = auth::check_name(&archive)
@@ -170,22 +170,44 @@ impl Mailboxes {
     }
 }
 
-/// Archives by address: of all users with one.
+/// Archives by address: of all users with one. An address that was given to somebody is that user's, whoever has it for a name or an
+/// alias.
 pub(crate) fn by_address(users: &[User]) -> HashMap<String, String> {
+    let given =
+        users.iter().flat_map(|user| user.addresses.iter().map(move |address| (address.clone(), user)));
+    let other = users.iter().flat_map(|user| addresses(user).into_iter().map(move |address| (address, user)));
     let mut found = HashMap::new();
-    for user in users {
-        for address in addresses(user) {
-            found.insert(address, user.name.clone());
-        }
+    for (address, user) in given.chain(other) {
+        found.entry(address).or_insert_with(|| user.name.clone());
     }
     found
 }
 
-/// A user's addresses; a name that is one counts, behind those that were given.
+/// A user's addresses: those that were given, then a name and aliases that are some (a directory's `userPrincipalName`).
 fn addresses(user: &User) -> Vec<String> {
     let mut all = user.addresses.clone();
-    all.extend(auth::check_address(&user.name).ok().filter(|name| !user.addresses.contains(name)));
+    for name in std::iter::once(&user.name).chain(&user.aliases) {
+        all.extend(auth::check_address(name).ok().filter(|address| !all.contains(address)));
+    }
     all
+}
+
+/// Whether this is a user's name, alias or address.
+fn is_called(user: &User, name: &str) -> bool {
+    let lower = name.to_lowercase();
+    *name == user.name
+        || user.aliases.iter().any(|alias| alias.to_lowercase() == lower)
+        || addresses(user).contains(&lower)
+}
+
+/// Whose mailbox a server's user name without an address means: the one who has it for an alias.
+fn by_alias(users: &[User], name: &str) -> Option<String> {
+    if users.iter().any(|user| user.name == name) {
+        return None;
+    }
+    let lower = name.to_lowercase();
+    let called = |user: &&User| user.aliases.iter().any(|alias| alias.to_lowercase() == lower);
+    users.iter().find(called).map(|user| user.name.clone())
 }
 
 /// The router of a multidrop profile.
@@ -200,12 +222,10 @@ fn many_of(many: &Many, users: &[User]) -> Result<Vec<(String, String)>, String>
     let mut found = Vec::new();
     for user in users {
         let all = addresses(user);
-        let names = |list: &[String]| {
-            list.iter().any(|name| *name == user.name || all.contains(&name.to_lowercase()))
-        };
+        let names = |list: &[String]| list.iter().any(|name| is_called(user, name));
         if !many.only.is_empty() {
             for (name, seen) in &mut wanted {
-                *seen |= *name == user.name || all.contains(&name.to_lowercase());
+                *seen |= is_called(user, name);
             }
             if !names(&many.only) {
                 continue;

@@ -8,6 +8,7 @@ use crate::{Progress, Run, State};
 use auth::Auth;
 use std::fs;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use storage::{Cancel, Limits, MasterKey};
 use zeroize::Zeroizing;
@@ -440,4 +441,72 @@ fn mailboxes_of_many_users() {
             .to_string()
             .contains("no user")
     );
+}
+
+#[test]
+fn aliases_say_whose_mail_it_is_where_they_are_addresses_and_nobody_else_has_them() {
+    let house = House::new(&[("alice", "alice@example.org"), ("bob", "bob@example.org")]);
+    house.auth.add("carol", &Zeroizing::new("correct horse".into()), false).unwrap();
+    let alias = |name: &str, aliases: &[&str]| {
+        let aliases = Some(aliases.iter().map(|alias| (*alias).to_owned()).collect());
+        house.auth.edit(name, &auth::Edit { aliases, ..auth::Edit::default() }).unwrap();
+    };
+    alias("alice", &["A.Lee@Example.NET", "pop-1", "bob@example.org"]);
+    alias("carol", &["carol@corp.example"]);
+    let users = house.auth.users().unwrap();
+    let by_address = mailboxes::by_address(&users);
+    let whose = |address: &str| by_address.get(address).map(String::as_str);
+    assert_eq!(whose("alice@example.org"), Some("alice"));
+    assert_eq!(whose("a.lee@example.net"), Some("alice"));
+    assert_eq!(whose("carol@corp.example"), Some("carol"));
+    assert_eq!(whose("bob@example.org"), Some("bob"), "an address that was given goes before an alias");
+    assert_eq!(whose("pop-1"), None, "no address");
+
+    // Mail for many: by the alias in the header.
+    let source = house.dir.path().join("multidrop");
+    fs::create_dir_all(&source).unwrap();
+    for (n, to) in ["A.Lee@example.net", "carol@corp.example", "bob@example.org"].into_iter().enumerate() {
+        fs::write(
+            source.join(format!("{n}.eml")),
+            format!("X-Original-To: {to}\n{OURS}Subject: {n}\n\nbody\n"),
+        )
+        .unwrap();
+    }
+    let profile = Profile {
+        path: Some(source),
+        into: Some("Drop".into()),
+        ..Profile::new("drop", Kind::FilesMultidrop)
+    };
+    house.archiver.profiles().create(&whole(profile)).unwrap();
+    assert_eq!(sums(&house.run("drop")), (3, 3, 0, 0, 0));
+    let one = |name: &str| (format!("{name}/Drop"), 1);
+    assert_eq!(house.folders(), [one("alice"), one("bob"), one("carol")]);
+
+    // Mailboxes of all users, and of some that are named by an alias.
+    let base = Profile { server: Some(server(Tls::None)), ..Profile::new("all", Kind::ImapMany) };
+    let of = |many: Many| {
+        let profile = Profile { many: Some(many), ..base.clone() };
+        let mailboxes =
+            mailboxes::Mailboxes::of(&profile, Some(Secret::new("x".into())), &house.auth, 0).unwrap();
+        mailboxes.list.iter().map(|mailbox| mailbox.login.authzid.clone().unwrap()).collect::<Vec<_>>()
+    };
+    let only = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(of(Many::default()), ["alice@example.org", "bob@example.org", "carol@corp.example"]);
+    let named = only(&["POP-1", "carol@corp.example"]);
+    assert_eq!(
+        of(Many { only: named.clone(), ..Many::default() }),
+        ["alice@example.org", "carol@corp.example"]
+    );
+    assert_eq!(of(Many { except: named, ..Many::default() }), ["bob@example.org"]);
+
+    // A list of mailboxes: by the server's user name.
+    let list = house.dir.path().join("list.csv");
+    fs::write(&list, "user,password\nPop-1,x\ncarol@corp.example,x\nbob,x\npop-2,x\n").unwrap();
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o600)).unwrap();
+    let server = Server { user: None, ..server(Tls::None) };
+    let profile = Profile { path: Some(list), server: Some(server), ..Profile::new("csv", Kind::ImapCsv) };
+    let mailboxes = mailboxes::Mailboxes::of(&profile, None, &house.auth, 0).unwrap();
+    let archives: Vec<_> =
+        mailboxes.list.iter().map(|mailbox| mailbox.into.as_ref().unwrap().archive()).collect();
+    assert_eq!(archives, ["alice", "carol", "bob", "pop-2"]);
 }

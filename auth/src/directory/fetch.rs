@@ -14,6 +14,9 @@ use super::{code, mdaemon};
 use crate::Error;
 use std::collections::BTreeSet;
 
+/// Most pieces of large groups, all groups together: six times what the bound on memberships takes of those that Active Directory gives.
+pub(super) const MAX_PIECES: usize = 20_000;
+
 /// Everybody, and what people should know.
 #[derive(Debug, Default)]
 pub(super) struct Everybody {
@@ -146,9 +149,16 @@ fn read_groups(
         }
         other => other?,
     }
-    let any = Filter::present("objectClass");
+    let (any, mut asked) = (Filter::present("objectClass"), 0);
     for (dn, mut next) in pieces {
         while bound.is_none() {
+            asked += 1;
+            if asked > MAX_PIECES {
+                bound = Some(format!(
+                    "large groups come in more than {MAX_PIECES} pieces; narrow --group-base or --group-filter, or raise the server's MaxValRange"
+                ));
+                break;
+            }
             let attribute = format!("member;range={next}-*");
             let attributes = [attribute.as_str()];
             let search =
@@ -178,3 +188,6 @@ fn first_piece(entry: &Entry, groups: &mut Groups, bound: &mut Option<String>) -
     // The last piece ends with a star.
     end.parse::<u64>().ok()?.checked_add(1)
 }
+
+#[cfg(test)]
+mod tests;

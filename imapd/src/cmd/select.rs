@@ -29,7 +29,7 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
     }
     s.enabled.condstore |= asked.condstore;
     // RFC 3501 §6.3.1: the mailbox selected before is given up, even if this one can't be opened.
-    if s.mailbox.take().is_some() && s.enabled.tells_closed() {
+    if s.select(None).is_some() && s.enabled.tells_closed() {
         // RFC 7162 §3.2.11: what follows is about another one.
         call.out.extend_from_slice(b"* OK [CLOSED] The mailbox before is closed\r\n");
     }
@@ -69,7 +69,7 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
         out.extend_from_slice(b"\r\n");
     }
     let same = asked.qresync.filter(|known| known.uid_validity == mailbox.uid_validity());
-    s.mailbox = Some(mailbox);
+    s.select(Some(mailbox));
     let mut works: Vec<Box<dyn Work>> = Vec::new();
     if let (Some(known), Some(view)) = (same, s.selected()?.view()) {
         let storage = &s.world.storage;
@@ -92,7 +92,7 @@ pub(crate) fn run(s: &mut Session, call: &mut Call<'_>, c: &mut Cursor<'_>) -> R
 /// CLOSE, UNSELECT: nothing is marked, so nothing is expunged.
 pub(crate) fn close(s: &mut Session, _: &mut Call<'_>, c: &mut Cursor<'_>) -> Result<Done, Refusal> {
     c.end()?;
-    s.mailbox = None;
+    s.select(None);
     s.saved = std::sync::Arc::default();
     Ok(Done::Ok("Closed"))
 }

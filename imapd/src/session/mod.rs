@@ -703,13 +703,20 @@ impl Session {
     pub(crate) fn logged_out(&mut self) -> bool {
         self.user = None;
         self.watched.logged_out();
-        self.mailbox = None;
+        self.select(None);
         self.accessed = Accessed::default();
         self.saved = Arc::default();
         self.enabled = Enabled::default();
         self.notify = None;
         self.bad = 0;
         self.place.logout()
+    }
+
+    /// Selects this mailbox, or none; gives the one before.
+    pub(crate) fn select(&mut self, mailbox: Option<Mailbox>) -> Option<Mailbox> {
+        let user = self.user.as_deref().unwrap_or_default();
+        self.watched.selected(mailbox.as_ref().map(|mailbox| mailbox.target.shown(user)));
+        std::mem::replace(&mut self.mailbox, mailbox)
     }
 
     /// Opens the mailbox of that name, if it is there and may be read; both else are the same refusal.

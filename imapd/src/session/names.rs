@@ -30,6 +30,18 @@ pub(crate) enum Target {
     Year(FolderPath, i32),
 }
 
+impl Target {
+    /// The name for administrators: the folder's path, whoever looks at it.
+    pub(crate) fn shown(&self, user: &str) -> String {
+        match self {
+            Target::EmptyInbox => format!("{user}/INBOX"),
+            Target::Folder(path) => path.to_string(),
+            Target::AllMail(archive) => format!("{archive}/{ALL_MAIL}"),
+            Target::Year(path, year) => format!("{path}/{year}"),
+        }
+    }
+}
+
 /// What `name` (decoded) means to `user`; `None` for a name that can't be one. `inbox` gives the own first level that is
 /// INBOX (the one made first of those so named in any case, so that INBOX doesn't change its folder when another one comes), when needed.
 pub(crate) fn find(user: &str, name: &str, inbox: impl Fn() -> Option<String>) -> Option<Target> {

@@ -143,6 +143,11 @@ impl Watched {
         self.user = Some((user.to_owned(), Gauge::new(watch, |figures| &figures.logged_in)));
     }
 
+    /// The client has selected a folder, or none any more.
+    pub(super) fn selected(&self, folder: Option<String>) {
+        *self.tally.mailbox.lock() = folder;
+    }
+
     /// The next login may be another user's.
     pub(super) fn logged_out(&mut self) {
         (self.user, self.pen, self.listed) = (None, None, None);

@@ -1,6 +1,6 @@
 //! The sessions that have logged in: who they are, and which of them are to end.
 //!
-//! Invariant: a session is listed exactly as long as its user is logged in; listing costs a session nothing but at its login and end.
+//! Invariant: a session is listed exactly as long as its user is logged in; listing costs a session nothing but at its login and end, and when it selects a mailbox.
 
 use super::tally::Tally;
 use auth::Credential;
@@ -28,6 +28,8 @@ pub struct SessionEntry {
     pub tls: bool,
     /// When it logged in, seconds since 1970 (UTC).
     pub since: u64,
+    /// The folder that is selected; `ARCHIVE/All Mail` and `FOLDER/YEAR` for those views.
+    pub mailbox: Option<String>,
     /// Commands so far.
     pub commands: u64,
     /// Messages fetched so far.
@@ -63,7 +65,8 @@ impl Sessions {
         let since =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (user, by, session) = (user.to_owned(), by.words(), tally.number);
-        let entry = SessionEntry { session, user, address, by, tls, since, commands: 0, messages: 0 };
+        let (mailbox, commands, messages) = (None, 0, 0);
+        let entry = SessionEntry { session, user, address, by, tls, since, mailbox, commands, messages };
         sessions.0.lock().insert(session, (entry, Arc::clone(tally)));
         Listed { sessions: Arc::clone(sessions), number: session }
     }
@@ -86,7 +89,7 @@ impl Sessions {
 
 fn now((entry, tally): &(SessionEntry, Arc<Tally>)) -> SessionEntry {
     let (commands, messages) = (Tally::read(&tally.commands), Tally::read(&tally.messages));
-    SessionEntry { commands, messages, ..entry.clone() }
+    SessionEntry { mailbox: tally.mailbox.lock().clone(), commands, messages, ..entry.clone() }
 }
 
 #[cfg(test)]
@@ -110,7 +113,9 @@ mod tests {
         };
         let (first, second) = (list("alice", &one), list("bob", &two));
         Tally::add(&two.commands, 5);
+        *two.mailbox.lock() = Some("bob/Inbox".to_owned());
         let all = sessions.all();
+        assert_eq!((&all[0].mailbox, all[1].mailbox.as_deref()), (&None, Some("bob/Inbox")));
         assert_eq!(
             (all[0].user.as_str(), all[0].by.as_str(), all[1].commands),
             ("alice", "app password 3", 5)

@@ -14,6 +14,8 @@ pub(crate) struct Tally {
     /// Messages of which something was told by FETCH.
     pub(crate) messages: AtomicU64,
     pub(crate) user: Mutex<Option<String>>,
+    /// The folder that is selected, as administrators name it.
+    pub(crate) mailbox: Mutex<Option<String>>,
     /// An administrator wants the session to end.
     pub(crate) killed: AtomicBool,
 }

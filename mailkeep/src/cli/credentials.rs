@@ -37,7 +37,7 @@ it is shown.")]
 /// `user totp …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TotpVerb {
-    /// Begin: shows the secret for an authenticator app
+    /// Begin: shows the secret for an authenticator app, at a terminal as a QR code too
     #[command(after_help = "\
 Examples:
   mailkeep user totp enable alice
@@ -48,6 +48,12 @@ passwords only, and commands ask for a code besides the password.")]
     Enable {
         /// The login name
         name: String,
+        /// Show the QR code though standard output is no terminal
+        #[arg(long, conflicts_with = "no_qr")]
+        qr: bool,
+        /// Show no QR code
+        #[arg(long)]
+        no_qr: bool,
     },
     /// Turn it on with a code that the app shows, read from standard input; shows the recovery codes this once
     Confirm {

@@ -1,5 +1,6 @@
 //! `user.appPassword*`, `user.totp*`, `user.door`, `user.logins`, `session.*`: what lets users in, and who is in.
 
+use super::needs::Eyes;
 use super::{Act, Context, Failure, Needs, Outcome};
 use auth::{Network, Privilege};
 use imapd::watch::SessionEntry;
@@ -211,6 +212,12 @@ impl Act for UserLogins {
     }
 }
 
+/// What a session has selected is a part of an archive: who may not read it isn't told.
+fn seen(mut entry: SessionEntry, eyes: &Eyes) -> SessionEntry {
+    entry.mailbox = entry.mailbox.filter(|folder| eyes.see(folder));
+    entry
+}
+
 /// The sessions of mail clients.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -224,8 +231,9 @@ impl Act for SessionList {
         "session.list".into()
     }
     fn run(&self, cx: &Context<'_>) -> Result<Outcome, Failure> {
+        let eyes = cx.eyes()?;
         for entry in super::serving::serving(cx)?.watch.sessions() {
-            cx.row(&entry)?;
+            cx.row(&seen(entry, &eyes))?;
         }
         Ok(Outcome::DONE)
     }
@@ -257,8 +265,9 @@ impl Act for SessionKill {
         let killed = super::serving::serving(cx)?.watch.kill(wanted);
         cx.installation.auth.look_again();
         cx.note(format!("{} sessions", killed.len()));
-        for entry in &killed {
-            cx.row(entry)?;
+        let eyes = cx.eyes()?;
+        for entry in killed {
+            cx.row(&seen(entry, &eyes))?;
         }
         Ok(Outcome::DONE)
     }

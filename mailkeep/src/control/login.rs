@@ -4,8 +4,8 @@
 //! as for IMAP, for each of the system's users apart. The right to do something is decided later, by the command's own rule.
 
 use crate::command::{Caller, Command, Failure, Kind, Secret};
-use auth::Auth;
 use auth::throttle::Leave;
+use auth::{Attempt, Auth, How, Privilege};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -53,7 +53,9 @@ pub(crate) fn delay(auth: &Auth, login: &Login, from: IpAddr) -> Result<Duration
         Leave::Now => Ok(Duration::ZERO),
         Leave::After(ms) => Ok(Duration::from_millis(ms)),
         Leave::Refused => {
-            tracing::warn!(%from, "a command's login was refused untried: too many have failed from there");
+            let attempt =
+                Attempt { name: &login.name, need: Privilege::Login, from: Some(from), how: How::Command };
+            auth.turned_away(&attempt, "too many failures");
             Err(Failure::new(Kind::Denied, "too many logins have failed; try again later"))
         }
     }
@@ -117,6 +119,31 @@ mod tests {
             Ok(Duration::ZERO),
             "who is known isn't slowed"
         );
+    }
+
+    #[test]
+    fn who_is_refused_untried_has_the_line_that_fail2ban_reads() {
+        let db =
+            redb::Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let auth = Auth::open(std::sync::Arc::new(db)).unwrap();
+        let login = Login {
+            name: "alice".into(),
+            password: Secret(Zeroizing::new("a password that is none".into())),
+            code: None,
+        };
+        let from = address_of(1_000);
+        (0..9).for_each(|_| auth.gave_up("alice", from));
+        let (read, write) = std::io::pipe().unwrap();
+        let log =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(std::sync::Mutex::new(write)).finish();
+        let refusal = tracing::subscriber::with_default(log, || {
+            // Each delay is set aside for its own try, so that the next one has to wait for longer.
+            (0..10).find_map(|_| delay(&auth, &login, from).err())
+        });
+        assert_eq!(refusal.unwrap().kind, Kind::Denied);
+        let line = std::io::read_to_string(read).unwrap();
+        let form = r#" WARN mailkeep::login: login failed from=100:ffff:0:3e8:: how="command" user="(not asked)" why="too many failures""#;
+        assert!(line.trim_end().ends_with(form) && line.lines().count() == 1, "{line}");
     }
 
     #[test]

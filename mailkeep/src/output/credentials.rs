@@ -1,9 +1,11 @@
 //! How the commands about logins look to people.
 
-use super::clean;
 use super::table::{Column, Form};
 use super::view::View;
+use super::{clean, qr};
+use console::Term;
 use serde_json::Value;
+use std::io;
 
 fn text(row: &Value, field: &str) -> String {
     row.get(field).and_then(Value::as_str).map(clean).unwrap_or_default()
@@ -27,12 +29,31 @@ pub(crate) const APP_PASSWORDS: View = View::Table(
     "There are none; mailkeep user app-password create NAME DEVICE",
 );
 
-pub(crate) const ENROLMENT: View = View::Text(|row| {
-    Ok(format!(
+fn enrolment(row: &Value) -> String {
+    format!(
         "Secret for an authenticator app: {}\nThe same as an address: {}\nIt counts once a code has confirmed it: mailkeep user totp confirm NAME\n",
         text(row, "secret"),
         text(row, "uri")
-    ))
+    )
+}
+
+pub(crate) const ENROLMENT: View = View::Text(|row| Ok(enrolment(row)));
+
+/// With a QR code, for a file or another program.
+pub(crate) const ENROLMENT_CODE: View = View::Text(|row| {
+    let code = qr::code(&text(row, "uri"), None, false);
+    let code =
+        code.ok_or_else(|| io::Error::other("the address is too long for a QR code; leave out --qr"))?;
+    Ok(format!("{code}{}", enrolment(row)))
+});
+
+/// With a QR code where the terminal has room for it.
+pub(crate) const ENROLMENT_SCREEN: View = View::Text(|row| {
+    let columns = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    let plain = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+    let code = qr::code(&text(row, "uri"), columns, !plain);
+    let code = code.unwrap_or_else(|| "The terminal is too narrow for a QR code.\n".to_owned());
+    Ok(format!("{code}{}", enrolment(row)))
 });
 
 pub(crate) const CODES: View = View::Text(|row| {
@@ -63,6 +84,7 @@ const OF_SESSIONS: &[Column] = &[
     Column("BY", "/by", Form::Text),
     Column("TLS", "/tls", Form::Text),
     Column("SINCE", "/since", Form::Time),
+    Column("MAILBOX", "/mailbox", Form::Text),
     Column("COMMANDS", "/commands", Form::Count),
     Column("MESSAGES", "/messages", Form::Count),
 ];

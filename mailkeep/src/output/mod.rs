@@ -7,6 +7,7 @@ mod clean;
 pub(crate) mod credentials;
 mod hits;
 mod people;
+mod qr;
 mod table;
 pub(crate) mod view;
 

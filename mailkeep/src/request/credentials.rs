@@ -7,6 +7,7 @@ use crate::command::{
 };
 use crate::output::View;
 use crate::output::credentials as view;
+use std::io::IsTerminal;
 
 pub(super) fn app_password(verb: AppPassword) -> (Command, View) {
     match verb {
@@ -26,7 +27,14 @@ pub(super) fn app_password(verb: AppPassword) -> (Command, View) {
 pub(super) fn totp(verb: TotpVerb) -> Result<(Command, View), Failure> {
     let command = |name, what, code| Command::UserTotp(UserTotp { name, what, code });
     Ok(match verb {
-        TotpVerb::Enable { name } => (command(name, Factor::Enable, None), view::ENROLMENT),
+        TotpVerb::Enable { name, qr, no_qr } => {
+            let view = match std::io::stdout().is_terminal() {
+                true if !no_qr => view::ENROLMENT_SCREEN,
+                false if qr => view::ENROLMENT_CODE,
+                _ => view::ENROLMENT,
+            };
+            (command(name, Factor::Enable, None), view)
+        }
         TotpVerb::Confirm { name } => {
             let code = Secret(crate::password::line("the code")?);
             (command(name, Factor::Confirm, Some(code)), view::CODES)

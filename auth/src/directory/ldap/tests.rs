@@ -122,6 +122,59 @@ fn entries_without_end_end() {
 }
 
 #[test]
+fn entries_at_their_bound_and_one_past() {
+    let some = |count: usize| {
+        move |id: u32| [found(id, "uid=a,dc=x", "uid", b"a").repeat(count), page(id, b"")].concat()
+    };
+    assert!(answered(some(MAX_ENTRIES)).is_ok());
+    assert!(protocol(answered(some(MAX_ENTRIES + 1))).contains("more than 500,000 entries"));
+    // They count over all pages.
+    let half = |id: u32| {
+        let (count, cookie) =
+            if id == 1 { (MAX_ENTRIES / 2, &b"more"[..]) } else { (MAX_ENTRIES / 2 + 1, &b""[..]) };
+        [found(id, "uid=a,dc=x", "uid", b"a").repeat(count), page(id, cookie)].concat()
+    };
+    assert!(protocol(answered(half)).contains("more than 500,000 entries"));
+}
+
+#[test]
+fn all_of_a_search_ends_in_time_however_lively_it_is() {
+    // Each answer comes at once, so that waiting for one never takes long; only the end of all counts.
+    let lively = || {
+        server(|mut stream| {
+            while let Some(id) = request(&mut stream) {
+                let answer = [found(id, "uid=a,dc=x", "uid", b"a"), page(id, b"more")].concat();
+                if stream.write_all(&answer).is_err() {
+                    break;
+                }
+            }
+        })
+    };
+    let search = |end: Instant| {
+        let (server, thread) = lively();
+        let filter = Filter::present("objectClass");
+        let search =
+            Search { base: "dc=x", scope: Scope::Subtree, filter: &filter, attributes: &["uid"], page: 1 };
+        let mut ldap = Ldap::open(&server, PATIENCE, Instant::now() + PATIENCE).unwrap();
+        ldap.end = end;
+        let mut count = 0;
+        let ended = ldap.search(&search, &mut |_| {
+            count += 1;
+            Ok(())
+        });
+        drop(ldap);
+        thread.join().unwrap();
+        (ended, count)
+    };
+    let (ended, count) = search(Instant::now() + SHORT);
+    assert!(matches!(&ended, Err(Fault::Ended { what, .. }) if what.contains("too long")), "{ended:?}");
+    assert!(count > 0, "until then it went on");
+    // Over is over: nothing is asked any more.
+    let (ended, count) = search(Instant::now());
+    assert!(matches!(ended, Err(Fault::Ended { .. })) && count == 0);
+}
+
+#[test]
 fn the_bound_of_a_message_counts_before_it_is_read() {
     // At the bound it is read, one past it the length alone ends it.
     let padding = |total: usize| {

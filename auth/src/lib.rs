@@ -178,7 +178,8 @@ pub struct Auth {
     known: Arc<Known>,
     logins: Arc<login::Logins>,
     audit: Arc<audit::Queue>,
-    login_notes: Arc<audit::Logins>,
+    /// Which logins the audit log has.
+    noted: Arc<audit::Logins>,
     issuer: Option<Arc<oauth::Issuer>>,
 }
 
@@ -212,7 +213,7 @@ impl Auth {
         let logins = Arc::new(login::Logins::new(settings, &settings::salt_key(&db)?));
         Ok(Auth {
             audit: Arc::new(audit::Queue::new(Arc::clone(&db))),
-            login_notes: Arc::new(audit::Logins::new(settings.logins)),
+            noted: Arc::new(audit::Logins::new(settings.logins)),
             issuer: None,
             db,
             hasher: Arc::new(Hasher::new(settings.parallel_hashes, settings.hash_cost)?),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: [`Auth::decide`] alone turns a proven credential into a login, whatever proved it (password, app password, SCRAM, token): so
 //! privileges, networks, the second factor and a forced change are asked the same way everywhere. A refusal costs one argon2id and has the
-//! same words for every reason; the reason stands in the log. Which account password is right for whom, [`Auth::is_account_password`]
+//! same words for every reason; the reason stands in the log. How it ended stands in the audit log too. Which account password is right for whom, [`Auth::is_account_password`]
 //! alone knows.
 
 use crate::credentials::{AccountKeys, Derivation};
@@ -12,6 +12,7 @@ use crate::totp::Sealer;
 use crate::users::{Mode, Stored};
 use crate::{Auth, Error, Network, PasswordRules, Privilege, User, name, password, users};
 use aws_lc_rs::hmac;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -28,6 +29,17 @@ pub struct Attempt<'a> {
     pub from: Option<IpAddr>,
     /// In which way.
     pub how: How,
+}
+
+impl Attempt<'_> {
+    /// What a failure counts for besides the network: the account; for tokens, which nobody guesses, only where it came from, so that a
+    /// stranger's rubbish slows no user down.
+    fn account<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match (self.how, self.from) {
+            (How::OAuthBearer | How::XOAuth2, Some(from)) => Auth::token_account(from).into(),
+            _ => name.into(),
+        }
+    }
 }
 
 /// By what a session came in: it ends when that counts no more.
@@ -236,10 +248,9 @@ impl Auth {
         match (found, by, reason) {
             (Some(stored), Some(by), None) => {
                 if stored.user.must_change {
-                    if let Some(from) = attempt.from {
-                        self.throttle.lock().succeeded(self.now_ms(), from, &stored.user.name);
-                    }
+                    self.succeeded(attempt, &stored.user.name);
                     self.note_login(&stored.user.name, false, attempt.from, attempt.how);
+                    self.audit_refused(attempt, Some(&stored.user.name));
                     tracing::info!(user = ?stored.user.name, "a password was right and must be changed before it counts");
                     return Err(Error::MustChange);
                 }
@@ -249,15 +260,11 @@ impl Auth {
         }
     }
 
-    /// A login that is right: it counts, and is remembered.
-    /// # Errors
-    /// `Database`: the audit log can't be written, without which nobody comes in.
+    /// A login that is right: it counts, and is remembered. One that the audit log must have and can't take is none.
     fn welcome(&self, attempt: &Attempt<'_>, stored: &Stored, by: Credential) -> Result<User, Error> {
         let user = stored.user.clone();
-        self.audit_login(&user, attempt.from, attempt.how)?;
-        if let Some(from) = attempt.from {
-            self.throttle.lock().succeeded(self.now_ms(), from, &user.name);
-        }
+        self.succeeded(attempt, &user.name);
+        self.audit_login(attempt, &user)?;
         let (id, used) = match by {
             Credential::AppPassword(id) => {
                 let app = stored.secrets.app_passwords.iter().find(|known| known.id == id);
@@ -273,17 +280,25 @@ impl Auth {
         Ok(user)
     }
 
+    /// Guessing is over, as far as the throttle is concerned.
+    fn succeeded(&self, attempt: &Attempt<'_>, user: &str) {
+        if let Some(from) = attempt.from {
+            self.throttle.lock().succeeded(self.now_ms(), from, &attempt.account(user));
+        }
+    }
+
     /// A failed try: it counts, and has a line in the log that fail2ban reads. docs/logins.md has its form; whoever changes one changes
     /// both. A name that nobody has isn't logged: people type passwords where the name belongs.
-    fn refuse(&self, attempt: &Attempt<'_>, found: Option<&Stored>, why: &'static str) -> Error {
+    pub(crate) fn refuse(&self, attempt: &Attempt<'_>, found: Option<&Stored>, why: &str) -> Error {
         if let Some(from) = attempt.from {
-            self.gave_up(attempt.name, from);
+            self.gave_up(&attempt.account(attempt.name), from);
         }
-        let user = found.map_or("(unknown)", |stored| stored.user.name.as_str());
-        if found.is_some() {
+        let known = found.map(|stored| stored.user.name.as_str());
+        let user = known.unwrap_or("(unknown)");
+        if known.is_some() {
             self.note_login(user, false, attempt.from, attempt.how);
         }
-        self.audit_refused(found.map(|stored| stored.user.name.as_str()), attempt.from, attempt.how);
+        self.audit_refused(attempt, known);
         log_failure(attempt, user, why);
         Error::Denied
     }
@@ -513,7 +528,7 @@ pub enum Still {
     Ended,
 }
 
-fn log_failure(attempt: &Attempt<'_>, user: &str, why: &'static str) {
+fn log_failure(attempt: &Attempt<'_>, user: &str, why: &str) {
     let how = attempt.how.words();
     match attempt.from {
         Some(from) => {

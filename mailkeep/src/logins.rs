@@ -1,4 +1,5 @@
-//! What logins need of the rest of the program: a key for secrets that must be read again, and somebody who has gathered notes written.
+//! What logins need of the rest of the program: a key for secrets that must be read again, somebody who has gathered notes written, and
+//! the issuer's keys before the first token comes.
 
 use crate::data::Installation;
 use archiver::Archiver;
@@ -23,18 +24,26 @@ impl auth::Sealer for Vault {
     }
 }
 
-/// Has notes of logins written now and then, until `stop` turns true. The last ones are written when the installation is closed.
+/// Has the issuer's keys fetched at the beginning, and notes of logins written now and then, until `stop` turns true. The last ones are
+/// written when the installation is closed.
 pub(crate) async fn keep(installation: Arc<Installation>, mut stop: watch::Receiver<bool>) {
+    let auth = installation.auth.clone();
+    // Nobody waits for it: without them, the first login by a token fetches them.
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = auth.fetch_keys() {
+            tracing::warn!(%error, "logins by tokens have to wait until the issuer's keys can be fetched");
+        }
+    });
     loop {
         tokio::select! {
             () = tokio::time::sleep(WRITE_EVERY) => {}
             () = crate::upkeep::told(&mut stop) => return,
         }
         let auth = installation.auth.clone();
-        match tokio::task::spawn_blocking(move || auth.flush_logins()).await {
+        match tokio::task::spawn_blocking(move || auth.flush_logins().and(auth.audit_flush())).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the history of logins could not be written"),
-            Err(error) => tracing::error!(%error, "writing the history of logins broke"),
+            Ok(Err(error)) => tracing::error!(%error, "notes of logins could not be written"),
+            Err(error) => tracing::error!(%error, "writing notes of logins broke"),
         }
     }
 }

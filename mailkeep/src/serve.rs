@@ -112,13 +112,6 @@ impl Service {
     pub(crate) async fn run(self, mut signals: Signals, hangups: Option<Signal>) -> Result<()> {
         let (stop, stopped) = watch::channel(false);
         let status = self.status();
-        let auth = self.installation.auth.clone();
-        // Nothing waits for it: the first login by a token finds the keys, or fetches them itself.
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = auth.fetch_keys() {
-                tracing::warn!(%error, "the issuer's keys can't be had; the next login by a token tries again");
-            }
-        });
         let watchdog = tokio::spawn(systemd::watchdog(self.imap.pulse(), stopped.clone()));
         let metrics = tokio::spawn(self.metrics.run(stopped.clone()));
         let reloads = tokio::spawn(reload(hangups, self.serving, status.clone(), stopped.clone()));

@@ -41,13 +41,19 @@ fn archive() -> Result<(Archive, Issuer)> {
     let x = BASE64_URL_SAFE_NO_PAD.encode(issuer.pair.public_key());
     let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k", "use": "sig", "x": x }] });
     std::fs::write(archive.data().join("keys.json"), jwks.to_string())?;
+    configure(
+        &archive,
+        &format!("issuer = \"{ISSUER}\"\naudiences = [\"mailkeep\"]\njwks = \"keys.json\"\n"),
+    )?;
+    Ok((archive, issuer))
+}
+
+fn configure(archive: &Archive, lines: &str) -> Result {
     let path = archive.data().join("mailkeep.toml");
     let text = std::fs::read_to_string(&path)?;
-    let section =
-        format!("[auth.oauth]\nissuer = \"{ISSUER}\"\naudiences = [\"mailkeep\"]\njwks = \"keys.json\"\n");
     ensure!(text.contains("[auth.oauth]\n"), "the template has no section for it");
-    std::fs::write(&path, text.replacen("[auth.oauth]\n", &section, 1))?;
-    Ok((archive, issuer))
+    let section = format!("[auth.oauth]\n{lines}");
+    Ok(std::fs::write(&path, text.replacen("[auth.oauth]\n", &section, 1))?)
 }
 
 fn bearer(named: &str, token: &str) -> String {
@@ -127,6 +133,22 @@ fn tokens_log_in_and_refusals_look_alike() -> Result {
         log.contains("imap.login OAUTHBEARER") && log.contains("\"refused\"") && !log.contains(&good[..20]),
         "{log}"
     );
+    Ok(())
+}
+
+/// The server starts without the issuer, passwords count, and tokens have to come again later.
+#[test]
+fn an_issuer_that_is_away_stops_nobody_but_tokens() -> Result {
+    let (archive, issuer) = archive()?;
+    std::fs::remove_file(archive.data().join("keys.json"))?;
+    let server = archive.serve()?;
+    let response = bearer("", &issuer.token(|_| ()));
+    let mut imap = Imap::connect(server.imap)?;
+    let told = imap.command(&format!("AUTHENTICATE OAUTHBEARER {response}"))?.1;
+    ensure!(told.starts_with("NO [UNAVAILABLE]"), "{told}");
+    imap.ok(&format!("LOGIN alice \"{}\"", Archive::password("alice")))?;
+    ensure!(server.log()?.contains("logins by tokens have to wait"), "{}", server.log()?);
+    ensure!(server.terminate()?.success());
     Ok(())
 }
 

@@ -4,11 +4,9 @@
 //! disk: beyond some in a minute they are only counted. A name that nobody has is not noted: people type passwords where it belongs.
 
 use super::{AuditKind, AuditNote};
-use crate::history::How;
-use crate::{Auth, Error, Privilege, User};
+use crate::{Attempt, Auth, Error, How, Privilege, User};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 /// Refused logins of one minute that get an entry each.
 pub(crate) const MAX_REFUSED_A_MINUTE: u32 = 60;
@@ -102,50 +100,37 @@ impl Logins {
     }
 }
 
-/// Where somebody came from.
-fn place(from: Option<IpAddr>) -> String {
-    from.map_or_else(|| "local".to_owned(), |from| from.to_string())
-}
-
-/// What somebody did.
-fn act(how: How) -> String {
-    match how {
-        How::Command => "command.login".to_owned(),
-        how => format!("imap.login {}", how.words()),
-    }
-}
-
 impl Auth {
-    /// Notes that a user logged in, if the settings want it.
+    /// Notes that a user logged in, if the settings want it. A command with a login has an entry of its own.
     /// # Errors
     /// `Database`: the log can't be written; the login must not go on.
-    pub(crate) fn audit_login(&self, user: &User, from: Option<IpAddr>, how: How) -> Result<(), Error> {
-        if !self.login_notes.wants_success(user, crate::now()) {
+    pub(crate) fn audit_login(&self, attempt: &Attempt<'_>, user: &User) -> Result<(), Error> {
+        if attempt.how == How::Command || !self.noted.wants_success(user, crate::now()) {
             return Ok(());
         }
         self.note_soon(&AuditNote {
             who: &user.name,
-            from: &place(from),
+            from: &place(attempt),
             kind: AuditKind::Login,
-            what: &act(how),
+            what: &act(attempt.how),
             object: "",
             result: "ok",
         })
     }
 
-    /// Notes that a login was refused, if the settings want it; `user`: whose it was, if anybody's. That the log can't be written is
-    /// logged: it is refused already.
-    pub(crate) fn audit_refused(&self, user: Option<&str>, from: Option<IpAddr>, how: How) {
+    /// Notes that a login was refused, if the settings want it; `known`: whose, if anybody has the name. That the log can't be
+    /// written is logged: it is refused already.
+    pub(crate) fn audit_refused(&self, attempt: &Attempt<'_>, known: Option<&str>) {
         let now = crate::now();
-        if self.login_notes.state.lock().minute != now.div_euclid(MINUTE_SECS) {
+        if self.noted.state.lock().minute != now.div_euclid(MINUTE_SECS) {
             self.note_unnoted_logins();
         }
-        if !self.login_notes.wants_refused(now) {
+        if !self.noted.wants_refused(now) {
             return;
         }
-        let who = user.unwrap_or("(unknown)");
-        let (from, what, result) = (place(from), act(how), "refused");
-        let note = AuditNote { who, from: &from, kind: AuditKind::Login, what: &what, object: "", result };
+        let (who, from, what) = (known.unwrap_or("(unknown)"), place(attempt), act(attempt.how));
+        let (kind, result) = (AuditKind::Login, "refused");
+        let note = AuditNote { who, from: &from, kind, what: &what, object: "", result };
         if let Err(error) = self.note_soon(&note) {
             tracing::error!(%error, "a refused login could not be noted in the audit log");
         }
@@ -153,7 +138,7 @@ impl Auth {
 
     /// Notes how many refused logins got no entry of their own.
     pub(super) fn note_unnoted_logins(&self) {
-        let unnoted = std::mem::take(&mut self.login_notes.state.lock().unnoted);
+        let unnoted = std::mem::take(&mut self.noted.state.lock().unnoted);
         if unnoted == 0 {
             return;
         }
@@ -163,5 +148,21 @@ impl Auth {
         if let Err(error) = self.note_soon(&note) {
             tracing::error!(%error, unnoted, "refused logins could not be noted in the audit log");
         }
+    }
+}
+
+/// The protocol and the mechanism.
+fn act(how: How) -> String {
+    match how {
+        How::Command => "command.login".to_owned(),
+        how => format!("imap.login {}", how.words()),
+    }
+}
+
+/// Where it came from. Commands have no address that means anything to people.
+fn place(attempt: &Attempt<'_>) -> String {
+    match (attempt.how, attempt.from) {
+        (How::Command, _) | (_, None) => "here".to_owned(),
+        (_, Some(from)) => from.to_string(),
     }
 }

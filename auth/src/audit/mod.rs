@@ -56,7 +56,7 @@ pub enum AuditKind {
 pub struct AuditNote<'a> {
     /// Who: a user's name, or `local:NAME` for the system's user at the control socket.
     pub who: &'a str,
-    /// From where: an address, `socket`, or `in-process`.
+    /// From where: an address, `socket`, `in-process`, or `here` for a login that came with a command.
     pub from: &'a str,
     /// What kind of act.
     pub kind: AuditKind,
@@ -77,7 +77,7 @@ pub struct AuditEntry {
     pub when: i64,
     /// Who: a user's name, or `local:NAME` for the system's user at the control socket.
     pub who: String,
-    /// From where: an address, `socket`, or `in-process`.
+    /// From where: an address, `socket`, `in-process`, or `here` for a login that came with a command.
     pub from: String,
     /// What kind of act.
     #[serde(default)]

@@ -2,11 +2,8 @@
 
 use super::chain::{AUDIT, CHAIN};
 use super::*;
-use crate::history::How;
-use crate::login::Attempt;
-use crate::{Privilege, Settings};
+use crate::{Attempt, How, Privilege, Settings};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
-use std::net::IpAddr;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -297,6 +294,10 @@ fn the_last_auth_writes_the_rest() {
     assert!(log.iter().enumerate().all(|(i, entry)| entry.what == format!("act {i}")));
 }
 
+fn attempt(how: How) -> Attempt<'static> {
+    Attempt { name: "alice", need: Privilege::Imap, from: Some([192, 0, 2, 1].into()), how }
+}
+
 fn user(auth: &Auth, name: &str, admin: bool) -> crate::User {
     auth.add(name, &Zeroizing::new("correct horse battery".into()), admin).unwrap()
 }
@@ -306,12 +307,12 @@ fn logins_are_noted_as_the_settings_say_and_administrators_always() {
     for (successes, expected) in [(Successes::Off, 0), (Successes::Daily, 1), (Successes::All, 3)] {
         let notes = LoginNotes { successes, failures: false };
         let auth = Auth::open_with(database(), &Settings { logins: notes, ..Settings::default() }).unwrap();
-        let from = Some(IpAddr::from([192, 0, 2, 1]));
         let (alice, root) = (user(&auth, "alice", false), user(&auth, "root", true));
         for _ in 0..3 {
-            auth.audit_login(&alice, from, How::Plain).unwrap();
-            auth.audit_login(&root, from, How::Plain).unwrap();
-            auth.audit_refused(Some("alice"), from, How::Plain);
+            auth.audit_login(&attempt(How::Plain), &alice).unwrap();
+            auth.audit_login(&attempt(How::Plain), &root).unwrap();
+            auth.audit_login(&attempt(How::Command), &root).unwrap();
+            auth.audit_refused(&attempt(How::Plain), Some("alice"));
         }
         let log = auth.audit_log(100).unwrap();
         let of = |name: &str| log.iter().filter(|e| e.who == name && e.kind == AuditKind::Login).count();
@@ -323,18 +324,18 @@ fn logins_are_noted_as_the_settings_say_and_administrators_always() {
 fn refused_logins_are_bounded_and_counted_and_name_nobody_unknown() {
     let (_, auth) = log_of(0);
     user(&auth, "alice", false);
-    let from = IpAddr::from([192, 0, 2, 1]);
-    for name in ["alice", "correct horse battery"] {
-        let attempt = Attempt { name, need: Privilege::Imap, from: Some(from), how: How::Login };
-        assert!(auth.login(&attempt, &Zeroizing::new("wrong".into())).is_err());
-    }
+    let wrong = Zeroizing::new("wrong horse".to_owned());
+    assert!(auth.login(&attempt(How::Login), &wrong).is_err());
+    let misplaced = Attempt { name: "correct horse battery", ..attempt(How::Login) };
+    assert!(auth.login(&misplaced, &wrong).is_err());
     for _ in 0..1_000 {
-        auth.audit_refused(Some("alice"), Some(from), How::Login);
+        auth.audit_refused(&attempt(How::Login), Some("alice"));
     }
     auth.audit_flush().unwrap();
     let log = auth.audit_log(10_000).unwrap();
     assert!(!format!("{log:?}").contains("horse"));
     assert_eq!((log[0].who.as_str(), log[1].who.as_str()), ("alice", "(unknown)"));
+    assert_eq!((log[0].what.as_str(), log[0].from.as_str()), ("imap.login LOGIN", "192.0.2.1"));
     let single = log.iter().filter(|e| e.result == "refused").count();
     let more: u64 = log
         .iter()

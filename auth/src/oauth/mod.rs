@@ -1,7 +1,7 @@
 //! Logging in by a token of an OpenID Connect issuer: OAUTHBEARER (RFC 7628) and XOAUTH2, without their SASL form.
 //!
 //! Invariant: nobody gets in by a token whose signature, issuer, audience and time aren't right, whatever its header says of itself;
-//! the user must be here already, active, and have the privileges, as with a password. A token is never kept, shown or logged.
+//! the user must be here already, and [`Auth::decide`] lets it in, as with a password. A token is never kept, shown or logged.
 
 mod fetch;
 mod keys;
@@ -11,9 +11,7 @@ mod token;
 
 pub use token::{Algorithm, MAX_TOKEN_BYTES};
 
-use crate::history::How;
-use crate::login::{Attempt, Credential, Entered};
-use crate::{Auth, Error, Privilege, User, name, users};
+use crate::{Attempt, Auth, Credential, Entered, Error, User, name, users};
 use keys::Keys;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -116,72 +114,49 @@ impl Auth {
         }
     }
 
-    /// Checks a token, and the privileges `login` and `need` of its user. `named` is whom the client says to be, if it does: by
-    /// name or address. May wait for the network, at most some seconds: call it off the async threads. The end counts for [`Auth::ask`],
-    /// under the name that [`Auth::token_account`] gives.
+    /// Checks a token, and all else that is asked of whoever logs in. The attempt's name is whom the client says to be, by name or
+    /// address; empty: it doesn't say. May wait for the network, at most some seconds: call it off the async threads. The end
+    /// counts for [`Auth::ask`], under the name that [`Auth::token_account`] gives.
     /// # Errors
-    /// `Denied`, in the same words for every reason (the log tells which); `Issuer` when its keys can't be had; `Database`.
-    pub fn login_token(
-        &self,
-        token: &Zeroizing<String>,
-        named: Option<&str>,
-        need: Privilege,
-        (from, how): (IpAddr, How),
-    ) -> Result<Entered, Error> {
-        let entered = self.check_token(token, named, need, (from, how));
-        let account = Auth::token_account(from);
-        match &entered {
-            Ok(_) => self.throttle.lock().succeeded(self.now_ms(), from, &account),
-            Err(_) => self.gave_up(&account, from),
-        }
-        entered
-    }
-
-    fn check_token(
-        &self,
-        token: &Zeroizing<String>,
-        named: Option<&str>,
-        need: Privilege,
-        (from, how): (IpAddr, How),
-    ) -> Result<Entered, Error> {
-        let refused = |why: &str, user: Option<&str>| {
-            tracing::warn!(%from, why, user = ?user.unwrap_or_default(), "login by a token refused");
-            self.audit_refused(user, Some(from), how);
-            Error::Denied
+    /// As [`Auth::login`]; `Issuer` when the issuer's keys can't be had.
+    pub fn login_token(&self, attempt: &Attempt<'_>, token: &Zeroizing<String>) -> Result<Entered, Error> {
+        let Some(issuer) = &self.issuer else {
+            return Err(self.refuse(attempt, None, "no issuer is configured"));
         };
-        let Some(issuer) = &self.issuer else { return Err(refused("no issuer is configured", None)) };
         let claimed = match token::check(token, &issuer.settings, &issuer.keys, crate::now()) {
             Ok(claimed) => claimed,
             Err(token::Refused::Issuer(error)) => return Err(error),
-            Err(token::Refused::Token(why)) => return Err(refused(&why, None)),
+            Err(token::Refused::Token(why)) => {
+                return Err(self.refuse(attempt, None, &format!("token: {why}")));
+            }
         };
         let name = match issuer.settings.user_is {
             UserIs::Name => Some(claimed),
-            UserIs::Address => {
-                let all = users::all(&self.db)?;
-                all.into_iter().find(|user| has_address(user, &claimed)).map(|user| user.name)
-            }
+            UserIs::Address => users::all(&self.db)?
+                .into_iter()
+                .find(|user| has_address(user, &claimed))
+                .map(|user| user.name),
         };
-        let stored = match name {
-            Some(name) => self.find(&name)?,
-            None => None,
+        let found = name.map(|name| self.find(&name)).transpose()?.flatten();
+        let Some(stored) = found else {
+            return Err(self.refuse(attempt, None, "the token's user is not known here"));
         };
-        let Some(stored) = stored else { return Err(refused("the token's user is not known here", None)) };
         let user = &stored.user;
-        if named.is_some_and(|named| {
-            name::normal(crate::bounded(named)) != user.name && !has_address(user, named)
-        }) {
-            return Err(refused("the client says to be another user than the token", Some(&user.name)));
+        let is_named =
+            name::normal(crate::bounded(attempt.name)) == user.name || has_address(user, attempt.name);
+        if !attempt.name.is_empty() && !is_named {
+            let why = "the client says to be another user than the token";
+            return Err(self.refuse(attempt, Some(&stored), why));
         }
-        let attempt = Attempt { name: &user.name, need, from: Some(from), how };
-        self.decide(&attempt, Some(&stored), Some(Credential::Token))
+        self.decide(attempt, Some(&stored), Some(Credential::Token))
     }
 
     /// The account that refused tokens from an address count for. Not the user's: nobody guesses a token, and a stranger's
     /// rubbish must not slow a user down.
     #[must_use]
     pub fn token_account(from: IpAddr) -> String {
-        format!("token from {from}")
+        // No user can have that name.
+        format!("/token from {from}")
     }
 }
 

@@ -3,7 +3,8 @@
 use super::keys::{MAX_KEYS, read};
 use super::token::{self, Refused};
 use super::*;
-use crate::Level;
+use crate::throttle::Leave;
+use crate::{Attempt, How, Level, Network, Privilege};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
@@ -226,7 +227,8 @@ fn claims_are_checked_with_skew_at_its_bounds() {
     assert!(
         check(&clients, &token("EdDSA", &changed(|c| c["azp"] = "x".into()))).unwrap_err().contains("client")
     );
-    let refused: [(fn(&mut Value), &str); 16] = [
+    type Change = fn(&mut Value);
+    let refused: [(Change, &str); 16] = [
         (|c| c["exp"] = Value::Null, "exp is no number"),
         (|c| drop(c.as_object_mut().unwrap().remove("exp")), "never expires"),
         (|c| c["exp"] = "soon".into(), "exp is no number"),
@@ -532,14 +534,18 @@ fn the_user_must_be_here_active_privileged_and_the_one_that_is_named() {
             c["exp"] = (now + 300).into();
         }),
     ));
-    let login =
-        |named: Option<&str>| auth.login_token(&fresh, named, Privilege::Imap, (here, How::OAuthBearer));
+    let attempt = |name| Attempt { name, need: Privilege::Imap, from: Some(here), how: How::OAuthBearer };
+    let login = |named: Option<&'static str>| {
+        let entered = auth.login_token(&attempt(named.unwrap_or_default()), &fresh)?;
+        assert_eq!(entered.by, Credential::Token);
+        Ok::<_, Error>(entered.user)
+    };
     assert!(matches!(login(None), Err(Error::Denied)), "nobody has the address");
     auth.set_address("alice", "Alice@Example.org", true).unwrap();
-    assert_eq!(login(None).unwrap().user.name, "alice");
-    assert_eq!(login(None).unwrap().user.name, "alice", "again, until it expires");
+    assert_eq!(login(None).unwrap().name, "alice");
+    assert_eq!(login(None).unwrap().name, "alice", "again, until it expires");
     assert!(login(Some("alice")).is_ok() && login(Some("ALICE@example.org")).is_ok());
-    for other in ["bob", "alice@example.com", "", "Alice\0"] {
+    for other in ["bob", "alice@example.com", "Alice\0"] {
         assert!(matches!(login(Some(other)), Err(Error::Denied)), "{other:?}");
     }
     auth.set_right("alice", "alice", Some(Level::Read)).unwrap();
@@ -551,18 +557,29 @@ fn the_user_must_be_here_active_privileged_and_the_one_that_is_named() {
     assert!(login(None).is_ok());
     let old = changed(|c| c["exp"] = 1_000.into());
     assert!(matches!(
-        auth.login_token(
-            &Zeroizing::new(token("EdDSA", &old)),
-            None,
-            Privilege::Imap,
-            (here, How::OAuthBearer)
-        ),
+        auth.login_token(&attempt(""), &Zeroizing::new(token("EdDSA", &old))),
         Err(Error::Denied)
     ));
     let by_name = OAuth { user_is: UserIs::Name, user_claim: "preferred_username".into(), ..settings };
     let auth = auth.with_issuer(by_name).unwrap();
-    assert_eq!(
-        auth.login_token(&fresh, None, Privilege::Imap, (here, How::OAuthBearer)).unwrap().user.name,
-        "alice"
-    );
+    assert_eq!(auth.login_token(&attempt(""), &fresh).unwrap().user.name, "alice");
+    // Rubbish slows down where it comes from, and not the user.
+    let rubbish = Zeroizing::new("rubbish".to_owned());
+    let stranger = IpAddr::from([198, 51, 100, 7]);
+    for _ in 0..10 {
+        let from = Attempt { from: Some(stranger), ..attempt("alice") };
+        assert!(matches!(auth.login_token(&from, &rubbish), Err(Error::Denied)));
+    }
+    assert_ne!(auth.ask(&Auth::token_account(stranger), stranger), Leave::Now);
+    let elsewhere = IpAddr::from([203, 0, 113, 7]);
+    assert_eq!(auth.ask("alice", elsewhere), Leave::Now);
+    assert_eq!(auth.ask(&Auth::token_account(elsewhere), elsewhere), Leave::Now);
+    auth.set_must_change("alice", true).unwrap();
+    assert!(matches!(auth.login_token(&attempt(""), &fresh), Err(Error::MustChange)));
+    auth.set_must_change("alice", false).unwrap();
+    auth.set_allow_from("alice", vec![Network::new(elsewhere, 32)]).unwrap();
+    assert!(matches!(auth.login_token(&attempt(""), &fresh), Err(Error::Denied)));
+    let log = format!("{:?}", auth.audit_log(1_000).unwrap());
+    assert!(log.contains("imap.login OAUTHBEARER") && log.contains("refused"), "{log}");
+    assert!(!log.contains("rubbish") && !log.contains(fresh.as_str()), "{log}");
 }

@@ -3,13 +3,12 @@
 //! Invariant: as with passwords, nothing is taken on a connection that others can read, and all refusals look alike. Which tokens are
 //! good, `auth` says. Offered only where an issuer is configured.
 
-use super::login::welcome;
+use super::login::{leave, welcome};
 use crate::proto::parse::Wrong;
 use crate::reply::Refusal;
 use crate::session::{Done, Mode, Session};
 use crate::watch::figures;
-use auth::throttle::Leave;
-use auth::{Auth, How, MAX_TOKEN_BYTES, Privilege};
+use auth::{Attempt, Auth, How, MAX_TOKEN_BYTES, Privilege};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::net::IpAddr;
@@ -37,10 +36,7 @@ impl Form {
     }
 
     fn name(self) -> &'static str {
-        match self {
-            Form::OAuthBearer => "OAUTHBEARER",
-            Form::XOAuth2 => "XOAUTH2",
-        }
+        self.how().words()
     }
 
     fn how(self) -> How {
@@ -101,19 +97,8 @@ pub(crate) fn response(s: &mut Session, form: Form, response: &[u8]) -> Result<D
         return Err(Refusal::Bad("AUTHENTICATE cancelled"));
     }
     let (named, token) = parse(form, response)?;
-    let (auth, figures) = (s.world.auth.clone(), s.world.watch.figures());
-    let delay = match auth.ask(&Auth::token_account(s.ip), s.ip) {
-        Leave::Now => Duration::ZERO,
-        Leave::After(ms) => {
-            figures::add(&figures.logins_delayed, 1);
-            Duration::from_millis(ms)
-        }
-        Leave::Refused => {
-            figures::add(&figures.logins_refused, 1);
-            tracing::warn!(from = %s.ip, "a login was refused untried: too many have failed from there");
-            return Err(Refusal::No("UNAVAILABLE", "Too many logins have failed; try again later"));
-        }
-    };
+    let delay = leave(s, &Auth::token_account(s.ip), form.how())?;
+    let auth = s.world.auth.clone();
     s.bearer = Some(Pending { auth, form, named, token, from: s.ip, delay, checked: false });
     Ok(Done::Login)
 }
@@ -123,8 +108,9 @@ pub(crate) fn complete(s: &mut Session, out: &mut Vec<u8>) -> Option<Result<Done
     let mut pending = s.bearer.take()?;
     pending.checked = true;
     let Pending { auth, form, named, token, from, .. } = &pending;
-    let found = auth.login_token(token, named.as_deref(), Privilege::Imap, (*from, form.how()));
-    Some(match found {
+    let name = named.as_deref().unwrap_or_default();
+    let attempt = Attempt { name, need: Privilege::Imap, from: Some(*from), how: form.how() };
+    Some(match auth.login_token(&attempt, token) {
         Ok(entered) => welcome(s, entered, out),
         Err(auth::Error::Denied) => {
             figures::add(&s.world.watch.figures().logins_failed, 1);

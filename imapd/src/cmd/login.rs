@@ -1,4 +1,4 @@
-//! STARTTLS, LOGIN, AUTHENTICATE (RFC 3501 §6.2, RFC 4616, RFC 4959; SCRAM: `scram`), UNAUTHENTICATE (RFC 8437).
+//! STARTTLS, LOGIN, AUTHENTICATE (RFC 3501 §6.2, RFC 4616, RFC 4959; SCRAM: `scram`, tokens: `bearer`), UNAUTHENTICATE (RFC 8437).
 //!
 //! Promise: no password is taken on a connection that others can read, and all failures look alike. Who may try a password,
 //! and after which delay, `auth` says; the network waits, without a thread, until it is checked.
@@ -149,8 +149,8 @@ impl Drop for Pending {
     }
 }
 
-/// Whether a login may be tried now, and after which delay.
-fn leave(s: &Session, name: &str, how: How) -> Result<Duration, Refusal> {
+/// Whether a login may be tried now, and after which delay; `name`: what failures count for.
+pub(super) fn leave(s: &Session, name: &str, how: How) -> Result<Duration, Refusal> {
     let (auth, figures) = (&s.world.auth, s.world.watch.figures());
     let attempt = Attempt { name, need: Privilege::Imap, from: Some(s.ip), how };
     if !auth.admits(s.ip) {

@@ -1,7 +1,8 @@
 //! Whether the time of a refusal tells a name that nobody has from a wrong password.
 //!
 //! No time is asserted: kinds of tries are measured in turn and compared by rank, beside two kinds that are the same, so that a busy
-//! machine slows all of them alike. `MAILKEEP_LONG=1` makes it 10,000 trials of each.
+//! machine slows all of them alike. A password costs what it does with the usual settings' memory: beside that, what a user's entry costs to read
+//! must not show. `MAILKEEP_LONG=1` makes it 10,000 trials of each.
 
 use super::tests::{attempt, secret};
 use super::*;
@@ -41,12 +42,9 @@ fn ranks_tell_what_differs_from_what_does_not() {
 
 #[test]
 fn a_name_that_nobody_has_takes_the_time_of_a_wrong_password() {
-    let trials = if std::env::var_os("MAILKEEP_LONG").is_some_and(|long| long == "1") { 10_000 } else { 400 };
-    let settings = Settings {
-        // Large enough to be what a try costs, as the usual setting is by far.
-        hash_cost: HashCost { memory_kib: 1_024, passes: 1, lanes: 1 },
-        ..Settings::default()
-    };
+    let trials = if std::env::var_os("MAILKEEP_LONG").is_some_and(|long| long == "1") { 10_000 } else { 150 };
+    let settings =
+        Settings { hash_cost: HashCost { passes: 1, ..HashCost::default() }, ..Settings::default() };
     let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
     let auth = Auth::open_with(Arc::new(db), &settings).unwrap();
     // Two halves of the users are tried as two kinds: they show what is chance. The third kind isn't there.
@@ -63,7 +61,7 @@ fn a_name_that_nobody_has_takes_the_time_of_a_wrong_password() {
         ("a command", |auth, name| auth.login_command(name, &secret("wrong horse"), None, HERE).is_err()),
     ];
     for (way, refused) in ways {
-        let mut times = vec![Vec::with_capacity(trials); 3];
+        let mut times = vec![Vec::new(); 3];
         for round in 0..trials {
             for turn in 0..3 {
                 let kind = (round + turn) % 3;
@@ -78,7 +76,7 @@ fn a_name_that_nobody_has_takes_the_time_of_a_wrong_password() {
         let (chance, far) = (off(0, 1), apart(0, 1));
         for known in [0, 1] {
             assert!(
-                off(known, 2) < 0.1 + chance,
+                off(known, 2) < 0.2 + chance,
                 "{way}: by rank {} of a half, by chance {chance}",
                 off(known, 2)
             );

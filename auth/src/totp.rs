@@ -163,12 +163,17 @@ impl Auth {
     /// `Unknown`; `Factor`: it is on; `Seal`.
     pub fn enable_totp(&self, user: &str) -> Result<Enrolment, Error> {
         let secret = random::<SECRET_BYTES>()?;
-        let sealer = Arc::clone(self.sealer()?);
+        let stored = self.find(user)?.ok_or_else(|| Error::Unknown(user.to_owned()))?;
+        let about = Auth::about(&stored);
+        // Before the change begins: the first secret of an installation has its key made, which is a change of its own.
+        let sealed = self.sealer()?.seal(&about, secret.as_ref()).map_err(Error::Seal)?;
         let user = self.change_secrets(user, |stored| {
+            if Auth::about(stored) != about {
+                return Err(Error::Unknown(stored.user.name.clone()));
+            }
             if stored.secrets.has_factor() {
                 return Err(Error::Factor("it is on already; `mailkeep user totp disable` first"));
             }
-            let sealed = sealer.seal(&Auth::about(stored), secret.as_ref()).map_err(Error::Seal)?;
             stored.secrets.totp = Some(Totp { sealed, confirmed: false, last_step: 0, recovery: Vec::new() });
             Ok(())
         })?;

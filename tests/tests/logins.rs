@@ -436,6 +436,7 @@ fn sessions_are_listed_with_their_mailbox_and_killed_one_by_one() -> Result {
     let made = archive.archive(&message, &format!("alice/{odd}"));
     let odd = if made.is_ok() { odd } else { "Od\u{202e}d" };
     archive.archive(&message, &format!("alice/{odd}"))?;
+    archive.archive(&message, "bob/Mail")?;
     let server = archive.serve()?;
     let none = archive.run(["session", "list"])?.ok()?.text();
     ensure!(none.contains("Nobody is logged in"), "{none}");

@@ -373,7 +373,7 @@ fn json_is_an_object_a_line_with_stable_keys() -> Result {
         archive.run(["check", "--json"])?,
         "damage damaged documents ended messages parts placements records slice started stores untold",
     )?;
-    check(archive.run(["audit", "--json"])?, "from kind number object? result what when who")?;
+    check(archive.run(["audit", "--json"])?, "from kind number object result what when who")?;
     archive.run(["user", "remove", "alice", "--json"])?.ok()?;
     Ok(())
 }

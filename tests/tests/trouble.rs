@@ -67,7 +67,7 @@ mod heavy {
         dense_tree(&source, 5_000)?;
         let expected = expected(&source)?;
         // In blocks of 512 bytes: in the account itself, in the first batches, in later ones.
-        for limit in [320, 700, 1_200, 2_000] {
+        for limit in [400, 700, 1_200, 2_000] {
             let archive = Archive::with_users(&["alice"])?;
             let command = archive.command(arguments(&source, "alice/Mail"));
             let mut limited = Command::new("sh");

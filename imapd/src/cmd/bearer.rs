@@ -156,7 +156,8 @@ fn authorization(head: &str) -> Option<Option<String>> {
     if rest.is_empty() {
         return Some(None);
     }
-    let mut pieces = rest.strip_prefix("a=")?.split('=');
+    let coded = rest.strip_prefix("a=").filter(|coded| !coded.contains(','))?;
+    let mut pieces = coded.split('=');
     let mut name = pieces.next()?.to_owned();
     for piece in pieces {
         let (sign, rest) = piece.split_at_checked(2)?;
@@ -167,7 +168,7 @@ fn authorization(head: &str) -> Option<Option<String>> {
         });
         name.push_str(rest);
     }
-    (!name.contains(',')).then_some(Some(name))
+    Some(Some(name))
 }
 
 #[cfg(test)]

@@ -66,7 +66,12 @@ impl Act for AuditLog {
             found.reverse();
         }
         for entry in found {
-            cx.row(&entry)?;
+            let mut row = serde_json::to_value(&entry).map_err(anyhow::Error::from)?;
+            // Scripts find the same keys in every line.
+            if let Some(fields) = row.as_object_mut() {
+                fields.entry("object").or_insert_with(|| "".into());
+            }
+            cx.row(&row)?;
         }
         Ok(Outcome::DONE)
     }
@@ -152,7 +157,7 @@ impl<'a> Days<'a> {
     fn new(dir: &'a Path) -> Result<Days<'a>, Failure> {
         match DirBuilder::new().mode(0o700).create(dir) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(anyhow::Error::from(error).context(dir.display().to_string()).into());
+                Err(anyhow::Error::from(error).context(dir.display().to_string()).into())
             }
             _ => Ok(Days { dir, open: Vec::new(), done: Vec::new() }),
         }

@@ -80,7 +80,7 @@ impl Ledger {
             let mut runs = txn.open_table(RUNS).map_err(database)?;
             let mut last = txn.open_table(LAST_RUNS).map_err(database)?;
             let fill = last.is_empty().map_err(database)?;
-            let (mut died, mut all) = (Vec::new(), Vec::new());
+            let (mut died, mut totals) = (Vec::new(), totals::new(&txn)?);
             for entry in runs.iter().map_err(database)? {
                 let (_, value) = entry.map_err(database)?;
                 let run: Run = decode(value.value())?;
@@ -90,9 +90,13 @@ impl Ledger {
                 if run.state == State::Running {
                     died.push(run.clone());
                 }
-                all.push(run);
+                if let Some(totals) = &mut totals {
+                    totals.count(None, Some(&run));
+                }
             }
-            totals::open(&txn, &all)?;
+            if let Some(totals) = totals {
+                totals::write(&txn, &totals)?;
+            }
             for mut run in died {
                 let running = run.clone();
                 run.state = State::Failed;

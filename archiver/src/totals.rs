@@ -21,7 +21,7 @@ pub struct Totals {
 
 impl Totals {
     /// Counts a run that is as `new` now and was as `old`; without `new` it is no longer kept.
-    fn count(&mut self, old: Option<&Run>, new: Option<&Run>) {
+    pub(crate) fn count(&mut self, old: Option<&Run>, new: Option<&Run>) {
         if let Some(old) = old
             && let Some(kept) = self.states.get_mut(&old.state)
         {
@@ -35,26 +35,29 @@ impl Totals {
     }
 }
 
-/// Makes the table from all runs, unless it is there.
-pub(crate) fn open(txn: &WriteTransaction, runs: &[Run]) -> Result<(), Error> {
+/// Empty sums where there are none yet, which whoever opens the ledger fills from all runs and writes.
+pub(crate) fn new(txn: &WriteTransaction) -> Result<Option<Totals>, Error> {
+    let table = txn.open_table(TOTALS).map_err(database)?;
+    let known = table.get(()).map_err(database)?;
+    Ok(known.is_none().then(Totals::default))
+}
+
+pub(crate) fn write(txn: &WriteTransaction, totals: &Totals) -> Result<(), Error> {
     let mut table = txn.open_table(TOTALS).map_err(database)?;
-    if table.get(()).map_err(database)?.is_some() {
-        return Ok(());
-    }
-    let mut totals = Totals::default();
-    runs.iter().for_each(|run| totals.count(None, Some(run)));
-    table.insert((), encode(&totals)?.as_slice()).map_err(database)?;
+    table.insert((), encode(totals)?.as_slice()).map_err(database)?;
     Ok(())
 }
 
 /// Counts a run's change.
 pub(crate) fn change(txn: &WriteTransaction, old: Option<&Run>, new: Option<&Run>) -> Result<(), Error> {
-    let mut table = txn.open_table(TOTALS).map_err(database)?;
-    let known = table.get(()).map_err(database)?.map(|value| decode(value.value())).transpose()?;
-    let mut totals: Totals = known.unwrap_or_default();
+    let known = decoded(&txn.open_table(TOTALS).map_err(database)?)?;
+    let mut totals = known.unwrap_or_default();
     totals.count(old, new);
-    table.insert((), encode(&totals)?.as_slice()).map_err(database)?;
-    Ok(())
+    write(txn, &totals)
+}
+
+fn decoded(table: &impl ReadableTable<(), &'static [u8]>) -> Result<Option<Totals>, Error> {
+    table.get(()).map_err(database)?.map(|value| decode(value.value())).transpose()
 }
 
 /// As before the table was there.
@@ -65,7 +68,5 @@ pub(crate) fn forget(txn: &WriteTransaction) {
 
 /// The sums as they stand.
 pub(crate) fn read(txn: &ReadTransaction) -> Result<Totals, Error> {
-    let table = txn.open_table(TOTALS).map_err(database)?;
-    let known = table.get(()).map_err(database)?.map(|value| decode(value.value())).transpose()?;
-    Ok(known.unwrap_or_default())
+    Ok(decoded(&txn.open_table(TOTALS).map_err(database)?)?.unwrap_or_default())
 }

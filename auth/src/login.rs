@@ -34,7 +34,12 @@ pub struct Attempt<'a> {
 impl Attempt<'_> {
     /// What a failure counts for besides the network: the account; for tokens, which nobody guesses, only where it came from, so that a
     /// stranger's rubbish slows no user down.
-    fn account<'a>(&self, name: &'a str) -> Cow<'a, str> {
+    #[must_use]
+    pub fn account(&self) -> Cow<'_, str> {
+        self.account_of(self.name)
+    }
+
+    fn account_of<'a>(&self, name: &'a str) -> Cow<'a, str> {
         match (self.how, self.from) {
             (How::OAuthBearer | How::XOAuth2, Some(from)) => Auth::token_account(from).into(),
             _ => name.into(),
@@ -283,7 +288,7 @@ impl Auth {
     /// Guessing is over, as far as the throttle is concerned.
     fn succeeded(&self, attempt: &Attempt<'_>, user: &str) {
         if let Some(from) = attempt.from {
-            self.throttle.lock().succeeded(self.now_ms(), from, &attempt.account(user));
+            self.throttle.lock().succeeded(self.now_ms(), from, &attempt.account_of(user));
         }
     }
 
@@ -291,7 +296,7 @@ impl Auth {
     /// both. A name that nobody has isn't logged: people type passwords where the name belongs.
     pub(crate) fn refuse(&self, attempt: &Attempt<'_>, found: Option<&Stored>, why: &str) -> Error {
         if let Some(from) = attempt.from {
-            self.gave_up(&attempt.account(attempt.name), from);
+            self.gave_up(&attempt.account(), from);
         }
         let known = found.map(|stored| stored.user.name.as_str());
         let user = known.unwrap_or("(unknown)");

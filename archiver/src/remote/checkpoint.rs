@@ -275,13 +275,10 @@ pub(crate) fn apply(txn: &WriteTransaction, changes: &[Change]) -> Result<(), Er
     let mut uidls = txn.open_table(UIDLS).map_err(database)?;
     let mut open: HashMap<u32, Option<(String, Touched)>> = HashMap::new();
     for change in changes {
-        let no = match change {
-            Change::Ended { key } => {
-                txn.open_table(UNDER_WAY).map_err(database)?.remove(key.as_str()).map_err(database)?;
-                continue;
-            }
-            change => change.no(),
-        };
+        if let Change::Ended { key } = change {
+            txn.open_table(UNDER_WAY).map_err(database)?.remove(key.as_str()).map_err(database)?;
+        }
+        let Some(no) = change.no() else { continue };
         if let std::collections::hash_map::Entry::Vacant(new) = open.entry(no) {
             let name = folders.get(no).map_err(database)?.map(|name| name.value().to_owned());
             let known = match &name {
@@ -345,7 +342,8 @@ pub(crate) fn apply(txn: &WriteTransaction, changes: &[Change]) -> Result<(), Er
 }
 
 impl Change {
-    fn no(&self) -> u32 {
+    /// The folder that it is about; none: the whole mailbox.
+    fn no(&self) -> Option<u32> {
         match self {
             Change::Begin { no, .. }
             | Change::Settled { no, .. }
@@ -355,8 +353,8 @@ impl Change {
             | Change::Looked { no, .. }
             | Change::Removed { no }
             | Change::Uidl { no, .. }
-            | Change::UidlGone { no, .. } => *no,
-            Change::Ended { .. } => 0,
+            | Change::UidlGone { no, .. } => Some(*no),
+            Change::Ended { .. } => None,
         }
     }
 }

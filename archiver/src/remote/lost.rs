@@ -83,11 +83,15 @@ impl Lost {
         hash: &ContentHash,
         stray: bool,
     ) -> Result<Option<Found>, Fault> {
+        let storage = desk.line.storage;
+        // Nearly all that comes is new: one look, however many folders there are.
+        if !storage.holds(hash)? {
+            return Ok(None);
+        }
         let own = desk.line.claimable(work.target, &work.occurrence(uid), hash, &work.claim)?;
         if own.iter().any(|sighting| self.taken.insert((sighting.folder, sighting.uid))) {
             return Ok(None);
         }
-        let storage = desk.line.storage;
         for path in &self.paths {
             for sighting in storage.sightings(path, hash)? {
                 let Some(left) = self.left(desk, work, &sighting) else { continue };

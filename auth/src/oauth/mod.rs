@@ -116,7 +116,7 @@ impl Auth {
 
     /// Checks a token, and all else that is asked of whoever logs in. The attempt's name is whom the client says to be, by name or
     /// address; empty: it doesn't say. May wait for the network, at most some seconds: call it off the async threads. The end
-    /// counts for [`Auth::ask`], under the name that [`Auth::token_account`] gives.
+    /// counts for [`Auth::ask`], under the name that [`Attempt::account`] gives.
     /// # Errors
     /// As [`Auth::login`]; `Issuer` when the issuer's keys can't be had.
     pub fn login_token(&self, attempt: &Attempt<'_>, token: &Zeroizing<String>) -> Result<Entered, Error> {
@@ -153,8 +153,7 @@ impl Auth {
 
     /// The account that refused tokens from an address count for. Not the user's: nobody guesses a token, and a stranger's
     /// rubbish must not slow a user down.
-    #[must_use]
-    pub fn token_account(from: IpAddr) -> String {
+    pub(crate) fn token_account(from: IpAddr) -> String {
         // No user can have that name.
         format!("/token from {from}")
     }

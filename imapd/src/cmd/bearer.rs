@@ -3,16 +3,13 @@
 //! Invariant: as with passwords, nothing is taken on a connection that others can read, and all refusals look alike. Which tokens are
 //! good, `auth` says. Offered only where an issuer is configured.
 
-use super::login::{leave, welcome};
+use super::login::present;
 use crate::proto::parse::Wrong;
 use crate::reply::Refusal;
 use crate::session::{Done, Mode, Session};
-use crate::watch::figures;
-use auth::{Attempt, Auth, How, MAX_TOKEN_BYTES, Privilege};
+use auth::{Auth, How, MAX_TOKEN_BYTES};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use std::net::IpAddr;
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Longest line with a token before login: the longest token in base64, and what stands beside it.
@@ -39,11 +36,20 @@ impl Form {
         self.how().words()
     }
 
-    fn how(self) -> How {
+    pub(super) fn how(self) -> How {
         match self {
             Form::OAuthBearer => How::OAuthBearer,
             Form::XOAuth2 => How::XOAuth2,
         }
+    }
+
+    /// Says that a token was refused: RFC 7628 §3.2.3 has the client answer with one more message, then comes the NO.
+    pub(super) fn refuse(self, auth: &Auth, out: &mut Vec<u8>) -> Done {
+        let json = self.challenge(auth.discovery().as_deref());
+        out.extend_from_slice(b"+ ");
+        out.extend_from_slice(BASE64_STANDARD.encode(json).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        Done::Continue(Mode::BearerRefused)
     }
 
     /// What a client with a bad token is told, as JSON: RFC 7628 §3.2.2, and what servers of the older form send.
@@ -65,64 +71,13 @@ pub(crate) fn capabilities(s: &Session) -> &'static str {
     if s.world.auth.takes_tokens() { " AUTH=OAUTHBEARER AUTH=XOAUTH2" } else { "" }
 }
 
-/// A login whose token is still to be checked. One that is forgotten before counts as failed.
-pub(crate) struct Pending {
-    auth: Auth,
-    form: Form,
-    named: Option<String>,
-    token: Zeroizing<String>,
-    from: IpAddr,
-    delay: Duration,
-    checked: bool,
-}
-
-impl Pending {
-    /// What has to be waited for.
-    pub(crate) fn delay(&self) -> Duration {
-        self.delay
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if !self.checked {
-            self.auth.gave_up(&Auth::token_account(self.from), self.from);
-        }
-    }
-}
-
 /// The response, as a line of its own or with the command.
 pub(crate) fn response(s: &mut Session, form: Form, response: &[u8]) -> Result<Done, Refusal> {
     if response == b"*" {
         return Err(Refusal::Bad("AUTHENTICATE cancelled"));
     }
     let (named, token) = parse(form, response)?;
-    let delay = leave(s, &Auth::token_account(s.ip), form.how())?;
-    let auth = s.world.auth.clone();
-    s.bearer = Some(Pending { auth, form, named, token, from: s.ip, delay, checked: false });
-    Ok(Done::Login)
-}
-
-/// Checks the token of the login that waited, if there is one.
-pub(crate) fn complete(s: &mut Session, out: &mut Vec<u8>) -> Option<Result<Done, Refusal>> {
-    let mut pending = s.bearer.take()?;
-    pending.checked = true;
-    let Pending { auth, form, named, token, from, .. } = &pending;
-    let name = named.as_deref().unwrap_or_default();
-    let attempt = Attempt { name, need: Privilege::Imap, from: Some(*from), how: form.how() };
-    Some(match auth.login_token(&attempt, token) {
-        Ok(entered) => welcome(s, entered, out),
-        Err(auth::Error::Denied) => {
-            figures::add(&s.world.watch.figures().logins_failed, 1);
-            // RFC 7628 §3.2.3: the client answers with one more message, then comes the NO.
-            let json = form.challenge(auth.discovery().as_deref());
-            out.extend_from_slice(b"+ ");
-            out.extend_from_slice(BASE64_STANDARD.encode(json).as_bytes());
-            out.extend_from_slice(b"\r\n");
-            Ok(Done::Continue(Mode::BearerRefused))
-        }
-        Err(error) => Err(error.into()),
-    })
+    present(s, form, named, token)
 }
 
 /// What a client says to the challenge: whatever it is, the login has failed.

@@ -135,6 +135,7 @@ pub(crate) fn ordered(
         batch: Batch::default(),
         upcoming: None,
         wants: wants(&items),
+        rows_tell: items.iter().all(is_of_row),
         storage,
         items,
         current: None,
@@ -155,6 +156,11 @@ fn needs_card(item: &Item) -> bool {
     }
 }
 
+/// Whether a message's row alone tells it.
+fn is_of_row(item: &Item) -> bool {
+    matches!(item, Item::Uid | Item::Flags | Item::ModSeq | Item::InternalDate | Item::Size)
+}
+
 /// What is read of the messages themselves.
 fn wants(items: &[Item]) -> Option<AheadOf> {
     let of = |item: &Item| match item {
@@ -168,22 +174,37 @@ fn wants(items: &[Item]) -> Option<AheadOf> {
     items.iter().filter_map(of).max_by_key(|of| *of == AheadOf::Messages)
 }
 
-/// Rows that are at hand, and what is opened of them ahead.
+/// Rows that are at hand, with what else is asked for and is at hand too, and what is opened of them ahead.
 #[derive(Default)]
 struct Batch {
-    rows: std::vec::IntoIter<Found>,
+    rows: std::vec::IntoIter<Row>,
+    /// None at all, or one for each row.
+    cards: std::vec::IntoIter<Card>,
+    /// None at all, or one for each row.
+    conversations: std::vec::IntoIter<Option<u64>>,
     ahead: Option<Ahead>,
     /// How many of the rows were taken.
     taken: usize,
 }
 
 impl Batch {
-    fn next(&mut self) -> Option<(Found, Option<Message>)> {
-        let found = self.rows.next()?;
-        let message = self.ahead.as_ref().and_then(|ahead| ahead.message(self.taken));
+    fn next(&mut self) -> Option<Row> {
+        let row = self.rows.next()?;
         self.taken += 1;
-        Some((found, message))
+        Some(row)
     }
+
+    /// What is at hand besides of the row that was taken last.
+    fn besides(&mut self) -> Besides {
+        let message = self.ahead.as_ref().and_then(|ahead| ahead.message(self.taken.saturating_sub(1)));
+        Besides { card: self.cards.next(), conversation: self.conversations.next().flatten(), message }
+    }
+}
+
+struct Besides {
+    card: Option<Card>,
+    conversation: Option<u64>,
+    message: Option<Message>,
 }
 
 struct Fetch {
@@ -204,6 +225,8 @@ struct Fetch {
     /// The batch after this one, where messages are read: so that what opens them ahead needn't stop between two.
     upcoming: Option<Result<Option<Batch>, Refusal>>,
     wants: Option<AheadOf>,
+    /// No item needs more than the row.
+    rows_tell: bool,
     current: Option<Current>,
     trouble: Option<Refusal>,
     /// Asked for by sequence number: how many are still to come.
@@ -234,14 +257,6 @@ impl Below {
             storage.rows(&self.view, &stretch)
         }
     }
-}
-
-/// A message that is to be told.
-struct Found {
-    row: Row,
-    /// Apart, since most answers have none, and rows are handed on some times.
-    card: Option<Box<Card>>,
-    conversation: Option<u64>,
 }
 
 /// The message whose line is being written.
@@ -278,11 +293,16 @@ impl Work for Fetch {
                 },
                 None => {
                     cancel.check()?;
-                    let Some((found, message)) = self.next_row()? else {
+                    let Some(row) = self.next_row()? else {
                         return self.trouble.take().map_or(Ok(true), Err);
                     };
                     self.told += 1;
-                    self.begin_message(found, message, out, cancel);
+                    if self.rows_tell {
+                        self.tell_row(row, out);
+                    } else {
+                        let besides = self.batch.besides();
+                        self.begin_message(row, besides, out, cancel);
+                    }
                 }
             }
         }
@@ -302,7 +322,7 @@ impl Work for Fetch {
 }
 
 impl Fetch {
-    fn next_row(&mut self) -> Result<Option<(Found, Option<Message>)>, Refusal> {
+    fn next_row(&mut self) -> Result<Option<Row>, Refusal> {
         loop {
             if let Some(next) = self.batch.next() {
                 self.expected = self.expected.map(|left| left.saturating_sub(1));
@@ -326,32 +346,33 @@ impl Fetch {
         }
     }
 
-    fn next_found(&mut self) -> Result<Option<Vec<Found>>, Refusal> {
+    /// The next rows, with their cards where those are asked for.
+    fn next_found(&mut self) -> Result<Option<(Vec<Row>, Vec<Card>)>, Refusal> {
         Ok(if self.cards {
-            let found = |(row, card)| Found { row, card: Some(Box::new(card)), conversation: None };
-            self.rows.next_batch_with_cards()?.map(|batch| batch.into_iter().map(found).collect())
+            self.rows.next_batch_with_cards()?.map(|batch| batch.into_iter().unzip())
         } else {
-            let found = |row| Found { row, card: None, conversation: None };
-            self.rows.next_batch()?.map(|batch| batch.into_iter().map(found).collect())
+            self.rows.next_batch()?.map(|rows| (rows, Vec::new()))
         })
     }
 
     /// All of the next stretch of UIDs, from the highest down; none once there is no stretch left.
-    fn next_falling(&mut self) -> Result<Option<Vec<Found>>, Refusal> {
+    fn next_falling(&mut self) -> Result<Option<(Vec<Row>, Vec<Card>)>, Refusal> {
         loop {
-            let mut all = Vec::new();
-            while let Some(more) = self.next_found()? {
-                all.extend(more);
+            let mut all = (Vec::new(), Vec::new());
+            while let Some((rows, cards)) = self.next_found()? {
+                all.0.extend(rows);
+                all.1.extend(cards);
             }
-            all.reverse();
+            all.0.reverse();
+            all.1.reverse();
             if let Some(error) = self.rows.trouble() {
                 self.trouble.get_or_insert_with(|| error.into());
             }
             match self.below.as_mut().filter(|below| !below.uids.is_empty()) {
                 Some(below) => self.rows = below.rows(&self.storage),
-                None => return Ok(Some(all).filter(|all| !all.is_empty())),
+                None => return Ok(Some(all).filter(|(rows, _)| !rows.is_empty())),
             }
-            if !all.is_empty() {
+            if !all.0.is_empty() {
                 return Ok(Some(all));
             }
         }
@@ -359,26 +380,48 @@ impl Fetch {
 
     fn next_batch(&mut self) -> Result<Option<Batch>, Refusal> {
         let batch = if self.below.is_some() { self.next_falling()? } else { self.next_found()? };
-        let Some(mut batch) = batch else { return Ok(None) };
-        let rows = |batch: &[Found]| -> Vec<Row> { batch.iter().map(|found| found.row).collect() };
-        if self.threads {
-            let conversations = self.storage.conversations(&rows(&batch))?;
-            for (found, conversation) in batch.iter_mut().zip(conversations) {
-                found.conversation = conversation;
-            }
-        }
-        let ahead = self.wants.map(|wants| self.storage.ahead(&rows(&batch), wants));
-        Ok(Some(Batch { rows: batch.into_iter(), ahead, taken: 0 }))
+        let Some((rows, cards)) = batch else { return Ok(None) };
+        let conversations = if self.threads { self.storage.conversations(&rows)? } else { Vec::new() };
+        let ahead = self.wants.map(|wants| self.storage.ahead(&rows, wants));
+        Ok(Some(Batch {
+            rows: rows.into_iter(),
+            cards: cards.into_iter(),
+            conversations: conversations.into_iter(),
+            ahead,
+            taken: 0,
+        }))
     }
 
-    fn begin_message(&mut self, found: Found, message: Option<Message>, out: &mut Vec<u8>, cancel: &Cancel) {
-        let Found { mut row, card, conversation } = found;
-        let Some(number) = self.numbers.seq_of(row.uid) else { return };
+    /// Begins a message's line; false for one that the session doesn't know of.
+    fn begin_line(&self, row: &mut Row, out: &mut Vec<u8>) -> bool {
+        let Some(number) = self.numbers.seq_of(row.uid) else { return false };
         row.mod_seq = row.mod_seq.min(self.highest);
-        let start = out.len();
         out.extend_from_slice(b"* ");
         encode::number(if self.uidonly { u64::from(row.uid.0) } else { number }, out);
         out.extend_from_slice(if self.uidonly { b" UIDFETCH (" } else { b" FETCH (" });
+        true
+    }
+
+    /// The whole line of a message of which the row tells all: a mailbox's flags come to millions of them in a second.
+    fn tell_row(&self, mut row: Row, out: &mut Vec<u8>) {
+        if !self.begin_line(&mut row, out) {
+            return;
+        }
+        for (i, item) in self.items.iter().enumerate() {
+            if i > 0 {
+                out.push(b' ');
+            }
+            of_row(item, &row, out);
+        }
+        out.extend_from_slice(b")\r\n");
+    }
+
+    fn begin_message(&mut self, mut row: Row, besides: Besides, out: &mut Vec<u8>, cancel: &Cancel) {
+        let start = out.len();
+        if !self.begin_line(&mut row, out) {
+            return;
+        }
+        let Besides { card, conversation, message } = besides;
         let row = &row;
         let mut source =
             Source { storage: &self.storage, row, card, conversation, parts: None, message, cancel };
@@ -499,7 +542,7 @@ fn wrong_size() -> Error {
 struct Source<'a> {
     storage: &'a Storage,
     row: &'a Row,
-    card: Option<Box<Card>>,
+    card: Option<Card>,
     conversation: Option<u64>,
     parts: Option<Vec<Part>>,
     message: Option<Message>,
@@ -510,23 +553,8 @@ impl Source<'_> {
     /// Writes an item, or all up to its literal's bytes.
     fn item(&mut self, item: &Item, out: &mut Vec<u8>) -> Result<Option<Stream>, Refusal> {
         match item {
-            Item::Flags => flags(self.row.flags, out),
-            Item::Uid => {
-                out.extend_from_slice(b"UID ");
-                encode::number(u64::from(self.row.uid.0), out);
-            }
-            Item::InternalDate => {
-                out.extend_from_slice(b"INTERNALDATE ");
-                date::write_date_time(self.row.date, out);
-            }
-            Item::Size => {
-                out.extend_from_slice(b"RFC822.SIZE ");
-                encode::number(self.row.size, out);
-            }
-            Item::ModSeq => {
-                out.extend_from_slice(b"MODSEQ (");
-                encode::number(self.row.mod_seq.0, out);
-                out.push(b')');
+            Item::Flags | Item::Uid | Item::InternalDate | Item::Size | Item::ModSeq => {
+                of_row(item, self.row, out);
             }
             Item::EmailId => objects::email(&self.storage.identity(self.row)?, out),
             Item::ThreadId => objects::thread(self.conversation, out),
@@ -659,7 +687,7 @@ impl Source<'_> {
     fn card(&mut self) -> Result<&Card, Error> {
         let card = match self.card.take() {
             Some(card) => card,
-            None => Box::new(self.storage.card(self.row)?),
+            None => self.storage.card(self.row)?,
         };
         Ok(self.card.insert(card))
     }
@@ -676,6 +704,31 @@ impl Source<'_> {
             None => self.storage.message(self.row)?,
         };
         Ok(self.message.insert(message))
+    }
+}
+
+/// Writes an item that a message's row tells.
+fn of_row(item: &Item, row: &Row, out: &mut Vec<u8>) {
+    match item {
+        Item::Flags => flags(row.flags, out),
+        Item::Uid => {
+            out.extend_from_slice(b"UID ");
+            encode::number(u64::from(row.uid.0), out);
+        }
+        Item::InternalDate => {
+            out.extend_from_slice(b"INTERNALDATE ");
+            date::write_date_time(row.date, out);
+        }
+        Item::Size => {
+            out.extend_from_slice(b"RFC822.SIZE ");
+            encode::number(row.size, out);
+        }
+        Item::ModSeq => {
+            out.extend_from_slice(b"MODSEQ (");
+            encode::number(row.mod_seq.0, out);
+            out.push(b')');
+        }
+        _ => debug_assert!(false, "a row doesn't tell it"),
     }
 }
 

@@ -132,9 +132,13 @@ pub(crate) struct Pending {
 enum Secret {
     Password(Zeroizing<String>),
     Proof(ScramProof),
+    Token(bearer::Form, Zeroizing<String>),
 }
 
 impl Pending {
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt { name: &self.name, need: Privilege::Imap, from: Some(self.from), how: self.how }
+    }
     /// What has to be waited for.
     pub(crate) fn delay(&self) -> Duration {
         self.delay
@@ -144,13 +148,13 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if !self.checked {
-            self.auth.gave_up(&self.name, self.from);
+            self.auth.gave_up(&self.attempt().account(), self.from);
         }
     }
 }
 
-/// Whether a login may be tried now, and after which delay; `name`: what failures count for.
-pub(super) fn leave(s: &Session, name: &str, how: How) -> Result<Duration, Refusal> {
+/// Whether a login may be tried now, and after which delay.
+fn leave(s: &Session, name: &str, how: How) -> Result<Duration, Refusal> {
     let (auth, figures) = (&s.world.auth, s.world.watch.figures());
     let attempt = Attempt { name, need: Privilege::Imap, from: Some(s.ip), how };
     if !auth.admits(s.ip) {
@@ -158,7 +162,7 @@ pub(super) fn leave(s: &Session, name: &str, how: How) -> Result<Duration, Refus
         auth.turned_away(&attempt, "not from this network");
         return Err(Refusal::No("NOPERM", "Logins are not taken from your network"));
     }
-    match auth.ask(name, s.ip) {
+    match auth.ask(&attempt.account(), s.ip) {
         Leave::Now => Ok(Duration::ZERO),
         Leave::After(ms) => {
             figures::add(&figures.logins_delayed, 1);
@@ -180,16 +184,33 @@ fn enter(
     out: &mut Vec<u8>,
 ) -> Result<Done, Refusal> {
     let delay = leave(s, name, how)?;
-    let auth = s.world.auth.clone();
     if delay.is_zero() {
         let attempt = Attempt { name, need: Privilege::Imap, from: Some(s.ip), how };
-        if let Some(entered) = auth.login_again(&attempt, password)? {
+        if let Some(entered) = s.world.auth.login_again(&attempt, password)? {
             figures::add(&s.world.watch.figures().logins_again, 1);
             return welcome(s, entered, out);
         }
     }
-    let (secret, name) = (Secret::Password(password.clone()), name.to_owned());
+    hold(s, how, name.to_owned(), Secret::Password(password.clone()), delay);
+    Ok(Done::Login)
+}
+
+/// Keeps a login for [`complete`].
+fn hold(s: &mut Session, how: How, name: String, secret: Secret, delay: Duration) {
+    let auth = s.world.auth.clone();
     s.pending = Some(Pending { auth, name, how, secret, from: s.ip, delay, checked: false });
+}
+
+/// A token has come; `name`: whom the client says to be, if it does.
+pub(super) fn present(
+    s: &mut Session,
+    form: bearer::Form,
+    name: Option<String>,
+    token: Zeroizing<String>,
+) -> Result<Done, Refusal> {
+    let name = name.unwrap_or_default();
+    let delay = leave(s, &name, form.how())?;
+    hold(s, form.how(), name, Secret::Token(form, token), delay);
     Ok(Done::Login)
 }
 
@@ -202,33 +223,31 @@ pub(crate) fn prove(
 ) -> Result<Done, Refusal> {
     let name = proof.name().to_owned();
     let delay = leave(s, &name, how)?;
-    let auth = s.world.auth.clone();
-    let secret = Secret::Proof(proof);
-    s.pending = Some(Pending { auth, name, how, secret, from: s.ip, delay, checked: false });
+    hold(s, how, name, Secret::Proof(proof), delay);
     if delay.is_zero() { complete(s, out) } else { Ok(Done::Login) }
 }
 
 /// Checks what the login that waited gave. `auth` takes its time on purpose.
 pub(crate) fn complete(s: &mut Session, out: &mut Vec<u8>) -> Result<Done, Refusal> {
-    if let Some(end) = bearer::complete(s, out) {
-        return end;
-    }
     let Some(mut pending) = s.pending.take() else { return Err(auth::Error::Denied.into()) };
     pending.checked = true;
-    let Pending { auth, name, how, secret, from, .. } = &pending;
-    let attempt = Attempt { name, need: Privilege::Imap, from: Some(*from), how: *how };
-    let done = match secret {
+    let (auth, attempt) = (&pending.auth, pending.attempt());
+    let done = match &pending.secret {
         Secret::Password(password) => auth.login(&attempt, password).map(|entered| (entered, None)),
         Secret::Proof(proof) => auth
-            .scram_prove(proof, Privilege::Imap, Some(*from))
+            .scram_prove(proof, Privilege::Imap, attempt.from)
             .map(|(entered, words)| (entered, Some(words))),
+        Secret::Token(_, token) => auth.login_token(&attempt, token).map(|entered| (entered, None)),
     };
     match done {
         Ok((entered, None)) => welcome(s, entered, out),
         Ok((entered, Some(words))) => Ok(super::scram::proven(s, entered, &words, out)),
         Err(error) => {
             figures::add(&s.world.watch.figures().logins_failed, 1);
-            Err(error.into())
+            match (error, &pending.secret) {
+                (auth::Error::Denied, Secret::Token(form, _)) => Ok(form.refuse(auth, out)),
+                (error, _) => Err(error.into()),
+            }
         }
     }
 }

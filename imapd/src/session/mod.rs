@@ -196,8 +196,6 @@ pub(crate) struct Session {
     pub(crate) channel: Channel,
     /// By what the user has logged in.
     by: Option<Credential>,
-    /// A login whose token is still to be checked.
-    pub(crate) bearer: Option<bearer::Pending>,
     pub(crate) user: Option<String>,
     pub(crate) mailbox: Option<Mailbox>,
     pub(crate) place: Place,
@@ -242,7 +240,6 @@ impl Session {
             sasl: None,
             channel: Channel::default(),
             by: None,
-            bearer: None,
             accessed: Accessed::default(),
             watched,
             user: None,
@@ -309,8 +306,7 @@ impl Session {
     }
     /// How long the login that waits has to wait still.
     pub(crate) fn login_delay(&self) -> std::time::Duration {
-        let bearer = self.bearer.as_ref().map(bearer::Pending::delay);
-        bearer.or_else(|| self.pending.as_ref().map(Pending::delay)).unwrap_or_default()
+        self.pending.as_ref().map(Pending::delay).unwrap_or_default()
     }
     /// The bytes behind COMPRESS, which are compressed already.
     pub(crate) fn take_unread(&mut self) -> Vec<u8> {
@@ -558,9 +554,11 @@ impl Session {
         done
     }
 
-    /// Rights are asked anew for every command, so that a change counts at once.
+    /// Rights are asked anew as soon as they may have changed, and looked at for every command, so that a change counts at once.
     fn still_welcome(&mut self) -> Result<(), Refusal> {
-        if let Some(guest) = self.guest() {
+        if self.is_doubtful()
+            && let Some(guest) = self.guest()
+        {
             self.asked = guest.ask()?;
         }
         Ok(())
@@ -576,14 +574,11 @@ impl Session {
 
     /// Whether rights may be others than when they were asked, by a change or by time.
     pub(crate) fn is_doubtful(&self) -> bool {
-        self.user.is_some() && Guest::is_doubtful(&self.world, self.asked)
+        self.user.is_some() && (Guest::is_doubtful(&self.world, self.asked) || self.watched.is_killed())
     }
 
     /// Between any two pieces of work: ends the session if its user may not go on. True when it has ended.
     fn look_at_rights(&mut self, out: &mut Vec<u8>) -> bool {
-        if !self.is_doubtful() {
-            return false;
-        }
         let Err(refusal) = self.still_welcome() else { return false };
         // In the middle of a line or literal there is nothing to be said.
         let refusal = if self.is_inside_line() { Refusal::Drop } else { refusal };

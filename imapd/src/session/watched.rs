@@ -137,6 +137,11 @@ impl Watched {
         Arc::clone(&self.tally)
     }
 
+    /// Whether an administrator has ended the session.
+    pub(super) fn is_killed(&self) -> bool {
+        self.tally.is_killed()
+    }
+
     pub(super) fn logged_in(&mut self, watch: &Watch, user: &str, by: Credential, tls: bool) {
         self.listed = Some(watch.list(user, self.address, by, tls, &self.tally));
         *self.tally.user.lock() = Some(user.to_owned());

@@ -46,7 +46,7 @@ fn kind(name: &str) -> AuditKind {
         "folder.delete" | "message.delete" | "store.compact" => AuditKind::Deletion,
         _ if looks => AuditKind::Act,
         _ if starts(&["access."]) => AuditKind::ArchiveAccess,
-        _ if starts(&["user.", "group.", "directory.", "app.", "totp."]) => AuditKind::Privilege,
+        _ if starts(&["user.", "group.", "directory."]) => AuditKind::Privilege,
         _ => AuditKind::Act,
     }
 }
@@ -101,8 +101,8 @@ mod tests {
             ("message.delete", AuditKind::Deletion),
             ("user.rights", AuditKind::Privilege),
             ("user.list", AuditKind::Act),
-            ("group.right", AuditKind::Privilege),
-            ("access.unblock", AuditKind::ArchiveAccess),
+            ("group.rights", AuditKind::Privilege),
+            ("access.set", AuditKind::ArchiveAccess),
             ("access.show", AuditKind::Act),
             ("key.rotate", AuditKind::Act),
         ] {

@@ -11,8 +11,27 @@ use crate::pack::{Addr, ChunkAddr, PackId};
 use crate::store::facts::{Ends, Side};
 use crate::store::state::{Comment, Counters, State};
 use crate::{ContentHash, Error, FolderId, FolderPath, ModSeq, MsgNo, Sighting, SourceId, Uid, Whereabouts};
-use redb::ReadableTable;
+use redb::{ReadOnlyTable, ReadableTable};
 use std::collections::{HashMap, HashSet};
+
+/// The rows of messages, for several looks.
+pub(crate) struct Messages<'d> {
+    db: &'d Db,
+    table: ReadOnlyTable<u32, &'static [u8]>,
+}
+
+impl Messages<'_> {
+    /// A message's row.
+    pub(crate) fn get(&self, no: MsgNo) -> Result<MessageEntry, Error> {
+        let row = self.table.get(no.0).map_err(|e| self.db.err(e))?;
+        let row = row.ok_or_else(|| Error::Missing { what: format!("message number {}", no.0) })?;
+        if row.value().is_empty() {
+            return Err(Error::Missing { what: format!("message number {}, which was erased,", no.0) });
+        }
+        MessageEntry::decode(row.value())
+            .ok_or_else(|| self.db.derived(format!("the row of message {} is damaged", no.0)))
+    }
+}
 
 /// A placement's source and occurrence.
 pub(crate) fn place(value: &[u8]) -> Option<(SourceId, String)> {
@@ -173,15 +192,13 @@ impl Db {
 
     /// A message's row.
     pub(crate) fn message(&self, no: MsgNo) -> Result<MessageEntry, Error> {
-        let txn = self.read()?;
-        let table = txn.open_table(MESSAGES).map_err(|e| self.err(e))?;
-        let row = table.get(no.0).map_err(|e| self.err(e))?;
-        let row = row.ok_or_else(|| Error::Missing { what: format!("message number {}", no.0) })?;
-        if row.value().is_empty() {
-            return Err(Error::Missing { what: format!("message number {}, which was erased,", no.0) });
-        }
-        MessageEntry::decode(row.value())
-            .ok_or_else(|| self.derived(format!("the row of message {} is damaged", no.0)))
+        self.messages()?.get(no)
+    }
+
+    /// The rows of all messages as they stand now. Holds a transaction: for a moment's work only.
+    pub(crate) fn messages(&self) -> Result<Messages<'_>, Error> {
+        let table = self.read()?.open_table(MESSAGES).map_err(|e| self.err(e))?;
+        Ok(Messages { db: self, table })
     }
 
     /// Whether the message of this number was erased by a compaction.

@@ -140,6 +140,15 @@ impl Store {
         Ok(Message::new(self, self.db.message(msg)?))
     }
 
+    /// Opens several messages at once; none in place of one that can't be.
+    pub(crate) fn messages(
+        self: &Arc<Self>,
+        all: impl ExactSizeIterator<Item = MsgNo>,
+    ) -> Vec<Option<Message>> {
+        let Ok(rows) = self.db.messages() else { return vec![None; all.len()] };
+        all.map(|msg| rows.get(msg).ok().map(|entry| Message::new(self, entry))).collect()
+    }
+
     /// The source's bytes of a placement, bit for bit: prefix, then the message with its own line ends.
     /// # Errors
     /// `Missing`, `Corrupt`, `WrongContent`; `Io` of `out` under the path `-`.

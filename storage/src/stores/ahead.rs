@@ -6,7 +6,6 @@
 
 use super::{Shared, Storage};
 use crate::pack::ChunkAddr;
-use crate::store::Store;
 use crate::{Message, Row};
 use parking_lot::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,6 +17,11 @@ use std::thread::JoinHandle;
 const MAX_BYTES: u64 = 4 << 20;
 /// Fewer messages are not worth it.
 const MIN_ROWS: usize = 16;
+/// Nor are messages of which hardly two lie in one block: of each block its reader opens the front alone, and here it would be
+/// opened whole. So far apart, on the average, they may be.
+const MAX_APART: u64 = 8;
+/// Messages that are looked up in one transaction.
+const LOOKED_UP: usize = 64;
 const MAX_THREADS: usize = 4;
 
 /// What a reader wants of its messages.
@@ -69,6 +73,18 @@ struct Threads {
     handles: Vec<JoinHandle<()>>,
 }
 
+/// Whether messages lie too far apart to share blocks. They are stored in the order in which they came, as UIDs are given.
+fn are_sparse(rows: &[Row]) -> bool {
+    let apart: u64 = rows
+        .windows(2)
+        .map(|pair| match pair {
+            [one, next] if one.store == next.store => u64::from(one.msg.0.abs_diff(next.msg.0)),
+            _ => 0,
+        })
+        .sum();
+    apart > MAX_APART * rows.len() as u64
+}
+
 impl Storage {
     /// Begins to look up and to open the messages of `rows` for a reader that takes them in this order. While others have
     /// all threads for it, it does nothing.
@@ -80,7 +96,7 @@ impl Storage {
             reader: 0,
             ahead: 0,
             running: false,
-            over: rows.len() < MIN_ROWS,
+            over: rows.len() < MIN_ROWS || are_sparse(rows),
         };
         let rows = if state.over { Vec::new() } else { rows.to_vec() };
         let job = Arc::new(Job { rows, of, state: Mutex::new(state) });
@@ -185,15 +201,10 @@ fn work(taken: &Mutex<Jobs>) {
 impl Job {
     /// Opens what comes next, until it is far enough ahead of the reader.
     fn run(&self, shared: &Shared) {
-        let mut store: Option<(crate::StoreNo, Arc<Store>)> = None;
+        let mut looked_up = LookedUp::default();
         while let Some(number) = self.claim() {
-            let Some(row) = self.rows.get(number) else { return };
-            if store.as_ref().is_none_or(|(no, _)| *no != row.store) {
-                store = shared.store(row.store).ok().map(|store| (row.store, store));
-            }
-            let Some((_, store)) = &store else { continue };
             // The reader meets the same error when it comes to it, and tells it.
-            let Ok(message) = store.message(row.msg) else { continue };
+            let Some(message) = looked_up.message(&self.rows, number, shared) else { continue };
             message.open_ahead(self.of == AheadOf::Headers);
             if let Some(place) = self.state.lock().found.get_mut(number) {
                 *place = Some(message);
@@ -220,6 +231,32 @@ impl Job {
                 None
             }
         }
+    }
+}
+
+/// Neighbours that were looked up together.
+#[derive(Default)]
+struct LookedUp {
+    first: usize,
+    messages: Vec<Option<Message>>,
+}
+
+impl LookedUp {
+    /// The message of row `number`; none where it can't be had.
+    fn message(&mut self, rows: &[Row], number: usize, shared: &Shared) -> Option<Message> {
+        let within = |number: usize, first: usize| number.checked_sub(first);
+        if within(number, self.first).is_none_or(|at| at >= self.messages.len()) {
+            let wanted = rows.get(number..rows.len().min(number + LOOKED_UP)).unwrap_or_default();
+            self.first = number;
+            self.messages = wanted
+                .chunk_by(|one, next| one.store == next.store)
+                .flat_map(|rows| match rows.first().map(|row| shared.store(row.store)) {
+                    Some(Ok(store)) => store.messages(rows.iter().map(|row| row.msg)),
+                    _ => vec![None; rows.len()],
+                })
+                .collect();
+        }
+        self.messages.get_mut(within(number, self.first)?)?.take()
     }
 }
 

@@ -41,6 +41,18 @@ impl Storage {
         Ok(found)
     }
 
+    /// Whether a store that can be read holds a message of this identity, wherever it lies.
+    /// # Errors
+    /// `Derived`.
+    pub fn holds(&self, hash: &ContentHash) -> Result<bool, Error> {
+        for store in self.shared.open_stores() {
+            if !store.db.with_front(&hash.0)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The UIDs of a view whose messages' identity begins with these bytes, of which there are at least eight.
     /// # Errors
     /// `Derived`, `Unavailable`.

@@ -112,6 +112,8 @@ fn few_rows_and_an_end_in_the_middle() {
     let rows = rows(&storage);
     let few = storage.ahead(&rows[..15], AheadOf::Messages);
     assert!(!few.is_running() && few.message(3).is_none());
+    let apart: Vec<Row> = rows.iter().step_by(16).copied().collect();
+    assert!(apart.len() > 16 && !storage.ahead(&apart, AheadOf::Messages).is_running());
     let left = storage.ahead(&rows, AheadOf::Messages);
     drop(storage);
     assert!(!left.is_running(), "the threads end with the storage");

@@ -1,7 +1,7 @@
 //! A message's text with that of its attachments: read from what is kept, extracted where nothing is kept yet.
 //!
 //! Invariant: what a reader is given for an attachment stands in [`Extracts`] before, or can't be kept at all (the disk is full, say), which the log
-//! tells. One attachment is extracted by one thread, however many ask for it.
+//! tells. Equal files are extracted once, by one thread, however many messages have them and however many ask: a second answer could differ.
 
 use super::Store;
 use super::extracts::{Extracts, Row};
@@ -23,8 +23,8 @@ const CANCEL_EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Extraction {
     pub(crate) extractor: Arc<dyn TextExtractor>,
-    /// Messages in hand, each by one thread.
-    taken: Mutex<HashSet<MsgNo>>,
+    /// Keys of files in hand, each by one thread.
+    taken: Mutex<HashSet<[u8; 32]>>,
     given: Condvar,
 }
 
@@ -38,25 +38,25 @@ impl Extraction {
         attachments.list.iter().any(|one| self.extractor.may_have_text(&one.media_type, &one.file_name))
     }
 
-    fn take(&self, no: MsgNo, check: &dyn Fn() -> Result<(), Error>) -> Result<Taken<'_>, Error> {
+    fn take(&self, key: [u8; 32], check: &dyn Fn() -> Result<(), Error>) -> Result<Taken<'_>, Error> {
         let mut taken = self.taken.lock();
-        while !taken.insert(no) {
+        while !taken.insert(key) {
             check()?;
             self.given.wait_for(&mut taken, CANCEL_EVERY);
         }
-        Ok(Taken { extraction: self, no })
+        Ok(Taken { extraction: self, key })
     }
 }
 
-/// Held while a message's attachments are extracted.
+/// Held while a file is extracted, until its answer is kept.
 struct Taken<'a> {
     extraction: &'a Extraction,
-    no: MsgNo,
+    key: [u8; 32],
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.extraction.taken.lock().remove(&self.no);
+        self.extraction.taken.lock().remove(&self.key);
         self.extraction.given.notify_all();
     }
 }
@@ -144,13 +144,12 @@ impl Store {
         if !extraction.is_worth(attachments) {
             return Ok(());
         }
-        let _taken = extraction.take(no, check)?;
         let Attachments { list, left } = attachments;
         for one in
             list.iter().filter(|one| extraction.extractor.may_have_text(&one.media_type, &one.file_name))
         {
             check()?;
-            let work = Work { extractor: &*extraction.extractor, no, hash, content, kept };
+            let work = Work { extraction, no, hash, content, kept, check };
             if let Some(found) = work.text(one)? {
                 text.add_within(found, left);
             }
@@ -160,11 +159,12 @@ impl Store {
 }
 
 struct Work<'a> {
-    extractor: &'a dyn TextExtractor,
+    extraction: &'a Extraction,
     no: MsgNo,
     hash: ContentHash,
     content: &'a Content,
     kept: Kept<'a>,
+    check: &'a dyn Fn() -> Result<(), Error>,
 }
 
 impl Work<'_> {
@@ -213,34 +213,34 @@ impl Work<'_> {
 
     /// Reads the attachment and asks for its text, unless an equal one has been; keeps the answer.
     fn ask(&self, one: &Attachment) -> Result<Option<Extracted>, Error> {
-        let most = self.extractor.max_bytes();
+        let extractor = &*self.extraction.extractor;
+        let most = extractor.max_bytes();
         // base64 is a third longer, and quoted-printable has three characters for a byte.
         let read = one.body.end - one.body.start <= most.saturating_mul(3).saturating_add(1 << 10);
-        let (row, answer) = if read {
+        let (row, answer, _taken) = if read {
             let bytes = text::part_bytes(self.content, one)?;
-            let Some(format) = self.extractor.format(&one.media_type, &one.file_name, &bytes) else {
+            let Some(format) = extractor.format(&one.media_type, &one.file_name, &bytes) else {
                 self.keep(one, Row::Nothing, None);
                 return Ok(None);
             };
             let key = Extracts::key(format, &bytes);
             let row = Row::File(format, key);
+            let taken = self.extraction.take(key, self.check)?;
             if let Ok(Some(answer)) = self.kept.in_use.answer(&key) {
                 self.keep(one, row, None);
                 return Ok(Some(answer));
             }
-            (row, self.extractor.extract(format, &bytes))
+            (row, extractor.extract(format, &bytes), Some(taken))
         } else {
             // Its name alone says what it is; nothing else has this key.
-            let Some(format) = self.extractor.format(&one.media_type, &one.file_name, b"") else {
+            let Some(format) = extractor.format(&one.media_type, &one.file_name, b"") else {
                 self.keep(one, Row::Nothing, None);
                 return Ok(None);
             };
             let label = [&self.hash.0[..], &one.part.to_le_bytes()].concat();
             let trouble = Some(format!("it has more than {most} bytes"));
-            (
-                Row::File(format, Extracts::key(format, &label)),
-                Extracted::Text { text: String::new(), trouble },
-            )
+            let row = Row::File(format, Extracts::key(format, &label));
+            (row, Extracted::Text { text: String::new(), trouble }, None)
         };
         self.keep(one, row, Some(&answer));
         Ok(Some(answer))

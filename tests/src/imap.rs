@@ -41,6 +41,18 @@ impl Imap {
         imap.ok(&format!("LOGIN \"{user}\" \"{}\"", Archive::password(user)))?;
         Ok(imap)
     }
+    /// A session that came by this password; none: it was refused in the words of a wrong one.
+    /// # Errors
+    /// The connection fails, or the answer is another one.
+    pub fn enter(address: SocketAddr, user: &str, password: &str) -> crate::Result<Option<Imap>> {
+        let mut imap = Imap::connect(address)?;
+        let (_, said) = imap.command(&format!("LOGIN {user} \"{password}\""))?;
+        if said.starts_with("OK") {
+            return Ok(Some(imap));
+        }
+        ensure!(said.starts_with("NO [AUTHENTICATIONFAILED] "), "{said}");
+        Ok(None)
+    }
     /// Sends bytes as they are.
     /// # Errors
     /// The connection is gone.

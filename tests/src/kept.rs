@@ -1,13 +1,13 @@
 //! Installations written by earlier versions of the program, kept in `tests/data/store-vN` for ever: made, and laid out anew.
 //!
 //! Invariant: what is kept are the program's own files, databases compressed, and `manifest.json` with what `cat` and
-//! `folders` gave then. Nobody edits them; a new format gets a new one, by
+//! `folders` gave then, and in later ones what was known of people. Nobody edits them; a new format gets a new one, by
 //!
 //!     MAILKEEP_BIN=OLD/mailkeep cargo run -p tests --bin keep_store -- tests/data/store-vN
 
 use crate::generate::{Generator, write_eml, write_maildir, write_mbox};
 use crate::mail::{files, sha256};
-use crate::{Archive, tools};
+use crate::{Archive, scripts, tools};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -85,13 +85,19 @@ pub fn keep(to: &Path) -> crate::Result {
         let run = archive.archive(&source.join(name), into)?;
         ensure!(run["sums"]["failed"] == 0, "{name}: {}", run["sums"]);
     }
-    let manifest = manifest(&archive)?;
+    let mut manifest = manifest(&archive)?;
+    let secrets = people_move_in(&archive)?;
+    manifest["people"] = people(&archive)?;
+    manifest["secrets"] = secrets;
     std::fs::remove_dir_all(archive.data().join("tls"))?;
     let mut bytes = 0;
     for file in files(&archive.data())? {
         let name = file.strip_prefix(archive.data())?;
-        // The index is derived from the packs, and of no format of our own; the lock is empty.
-        if name.components().any(|part| ["index", "lock"].iter().any(|not| part.as_os_str() == *not)) {
+        // The index and the attachments' texts are derived from the packs; the lock is empty.
+        if name
+            .components()
+            .any(|part| ["index", "index.texts", "lock"].iter().any(|not| part.as_os_str() == *not))
+        {
             continue;
         }
         let mut kept = to.join("data").join(name).into_os_string();
@@ -108,6 +114,62 @@ pub fn keep(to: &Path) -> crate::Result {
     ensure!(bytes <= MOST_BYTES, "{bytes} bytes are more than a repository should keep");
     std::fs::write(to.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
     Ok(())
+}
+
+/// Users of every kind, rights, what lets them in, and a profile with a password; gives what only this installation's people know.
+fn people_move_in(archive: &Archive) -> crate::Result<Value> {
+    let auditor = ["user", "create", "carol", "--auditor", "--expires", "2199-01-01", "--password-stdin"];
+    archive.run_with(auditor, format!("{}\n", Archive::password("carol")).as_bytes())?.ok()?;
+    let alice = "user edit alice --full-name Größe --address alice@example.org --address al@example.org --alias al --group sales";
+    for command in [
+        "user create dora --mode directory --dn cn=dora,dc=example,dc=org --no-password",
+        alice,
+        "user edit dora --disable",
+        "user door alice --allow-from 127.0.0.0/8 --allow-from ::1/128",
+        "user grant alice --privilege archive --privilege modify",
+        "user grant alice --folder bob/Files --level read",
+        "group grant sales --folder bob/Odd --level write",
+        "group grant sales --folder bob/Odd/Größe --level none",
+    ] {
+        archive.run(command.split(' '))?.ok().context(command)?;
+    }
+    let profile = "profile create post --kind imap --host mail.example.org --tls implicit --user al --password-stdin --into alice";
+    archive.run_with(profile.split(' '), b"the source's password\n")?.ok()?;
+    let app = archive.run(["user", "app-password", "create", "bob", "Telephone", "--json"])?.ok()?.json()?;
+    let begun = archive.run(["user", "totp", "enable", "bob", "--json"])?.ok()?.json()?;
+    let secret = begun[0]["secret"].as_str().context("a secret")?;
+    let code = scripts::totp(secret, scripts::totp_step()?)?.context("python3 computes codes")?;
+    archive.run_with(["user", "totp", "confirm", "bob"], format!("{code}\n").as_bytes())?.ok()?;
+    Ok(json!({ "appPasswordOfBob": app[0]["password"], "totpOfBob": secret }))
+}
+
+/// What the program shows of people: users with their rights, groups, profiles.
+/// # Errors
+/// A command fails.
+pub fn people(archive: &Archive) -> crate::Result<Value> {
+    let mut people = serde_json::Map::new();
+    for name in ["alice", "bob", "carol", "dora"] {
+        people.insert(name.to_owned(), archive.run(["user", "show", name, "--json"])?.ok()?.json()?.into());
+    }
+    people.insert("groups".to_owned(), archive.run(["group", "list", "--json"])?.ok()?.json()?.into());
+    // Its TOML text says the same once more, with words that may change.
+    let profile = archive.run(["profile", "show", "post", "--json"])?.ok()?.json()?.remove(0);
+    people.insert("profile".to_owned(), profile["profile"].clone());
+    Ok(people.into())
+}
+
+/// Whether all that was shown then is shown now; more may be.
+#[must_use]
+pub fn still_so(then: &Value, now: &Value) -> bool {
+    match (then, now) {
+        (Value::Object(then), Value::Object(now)) => {
+            then.iter().all(|(key, then)| now.get(key).is_some_and(|now| still_so(then, now)))
+        }
+        (Value::Array(then), Value::Array(now)) => {
+            then.len() == now.len() && then.iter().zip(now).all(|(then, now)| still_so(then, now))
+        }
+        _ => then == now,
+    }
 }
 
 /// Line ends of every kind, a message of several segments, an empty body, and bytes of any value.

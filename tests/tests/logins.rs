@@ -184,17 +184,6 @@ fn by_alice(archive: &Archive, lines: &[&str], arguments: &[&str]) -> Result<Out
     archive.run_with(login.iter().chain(arguments), input.as_bytes())
 }
 
-/// A session that came by this password; none: it was refused in the words of a wrong one.
-fn enter(server: &Server, user: &str, password: &str) -> Result<Option<Imap>> {
-    let mut imap = Imap::connect(server.imap)?;
-    let (_, said) = imap.command(&format!("LOGIN {user} \"{password}\""))?;
-    if said.starts_with("OK") {
-        return Ok(Some(imap));
-    }
-    ensure!(said.starts_with("NO [AUTHENTICATIONFAILED] "), "{said}");
-    Ok(None)
-}
-
 /// A session that waits in IDLE.
 fn idle(mut imap: Imap) -> Result<Imap> {
     imap.ok("EXAMINE INBOX")?;
@@ -238,19 +227,20 @@ fn an_app_password_opens_mail_shows_its_use_and_ends_with_its_sessions() -> Resu
     let listed = rows(&archive, &["user", "app-password", "list", "alice"])?;
     ensure!(listed.len() == 2 && listed.iter().all(|row| row["used"].is_null()), "{listed:?}");
     // It is for mail alone, and for its own user.
-    ensure!(enter(&server, "bob", &password)?.is_none());
+    ensure!(Imap::enter(server.imap, "bob", &password)?.is_none());
     let command = archive.run_with(
         ["--login", "alice", "--login-password-stdin", "folders"],
         format!("{password}\n").as_bytes(),
     )?;
     ensure!(!command.status.success(), "an app password gives no commands");
-    let mut busy = enter(&server, "alice", &password)?.context("the app password")?;
+    let mut busy = Imap::enter(server.imap, "alice", &password)?.context("the app password")?;
     // As people type it into a telephone.
     let typed = password.replace('-', " ").to_uppercase();
-    let waiting = idle(enter(&server, "alice", &typed)?.context("the app password, typed otherwise")?)?;
-    let mut by_other = enter(&server, "alice", other)?.context("the other one")?;
+    let waiting =
+        idle(Imap::enter(server.imap, "alice", &typed)?.context("the app password, typed otherwise")?)?;
+    let mut by_other = Imap::enter(server.imap, "alice", other)?.context("the other one")?;
     let mut by_account =
-        enter(&server, "alice", &Archive::password("alice"))?.context("the account's password")?;
+        Imap::enter(server.imap, "alice", &Archive::password("alice"))?.context("the account's password")?;
     let sessions = rows(&archive, &["session", "list"])?;
     let by: Vec<_> = sessions.iter().filter_map(|row| row["by"].as_str()).collect();
     let number = made["id"].as_u64().context("its number")?;
@@ -278,7 +268,7 @@ fn an_app_password_opens_mail_shows_its_use_and_ends_with_its_sessions() -> Resu
         let last = farewell(session)?;
         ensure!(last.contains("changed or revoked"), "{last}");
     }
-    ensure!(enter(&server, "alice", &password)?.is_none(), "it opens nothing more");
+    ensure!(Imap::enter(server.imap, "alice", &password)?.is_none(), "it opens nothing more");
     by_other.ok("NOOP")?;
     by_account.ok("NOOP")?;
     let again = by_alice(&archive, &[], &["user", "app-password", "revoke", "alice", &number.to_string()])?;
@@ -304,8 +294,8 @@ fn a_second_factor_is_asked_of_commands_and_counts_once() -> Result {
     let begun = begun.json()?.remove(0);
     let (secret, uri) = (begun["secret"].as_str().context("secret")?, begun["uri"].as_str().context("uri")?);
     ensure!(uri.starts_with("otpauth://totp/") && uri.contains(secret), "{uri}");
-    let waiting = idle(enter(&server, "alice", &account)?.context("it isn't on yet")?)?;
-    let mut by_app = enter(&server, "alice", app)?.context("the app password")?;
+    let waiting = idle(Imap::enter(server.imap, "alice", &account)?.context("it isn't on yet")?)?;
+    let mut by_app = Imap::enter(server.imap, "alice", app)?.context("the app password")?;
 
     // The present step's code and the next one's are both taken for half a minute at least.
     let step = scripts::totp_step()?;
@@ -321,9 +311,9 @@ fn a_second_factor_is_asked_of_commands_and_counts_once() -> Result {
     ensure!(codes.len() == 10, "{}", codes.len());
     // What came by the account's password ends, and mail clients come by app passwords only.
     farewell(waiting)?;
-    ensure!(enter(&server, "alice", &account)?.is_none());
+    ensure!(Imap::enter(server.imap, "alice", &account)?.is_none());
     by_app.ok("NOOP")?;
-    ensure!(enter(&server, "alice", app)?.is_some());
+    ensure!(Imap::enter(server.imap, "alice", app)?.is_some());
 
     let folders = &["folders"][..];
     let with_code = &["--login-code", "folders"][..];
@@ -355,7 +345,7 @@ fn a_second_factor_is_asked_of_commands_and_counts_once() -> Result {
     archive.run(["user", "totp", "disable", "alice"])?.ok()?;
     by_alice(&archive, &[], folders)?.ok()?;
     let server = archive.serve()?;
-    ensure!(enter(&server, "alice", &account)?.is_some(), "it is off again");
+    ensure!(Imap::enter(server.imap, "alice", &account)?.is_some(), "it is off again");
     Ok(())
 }
 
@@ -440,9 +430,9 @@ fn sessions_are_listed_with_their_mailbox_and_killed_one_by_one() -> Result {
     let server = archive.serve()?;
     let none = archive.run(["session", "list"])?.ok()?.text();
     ensure!(none.contains("Nobody is logged in"), "{none}");
-    let mut first = enter(&server, "alice", &Archive::password("alice"))?.context("alice")?;
-    let mut second = enter(&server, "alice", &Archive::password("alice"))?.context("alice")?;
-    let mut third = enter(&server, "bob", &Archive::password("bob"))?.context("bob")?;
+    let mut first = Imap::enter(server.imap, "alice", &Archive::password("alice"))?.context("alice")?;
+    let mut second = Imap::enter(server.imap, "alice", &Archive::password("alice"))?.context("alice")?;
+    let mut third = Imap::enter(server.imap, "bob", &Archive::password("bob"))?.context("bob")?;
     first.examine(&tests::imap::mutf7(odd))?;
     third.ok("EXAMINE \"All Mail\"")?;
     let mailbox = |sessions: &[Value], n: usize| sessions[n]["mailbox"].as_str().map(str::to_owned);
@@ -488,6 +478,9 @@ fn sessions_are_listed_with_their_mailbox_and_killed_one_by_one() -> Result {
     farewell(second)?;
     third.ok("NOOP")?;
     ensure!(rows(&archive, &["session", "list"])?.len() == 1);
-    ensure!(enter(&server, "alice", &Archive::password("alice"))?.is_some(), "who still may comes again");
+    ensure!(
+        Imap::enter(server.imap, "alice", &Archive::password("alice"))?.is_some(),
+        "who still may comes again"
+    );
     Ok(())
 }

@@ -22,9 +22,19 @@ pub(crate) use user::{About, User};
 
 use crate::backup::Restore;
 use archiver::Format;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// One of these words, as the value that its type has for it.
+fn word<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    words: impl IntoIterator<Item = &'static str>,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words)
+        .try_map(|word| serde_json::from_value::<T>(serde_json::Value::String(word)))
+}
 
 const EXAMPLES: &str = "\
 Try it out (makes a throwaway archive, serves it, removes it at the end):

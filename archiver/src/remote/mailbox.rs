@@ -108,7 +108,8 @@ pub(crate) fn archive(desk: &Desk<'_>) -> Result<(), Fault> {
                 whole &= !fault.may_pass();
                 let place = format!("{}/{}", desk.job.key, plan.folder.name());
                 desk.skip(plan.target, shown(place.as_bytes()), fault.to_string(), true)?;
-                if dead >= MAX_DEAD {
+                // No folder is to blame where no connection comes about at all: the next one would wait as long for nothing.
+                if dead >= MAX_DEAD || matches!(fault, Fault::Connect { .. }) {
                     return Err(fault);
                 }
                 link.progressed();

@@ -212,7 +212,8 @@ async fn sessions_end_with_what_they_came_by() {
     world.auth.look_again();
     assert_eq!(client.line().await.unwrap(), "* BYE Logged out by the administrator");
     bob.ok("NOOP").await;
-    assert_eq!(server.watch.sessions().len(), 1);
+    // It is told first and taken from the list then.
+    server.until(|_| server.watch.sessions().len() == 1).await;
 
     world.auth.set_must_change("bob", true).unwrap();
     assert_eq!(bob.run_to_end("NOOP").await.last().unwrap(), "* BYE [EXPIRED] The password must be changed");

@@ -3,23 +3,14 @@
 //! The flags are also what goes to the server to change settings: [`Flags::apply`] is the one place that knows what each means.
 
 use super::user::PrivilegeName;
+use super::word;
 use crate::password::Source;
 use auth::directory::{Attributes, Directory, Gone, Kind, LoginAs};
 use auth::trust::Trust;
 use auth::{Level, Privilege};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueHint};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-
-/// One of these words, as the value that its type has for it.
-fn word<T: DeserializeOwned + Clone + Send + Sync + 'static>(
-    words: impl IntoIterator<Item = &'static str>,
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(words)
-        .try_map(|word| serde_json::from_value::<T>(serde_json::Value::String(word)))
-}
 
 /// `directory …`.
 #[derive(Debug, Subcommand)]

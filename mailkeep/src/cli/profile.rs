@@ -3,29 +3,20 @@
 //! The flags of a profile are also what goes to the server to change one: [`Flags::apply`] is the one place that knows what each
 //! means.
 
+use super::word;
 use crate::password::Source;
 use archiver::Format;
 use archiver::profile::{Filters, FolderRules, Kind, LoginAs, Many, Multidrop, Privileged, Profile, Server};
 use archiver::remote::access::{Mechanism, Tls, Trust};
 use archiver::remote::job::Deletion;
 use archiver::schedule::Timing;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueHint};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 const TLS: [&str; 3] = ["none", "starttls", "implicit"];
 const MECHANISMS: [&str; 7] = ["auto", "plain", "login", "cram-md5", "scram-sha256", "scram-sha1", "xoauth2"];
 const FORMATS: [&str; 8] = ["eml", "maildir", "mboxo", "mboxrd", "mboxcl", "mboxcl2", "mmdf", "mh"];
-
-/// One of these words, as the value that its type has for it.
-fn word<T: DeserializeOwned + Clone + Send + Sync + 'static>(
-    words: impl IntoIterator<Item = &'static str>,
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(words)
-        .try_map(|word| serde_json::from_value::<T>(serde_json::Value::String(word)))
-}
 
 /// `profile …`.
 #[derive(Debug, Subcommand)]

@@ -112,7 +112,12 @@ impl Tls {
     /// Reads both; TLS 1.2 and 1.3, nothing older.
     pub(crate) fn load(&self) -> Result<Loaded> {
         let Tls { certificate, key, tickets } = self;
-        let read = |path: &Path| format!("{}: no PEM file that can be read", path.display());
+        let read = |path: &Path| {
+            format!(
+                "{}: no PEM file that can be read; [tls] in mailkeep.toml names the certificate and its key",
+                path.display()
+            )
+        };
         let chain = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| anyhow!(error).context(read(certificate)))?;

@@ -33,6 +33,8 @@ pub struct Batch<'a> {
     paths: HashMap<FolderPath, FolderId>,
     /// Which stores know what the folders of an archive are called by now.
     told: HashSet<(StoreNo, String)>,
+    /// It gives folders other names: what they are called by now is seen when it is done.
+    pub(super) renames: bool,
     /// The next archive-wide UID of archives that the batch touched.
     archives: HashMap<String, u64>,
     /// Archive-wide UIDs of messages that the batch placed.
@@ -85,6 +87,7 @@ impl<'a> Batch<'a> {
             folders: HashMap::new(),
             paths: HashMap::new(),
             told: HashSet::new(),
+            renames: false,
             archives: HashMap::new(),
             archive_uids: HashMap::new(),
             placements: 0,
@@ -185,18 +188,31 @@ impl<'a> Batch<'a> {
         if !self.told.insert((no, archive.to_owned())) {
             return Ok(());
         }
+        let place = (no, archive.to_owned());
+        let shared = self.shared;
+        // Held throughout: a view that comes meanwhile clears it then, and nothing that was seen in the last one stays.
+        let mut known_in_line = shared.in_line.lock();
+        if known_in_line.contains(&place) {
+            return Ok(());
+        }
         let known: Vec<(FolderId, FolderPath)> = {
             let draft = self.draft(no)?;
             let state = draft.store().state.read();
             let folders = state.folders.iter().filter(|(_, folder)| folder.info.path.archive() == archive);
             folders.map(|(id, folder)| (*id, folder.info.path.clone())).collect()
         };
+        let mut in_line = !self.renames;
         for (folder, old) in known {
             let now = self.shared.view.read().get(folder).map(|view| view.info.path.clone());
             if let Some(path) = now.filter(|now| now.archive() != old.archive()) {
                 let mod_seq = self.mod_seq;
                 self.draft(no)?.name(Fact::Rename { folder, path, mod_seq });
+                // It is once that is durable.
+                in_line = false;
             }
+        }
+        if in_line {
+            known_in_line.insert(place);
         }
         Ok(())
     }

@@ -110,6 +110,8 @@ impl Batch<'_> {
         }
         let paths = below.iter().map(|folder| moved_path(&folder.info.path, from, to));
         let paths = paths.collect::<Result<Vec<_>, Error>>()?;
+        self.renames = true;
+        self.shared.in_line.lock().clear();
         for (folder, path) in below.iter().zip(paths) {
             let id = folder.info.id;
             self.in_current(id)?;

@@ -63,7 +63,7 @@ use parking_lot::{Mutex, RwLock};
 use registry::Registry;
 use shadow::Shadow;
 use slot::{Opened, Slot};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -126,6 +126,9 @@ pub(crate) struct Shared {
     left: RwLock<HashMap<StoreId, Arc<left::Left>>>,
     /// A batch failed in one of its stores: the view stays as it is until the next opening, and nothing is written.
     torn: AtomicBool,
+    /// Stores that have no other archive's folder under this archive's name, as far as was looked since a folder was renamed or a
+    /// store came or went. To look costs the number of the archive's folders, which a batch must not.
+    in_line: Mutex<HashSet<(StoreNo, String)>>,
     /// What was written of each store, and when.
     remembered: Mutex<(Instant, HashMap<StoreNo, Shadow>)>,
 }
@@ -207,6 +210,7 @@ impl Shared {
         }
         let (shares, lefts) = (self.shares(None), self.lefts());
         *self.view.write() = View::new(&shares, &lefts);
+        self.in_line.lock().clear();
     }
 
     /// Writes down what the open stores hold, for the day on which one can't be read.

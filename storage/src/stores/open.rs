@@ -110,6 +110,7 @@ pub(super) fn open_extracting(
         readers: super::ahead::Readers::default(),
         left: RwLock::default(),
         torn: std::sync::atomic::AtomicBool::new(false),
+        in_line: Mutex::default(),
         remembered: Mutex::new((Instant::now(), HashMap::new())),
     }));
     let shared = &storage.shared;

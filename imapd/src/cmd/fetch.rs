@@ -201,6 +201,9 @@ impl Batch {
     }
 }
 
+/// Rows, and the card of each where cards are asked for; else none.
+type Found = (Vec<Row>, Vec<Card>);
+
 struct Besides {
     card: Option<Card>,
     conversation: Option<u64>,
@@ -347,7 +350,7 @@ impl Fetch {
     }
 
     /// The next rows, with their cards where those are asked for.
-    fn next_found(&mut self) -> Result<Option<(Vec<Row>, Vec<Card>)>, Refusal> {
+    fn next_found(&mut self) -> Result<Option<Found>, Refusal> {
         Ok(if self.cards {
             self.rows.next_batch_with_cards()?.map(|batch| batch.into_iter().unzip())
         } else {
@@ -356,7 +359,7 @@ impl Fetch {
     }
 
     /// All of the next stretch of UIDs, from the highest down; none once there is no stretch left.
-    fn next_falling(&mut self) -> Result<Option<(Vec<Row>, Vec<Card>)>, Refusal> {
+    fn next_falling(&mut self) -> Result<Option<Found>, Refusal> {
         loop {
             let mut all = (Vec::new(), Vec::new());
             while let Some((rows, cards)) = self.next_found()? {
